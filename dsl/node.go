@@ -1,0 +1,129 @@
+package dsl
+
+import "sort"
+
+// NodeKind is the form of a Node.
+type NodeKind uint8
+
+// The forms of YAML.
+const (
+	Scalar NodeKind = iota
+	List
+	Map
+)
+
+func (k NodeKind) String() string {
+	switch k {
+	case List:
+		return "list"
+	case Map:
+		return "mapping"
+	default:
+		return "scalar"
+	}
+}
+
+// Style is how a scalar is written.
+type Style uint8
+
+// The styles of YAML's scalars.
+const (
+	Plain Style = iota
+	SingleQuoted
+	DoubleQuoted
+	Literal
+	Folded
+)
+
+// ScalarType is the type of a scalar in the core schema of YAML 1.2, except that
+// digits behind a leading zero (0123) are text, because readers disagree about
+// them. Quoted and block scalars are always Str.
+type ScalarType uint8
+
+// The scalar types.
+const (
+	Null ScalarType = iota
+	Bool
+	Int
+	Float
+	Str
+)
+
+func (t ScalarType) String() string {
+	return [...]string{"null", "true or false", "a whole number", "a number", "text"}[t]
+}
+
+// Node is one YAML value with its place. It is immutable.
+type Node struct {
+	Kind   NodeKind
+	Style  Style      // scalars
+	Type   ScalarType // scalars
+	Span   Span       // scalars: with the quotes, or the block with its header
+	Text   string     // scalars: the decoded text
+	Items  []*Node    // lists
+	Fields []Field    // mappings, in the order written, each key once
+
+	runs []run // scalars: where Text stands; nil if it stands as it is at plainStart
+	from int   // scalars: the offset of the text's first byte
+}
+
+// Field is one entry of a mapping. Key is always a scalar.
+type Field struct{ Key, Value *Node }
+
+// Field is the value of a key, or nil. A nil Node and a Node that is not a
+// mapping have no fields.
+func (n *Node) Field(key string) *Node {
+	if n == nil {
+		return nil
+	}
+	for _, f := range n.Fields {
+		if f.Key.Text == key {
+			return f.Value
+		}
+	}
+	return nil
+}
+
+// run says that a stretch of a scalar's text stands at src. If both lengths are
+// equal it stands there byte for byte; otherwise as a whole (an escape, a fold).
+type run struct{ text, textLen, src, srcLen int }
+
+// At is the place in the source of Text[i:j]. What has no place of its own (half
+// of an escape) gets that of the whole. Outside a scalar it is the node's span.
+func (n *Node) At(i, j int) Span {
+	if n.Kind != Scalar {
+		return n.Span
+	}
+	i = min(max(i, 0), len(n.Text))
+	j = min(max(j, i), len(n.Text))
+	if n.runs == nil {
+		return Span{n.Span.Source, n.from + i, n.from + j}
+	}
+	start := n.offset(i)
+	if j == i {
+		return Span{n.Span.Source, start, start}
+	}
+	last := n.runs[n.runAt(j-1)]
+	end := last.src + last.srcLen
+	if last.textLen == last.srcLen {
+		end = last.src + j - last.text
+	}
+	return Span{n.Span.Source, start, end}
+}
+
+func (n *Node) offset(i int) int {
+	r := n.runs[n.runAt(i)]
+	switch {
+	case i >= r.text+r.textLen:
+		return r.src + r.srcLen
+	case r.textLen == r.srcLen:
+		return r.src + i - r.text
+	default:
+		return r.src
+	}
+}
+
+// runAt is the index of the run that holds Text[i], or of the last.
+func (n *Node) runAt(i int) int {
+	return max(sort.Search(len(n.runs), func(k int) bool { return n.runs[k].text > i })-1, 0)
+}
