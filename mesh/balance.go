@@ -1,0 +1,56 @@
+package mesh
+
+import (
+	"net/http"
+	"sync/atomic"
+)
+
+// Balancer chooses the endpoint of an attempt. It is shared by all calls of a
+// service, so it must be safe for concurrent use, and is asked on every attempt,
+// so it should not allocate.
+type Balancer interface {
+	// Pick returns the index of a usable endpoint in c, or -1 if none is.
+	Pick(c Choice) int
+}
+
+// Choice is what a [Balancer] chooses from, and for whom.
+type Choice struct {
+	Request   *http.Request
+	Endpoints []*Endpoint
+	tried     endpointSet
+}
+
+// Usable reports whether the call has not tried the endpoint yet and its breaker
+// lets attempts pass.
+func (c Choice) Usable(i int) bool {
+	return !c.tried.has(i) && c.Endpoints[i].breaker.mayPass()
+}
+
+// endpointSet is a set of indices, exact below 64. Above, two that share a
+// remainder are taken for each other, which costs a choice and never an attempt:
+// when all seem tried the set is emptied.
+type endpointSet uint64
+
+func (s endpointSet) has(i int) bool { return s>>(i%64)&1 == 1 }
+func (s *endpointSet) add(i int)     { *s |= 1 << (i % 64) }
+
+const balanceRoundRobin = "round_robin"
+
+// balancers makes a balancer by name, a new one for each service.
+var balancers = map[string]func() Balancer{
+	balanceRoundRobin: func() Balancer { return new(roundRobin) },
+}
+
+// roundRobin takes the endpoints in turn and passes over those not usable.
+type roundRobin struct{ next atomic.Uint64 }
+
+func (r *roundRobin) Pick(c Choice) int {
+	n := uint64(len(c.Endpoints))
+	start := r.next.Add(1) - 1
+	for k := range n {
+		if i := int((start + k) % n); c.Usable(i) {
+			return i
+		}
+	}
+	return -1
+}

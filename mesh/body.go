@@ -1,0 +1,192 @@
+package mesh
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"sync"
+	"sync/atomic"
+
+	"github.com/weir-run/weir/mesh/h1"
+)
+
+// maxDiscard bounds what is read of an unwanted reply so that its connection can
+// be used again; beyond it a new connection is cheaper.
+const maxDiscard = 64 << 10
+
+// discard drains and closes the reply of an attempt that is going to be retried.
+func discard(resp *http.Response) {
+	if resp == nil {
+		return
+	}
+	_, _ = io.CopyN(io.Discard, resp.Body, maxDiscard) // a failure shows as a closed connection
+	resp.Body.Close()
+}
+
+// buffer reads the whole body of a reply and puts a reader of it in its place.
+func buffer(resp *http.Response, limit int64) ([]byte, Class, error) {
+	defer func(body io.Closer) { body.Close() }(resp.Body)
+	if resp.Body == http.NoBody {
+		return nil, OK, nil
+	}
+	if resp.ContentLength > limit {
+		return nil, TooLarge, tooLarge(limit)
+	}
+	// One byte of room is left for the read that finds the end.
+	size := resp.ContentLength + 1
+	if size == 0 {
+		size = 512
+	}
+	b := make([]byte, 0, size)
+	for {
+		n, err := resp.Body.Read(b[len(b):cap(b)])
+		b = b[:len(b)+n]
+		switch {
+		case int64(len(b)) > limit:
+			return nil, TooLarge, tooLarge(limit)
+		case err == io.EOF:
+			whole := &buffered{}
+			whole.Reset(b)
+			resp.Body = whole
+			return b, OK, nil
+		case err != nil:
+			return nil, classify(err), err
+		case len(b) == cap(b):
+			b = append(b, 0)[:len(b)]
+		}
+	}
+}
+
+func tooLarge(limit int64) error {
+	return fmt.Errorf("the reply is larger than %d bytes", limit)
+}
+
+type buffered struct{ bytes.Reader }
+
+func (*buffered) Close() error { return nil }
+
+// follow watches a body that the caller reads: it turns its errors into [*Error]
+// and counts the attempt as in flight until the body ends.
+func (s *Service) follow(body io.ReadCloser, e *Endpoint, attempts int) io.ReadCloser {
+	if body == http.NoBody {
+		e.inFlight.Add(-1)
+		return body
+	}
+	live := &liveBody{ReadCloser: body, service: s, endpoint: e, attempts: attempts}
+	if w, ok := body.(io.Writer); ok { // 101 Switching Protocols
+		return &liveConn{live, w}
+	}
+	return live
+}
+
+type liveBody struct {
+	io.ReadCloser
+	service  *Service
+	endpoint *Endpoint
+	attempts int
+	ended    atomic.Bool
+}
+
+// liveConn is the body of an upgraded connection, which can be written to.
+type liveConn struct {
+	*liveBody
+	io.Writer
+}
+
+func (b *liveBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err == nil {
+		return n, nil
+	}
+	first := b.end()
+	if err == io.EOF || errors.Is(err, http.ErrBodyReadAfterClose) {
+		return n, err
+	}
+	class := classify(err)
+	if first {
+		b.service.failures[class].Add(1)
+		b.endpoint.failures[class].Add(1)
+	}
+	return n, &Error{Service: b.service.name, Class: class, Endpoint: b.endpoint.address, Attempts: b.attempts, Err: err}
+}
+
+func (b *liveBody) Close() error {
+	b.end()
+	return b.ReadCloser.Close()
+}
+
+// end stops counting the attempt as in flight, and reports whether it did.
+func (b *liveBody) end() bool {
+	if b.ended.Swap(true) {
+		return false
+	}
+	b.endpoint.inFlight.Add(-1)
+	return true
+}
+
+// heldBody keeps a request body that cannot be replayed from being closed by an
+// attempt that never read it, so that the next attempt can still send it.
+type heldBody struct {
+	body io.ReadCloser
+
+	mu     sync.Mutex
+	read   bool // a part may be lost
+	closed bool // the attempt closed it unread
+	free   bool // no further attempt: Close closes
+}
+
+// holdBody gives the request to send first: req itself where nothing is to be
+// gained from holding its body.
+func (s *Service) holdBody(req *http.Request) (*http.Request, *heldBody) {
+	if s.cfg.Retry.Attempts <= 1 || !h1.HasBody(req) || req.GetBody != nil {
+		return req, nil
+	}
+	held := &heldBody{body: req.Body}
+	sent := *req
+	sent.Body = held
+	return &sent, held
+}
+
+func (h *heldBody) Read(p []byte) (int, error) {
+	h.mu.Lock()
+	h.read, h.closed = true, false
+	h.mu.Unlock()
+	return h.body.Read(p)
+}
+
+func (h *heldBody) Close() error {
+	h.mu.Lock()
+	h.closed = true
+	pass := h.read || h.free
+	h.mu.Unlock()
+	if pass {
+		return h.body.Close()
+	}
+	return nil
+}
+
+func (h *heldBody) untouched() bool {
+	if h == nil {
+		return false
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return !h.read
+}
+
+// letGo ends the holding: a Close that was kept back is made up for, and one
+// still to come passes.
+func (h *heldBody) letGo() {
+	if h == nil {
+		return
+	}
+	h.mu.Lock()
+	owed := h.closed && !h.read
+	h.free = true
+	h.mu.Unlock()
+	if owed {
+		h.body.Close()
+	}
+}

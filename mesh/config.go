@@ -1,0 +1,261 @@
+package mesh
+
+import (
+	"crypto/tls"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Config describes one service. The zero value of a field is its default.
+type Config struct {
+	// Endpoints are the base URLs that serve the same thing:
+	// "http://host:port", "https://host", each with a path before which the
+	// request's own is appended, if wanted. At least one.
+	Endpoints []string
+	// Balance names the way endpoints are chosen; "round_robin" is the default.
+	Balance string
+	// Timeout bounds one attempt, from picking an endpoint to the last byte of
+	// the body (the last of the header if [Call].Stream). 0 is none.
+	Timeout time.Duration
+	// ConnectTimeout bounds making a connection, with TLS. 0 is 1s.
+	ConnectTimeout time.Duration
+	// MaxBody bounds a reply that is read as a whole ([Call].Buffer), in bytes.
+	// 0 is 10 MiB.
+	MaxBody int64
+	// Retry is off unless Attempts is more than 1.
+	Retry Retry
+	// Breaker is off unless Failures or Ratio is set.
+	Breaker Breaker
+	// TLS configures https endpoints; nil is the system's roots. It is cloned.
+	TLS *tls.Config
+	// Transport, if set, carries all attempts in place of the package's own.
+	// Its requests have absolute URLs, and contexts with the attempt's deadline.
+	Transport http.RoundTripper
+}
+
+// Retry says when and how a failed attempt is repeated.
+type Retry struct {
+	// Attempts is the total number, the first included. 0 and 1 mean no retry.
+	Attempts int
+	// On lists the outcomes worth another attempt: "connect", "timeout",
+	// "reset", and status codes from "400" to "599". The default is connect,
+	// reset, 502, 503, 504; timeout is not in it, because repeating a call that
+	// was too slow adds load where load is the likely fault.
+	On []string
+	// Backoff is the bound of the wait before the second attempt; it doubles
+	// with each attempt up to MaxBackoff. The wait itself is uniform between 0
+	// and the bound (full jitter). 0 is 25ms.
+	Backoff time.Duration
+	// MaxBackoff bounds the waits between attempts. 0 is 250ms. A Retry-After
+	// header may ask for a longer one.
+	MaxBackoff time.Duration
+}
+
+// Breaker stops attempts to an endpoint that fails. Failures are outcomes of
+// classes connect, timeout, reset and malformed, and replies with status 500 and
+// above.
+type Breaker struct {
+	// Failures opens the breaker: that many of the last Of attempts, or that
+	// many in a row if Of is 0.
+	Failures int
+	// Ratio opens the breaker when this share (0 to 1) of the last Of attempts
+	// failed. Set Failures or Ratio, not both.
+	Ratio float64
+	// Of is the number of attempts looked back on. With Ratio, 0 is 20.
+	Of int
+	// Open is how long the breaker stays open before one attempt may probe the
+	// endpoint. 0 is 10s.
+	Open time.Duration
+}
+
+func (b Breaker) enabled() bool { return b.Failures > 0 || b.Ratio > 0 }
+
+// ConfigError is one fault of a [Config]. Field is the path of the value at
+// fault, in the lower-case names of the fields: "endpoints[1]", "retry.on[0]".
+type ConfigError struct {
+	Field   string
+	Message string // one sentence without a period
+	Hint    string // what to write instead, or empty
+}
+
+func (e ConfigError) Error() string {
+	s := e.Field + ": " + e.Message
+	if e.Hint != "" {
+		s += " (" + e.Hint + ")"
+	}
+	return s
+}
+
+const (
+	defaultConnectTimeout = time.Second
+	defaultMaxBody        = 10 << 20
+	defaultBackoff        = 25 * time.Millisecond
+	defaultMaxBackoff     = 250 * time.Millisecond
+	defaultBreakerWindow  = 20
+	defaultBreakerOpen    = 10 * time.Second
+)
+
+var defaultRetryOn = []string{"connect", "reset", "502", "503", "504"}
+
+// withDefaults fills in what was left zero. It expects a valid configuration.
+func (c Config) withDefaults() Config {
+	c.ConnectTimeout = orDefault(c.ConnectTimeout, defaultConnectTimeout)
+	c.MaxBody = orDefault(c.MaxBody, defaultMaxBody)
+	c.Balance = orDefault(c.Balance, balanceRoundRobin)
+	c.Retry.Attempts = max(c.Retry.Attempts, 1)
+	if len(c.Retry.On) == 0 {
+		c.Retry.On = defaultRetryOn
+	}
+	c.Retry.Backoff = orDefault(c.Retry.Backoff, defaultBackoff)
+	c.Retry.MaxBackoff = orDefault(c.Retry.MaxBackoff, max(defaultMaxBackoff, c.Retry.Backoff))
+	c.Breaker.Open = orDefault(c.Breaker.Open, defaultBreakerOpen)
+	if c.Breaker.Ratio > 0 {
+		c.Breaker.Of = orDefault(c.Breaker.Of, defaultBreakerWindow)
+	}
+	return c
+}
+
+func orDefault[T comparable](v, def T) T {
+	var zero T
+	if v == zero {
+		return def
+	}
+	return v
+}
+
+// Validate returns all faults of a configuration, in the order of its fields.
+func Validate(c Config) []ConfigError {
+	var faults faults
+	if len(c.Endpoints) == 0 {
+		faults.add("endpoints", "a service needs at least one endpoint", `write endpoints: ["http://host:port"]`)
+	}
+	seen := map[string]bool{}
+	for i, e := range c.Endpoints {
+		field := fmt.Sprintf("endpoints[%d]", i)
+		u, message, hint := parseEndpoint(e)
+		if message != "" {
+			faults.add(field, message, hint)
+			continue
+		}
+		if seen[u.String()] {
+			faults.add(field, fmt.Sprintf("endpoint %q is listed twice", e), "remove one")
+		}
+		seen[u.String()] = true
+	}
+	if c.Balance != "" && balancers[c.Balance] == nil {
+		faults.add("balance", fmt.Sprintf("unknown balancer %q", c.Balance), "use "+strings.Join(Balancers(), ", "))
+	}
+	faults.nonNegative("timeout", c.Timeout)
+	faults.nonNegative("connect_timeout", c.ConnectTimeout)
+	if c.MaxBody < 0 {
+		faults.add("max_body", "a size cannot be negative", "")
+	}
+	c.Retry.validate(&faults)
+	c.Breaker.validate(&faults)
+	return faults
+}
+
+func (r Retry) validate(f *faults) {
+	const maxAttempts = 10 // more is a storm, not a retry
+	if r.Attempts < 0 || r.Attempts > maxAttempts {
+		f.add("retry.attempts", fmt.Sprintf("%d attempts are not between 1 and %d", r.Attempts, maxAttempts),
+			"attempts counts the first one too: 3 means at most two retries")
+	}
+	for i, on := range r.On {
+		if _, _, ok := parseOutcome(on); !ok {
+			f.add(fmt.Sprintf("retry.on[%d]", i), fmt.Sprintf("unknown outcome %q", on),
+				"use connect, timeout, reset, or a status code from 400 to 599")
+		}
+	}
+	f.nonNegative("retry.backoff", r.Backoff)
+	f.nonNegative("retry.max_backoff", r.MaxBackoff)
+	if r.MaxBackoff > 0 && r.Backoff > r.MaxBackoff {
+		f.add("retry.backoff", fmt.Sprintf("%v is longer than max_backoff, %v", r.Backoff, r.MaxBackoff), "")
+	}
+}
+
+func (b Breaker) validate(f *faults) {
+	switch {
+	case b.Failures < 0:
+		f.add("breaker.failures", "a count cannot be negative", "")
+	case !(b.Ratio >= 0 && b.Ratio <= 1): // also catches NaN
+		f.add("breaker.failures", "a share of failures lies between 0% and 100%", "")
+	case b.Failures > 0 && b.Ratio > 0:
+		f.add("breaker.failures", "failures is either a count or a share", "write failures: 5, or failures: 50%")
+	case b.Of < 0:
+		f.add("breaker.of", "a count cannot be negative", "")
+	case b.Of > 0 && !b.enabled():
+		f.add("breaker.of", "of needs failures", "write failures: 50%")
+	case b.Of > 0 && b.Failures > b.Of:
+		f.add("breaker.failures", fmt.Sprintf("%d failures cannot happen in %d attempts", b.Failures, b.Of), "")
+	}
+	f.nonNegative("breaker.open", b.Open)
+}
+
+type faults []ConfigError
+
+func (f *faults) add(field, message, hint string) {
+	*f = append(*f, ConfigError{Field: field, Message: message, Hint: hint})
+}
+
+func (f *faults) nonNegative(field string, d time.Duration) {
+	if d < 0 {
+		f.add(field, "a duration cannot be negative", "")
+	}
+}
+
+
+// parseEndpoint reads a base URL. The path of the result has no trailing slash.
+func parseEndpoint(s string) (u *url.URL, message, hint string) {
+	const example = `write "http://host:port" or "https://host/base"`
+	u, err := url.Parse(s)
+	if err != nil || u.Opaque != "" || u.Scheme == "" || u.Host == "" && (u.Scheme == "http" || u.Scheme == "https") {
+		return nil, fmt.Sprintf("%q is not a base URL", s), example
+	}
+	switch {
+	case u.Scheme != "http" && u.Scheme != "https":
+		return nil, fmt.Sprintf("scheme %q is not supported", u.Scheme), example
+	case u.Hostname() == "":
+		return nil, fmt.Sprintf("%q has no host", s), example
+	case u.User != nil:
+		return nil, "an endpoint cannot carry a user and password", "send an Authorization header"
+	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
+		return nil, "an endpoint has no query and no fragment", "put them into the call"
+	}
+	if p := u.Port(); p != "" {
+		if n, err := strconv.Atoi(p); err != nil || n < 1 || n > 65535 {
+			return nil, fmt.Sprintf("%q is not a port", p), "ports are 1 to 65535"
+		}
+	}
+	escaped := strings.TrimRight(u.EscapedPath(), "/")
+	u.Path, u.RawPath = strings.TrimRight(u.Path, "/"), ""
+	if u.EscapedPath() != escaped {
+		u.RawPath = escaped
+	}
+	return u, "", ""
+}
+
+// hostPort is the address to dial for an endpoint.
+func hostPort(u *url.URL) string {
+	port := u.Port()
+	if port == "" {
+		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
+	}
+	return net.JoinHostPort(u.Hostname(), port)
+}
+
+// Balancers returns the names that [Config].Balance may have.
+func Balancers() []string {
+	names := make([]string, 0, len(balancers))
+	for name := range balancers {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}

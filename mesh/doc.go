@@ -1,0 +1,45 @@
+// Package mesh is a resilient HTTP client for one service with several endpoints.
+//
+// [Open] gives a [Service], which is an [net/http.RoundTripper]: it fits into an
+// http.Client, a ReverseProxy or a hand-written handler. [Service.Do] is the same
+// call with a [Call] beside it, which says how the reply is wanted and reports
+// how many attempts it took.
+//
+// # The stack
+//
+// Every call passes the same layers in the same order. The order is the design;
+// each layer stands where it does for one reason.
+//
+//  1. Total deadline: the caller's context. It is outermost because it is the
+//     only promise the caller has been given: attempts and the waits between
+//     them are all paid from it, and nothing is started that it cannot hold.
+//  2. Retry. Outside everything that belongs to one endpoint, so that each
+//     attempt is free to go elsewhere and is seen by the breaker of the endpoint
+//     it went to.
+//  3. Pick endpoint. Inside retry, so that a second attempt prefers an endpoint
+//     that has not failed this call; outside the breaker, because breakers
+//     belong to endpoints, and one that is open is a reason to pick another
+//     rather than to fail.
+//  4. Breaker, one per endpoint. It counts attempts, not calls: a call that
+//     succeeds on its second endpoint still leaves its mark on the first.
+//  5. Attempt timeout. Innermost of the policies, so that a timeout is an outcome
+//     which the breaker counts and retry may act on, where the expiry of the
+//     caller's own deadline is neither.
+//  6. Transport. Plain HTTP/1.1 goes through package h1, https (HTTP/1.1 and
+//     HTTP/2 by ALPN) through a tuned net/http.Transport.
+//
+// # What is retried
+//
+// A method that is idempotent by RFC 9110 section 9.2.2, when the body can be
+// replayed (there is none, or Request.GetBody is set) and the outcome is one of
+// [Retry].On. Any other method is retried only if the request provably was not
+// sent: the connection was never made. The reply of a retried attempt is drained,
+// within bounds, and closed.
+//
+// # Whose fault it was
+//
+// A failed call returns an [*Error] whose [Class] tells the caller's cancellation
+// ([Canceled]), the caller's deadline ([Deadline]) and the attempt's own timeout
+// ([Timeout]) apart. The first two say nothing about the endpoint, so breakers
+// are neutral to them.
+package mesh

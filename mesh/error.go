@@ -1,0 +1,155 @@
+package mesh
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"syscall"
+
+	"github.com/weir-run/weir/mesh/h1"
+)
+
+// Class says in one word why an attempt or a call failed. Its zero value is
+// [OK], no failure.
+type Class uint8
+
+const (
+	// OK is the class of an attempt that did not fail.
+	OK Class = iota
+	// Connect: no connection could be made; the request was not sent.
+	Connect
+	// Timeout: the attempt took longer than [Config].Timeout.
+	Timeout
+	// Reset: the connection broke before the reply was complete.
+	Reset
+	// Malformed: the endpoint's answer is not valid HTTP.
+	Malformed
+	// TooLarge: the reply is larger than [Config].MaxBody.
+	TooLarge
+	// Status: the endpoint answered with status 500 or above. A class of
+	// statistics only: such a reply is returned, not turned into an error.
+	Status
+	// Canceled: the caller's context was canceled.
+	Canceled
+	// Deadline: the caller's deadline passed.
+	Deadline
+	// Rejected: the request itself cannot be sent: it is not valid HTTP, or
+	// its body could not be read.
+	Rejected
+	// BreakerOpen: the breakers of all endpoints are open; nothing was sent.
+	BreakerOpen
+	// NoEndpoint: the service has no endpoint; nothing was sent.
+	NoEndpoint
+
+	classes // their number
+)
+
+var classNames = [classes]string{
+	OK: "ok", Connect: "connect", Timeout: "timeout", Reset: "reset", Malformed: "malformed",
+	TooLarge: "too_large", Status: "status", Canceled: "canceled", Deadline: "deadline",
+	Rejected: "rejected", BreakerOpen: "breaker_open", NoEndpoint: "no_endpoint",
+}
+
+// String returns the class as it is written in configuration and metrics.
+func (c Class) String() string {
+	if c < classes {
+		return classNames[c]
+	}
+	return "unknown"
+}
+
+// Error is the error of a call, and of reading the body of its reply.
+type Error struct {
+	Service  string
+	Class    Class
+	Endpoint string // base URL of the last attempt, empty if there was none
+	Attempts int    // attempts made, the failed ones included
+	Err      error
+}
+
+func (e *Error) Error() string {
+	s := fmt.Sprintf("service %s: %s", e.Service, e.Class)
+	if e.Attempts > 1 {
+		s += fmt.Sprintf(" after %d attempts", e.Attempts)
+	}
+	if e.Err != nil {
+		s += ": " + e.Err.Error()
+	}
+	return s
+}
+
+// Unwrap returns Err.
+func (e *Error) Unwrap() error { return e.Err }
+
+// Timeout reports whether time ran out: the attempt's or the caller's.
+func (e *Error) Timeout() bool { return e.Class == Timeout || e.Class == Deadline }
+
+var (
+	errBreakersOpen = errors.New("the breakers of all endpoints are open")
+	errNoEndpoint   = errors.New("there is no endpoint")
+)
+
+// endpointFault reports whether the class speaks against the endpoint.
+func (c Class) endpointFault() bool {
+	switch c {
+	case Connect, Timeout, Reset, Malformed, Status:
+		return true
+	}
+	return false
+}
+
+// neutral reports whether the class says nothing about the endpoint at all.
+func (c Class) neutral() bool { return c == Canceled || c == Deadline || c == Rejected }
+
+// contextClass is the class of a context that has ended.
+func contextClass(err error) Class {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return Deadline
+	}
+	return Canceled
+}
+
+// classify gives the class of a transport's error. Both of our transports
+// return [*h1.Error]; what remains are errors of a [Config].Transport.
+func classify(err error) Class {
+	var he *h1.Error
+	if errors.As(err, &he) {
+		switch he.Op {
+		case h1.OpRequest, h1.OpBody:
+			return Rejected
+		case h1.OpDial:
+			// Only the context's own error says that the caller gave up: a dial
+			// that timed out matches context.DeadlineExceeded too.
+			if he.Err == context.Canceled || he.Err == context.DeadlineExceeded {
+				return contextClass(he.Err)
+			}
+			return Connect
+		case h1.OpParse:
+			return Malformed
+		}
+	}
+	var op *net.OpError
+	switch {
+	case errors.As(err, &op) && op.Op == "dial":
+		return Connect
+	case errors.Is(err, context.Canceled):
+		return Canceled
+	case errors.Is(err, context.DeadlineExceeded):
+		return Deadline
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return Timeout
+	case he != nil, op != nil, isBroken(err):
+		return Reset
+	}
+	return Malformed
+}
+
+// isBroken reports whether err is a connection that ended.
+func isBroken(err error) bool {
+	var errno syscall.Errno
+	return errors.As(err, &errno) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+		errors.Is(err, net.ErrClosed)
+}

@@ -1,0 +1,56 @@
+package mesh
+
+import "sync/atomic"
+
+// Stats is a snapshot of a service's counters. Each number is exact; numbers read
+// while calls are under way may be of slightly different moments.
+type Stats struct {
+	Requests  int64           // calls of Do and RoundTrip
+	InFlight  int64           // calls that have not returned
+	Retries   int64           // attempts beyond the first of their call
+	Failures  map[Class]int64 // calls by the class of their failure; absent is 0
+	Endpoints []EndpointStats
+}
+
+// EndpointStats are the counters of one endpoint.
+type EndpointStats struct {
+	Address  string
+	Attempts int64
+	InFlight int64           // attempts whose reply has not been read to its end
+	Failures map[Class]int64 // attempts by the class of their failure
+	Breaker  string          // "closed", "open", "half-open"; empty without one
+	Dialed   int64           // connections made; 0 with Config.Transport
+	Closed   int64           // connections closed; Dialed-Closed are open
+}
+
+// Stats returns a snapshot.
+func (s *Service) Stats() Stats {
+	st := Stats{
+		Requests: s.requests.Load(),
+		InFlight: s.inFlight.Load(),
+		Retries:  s.retries.Load(),
+		Failures: counts(&s.failures),
+	}
+	for _, e := range s.endpoints {
+		es := EndpointStats{
+			Address:  e.address,
+			Attempts: e.attempts.Load(),
+			InFlight: e.inFlight.Load(),
+			Failures: counts(&e.failures),
+			Breaker:  e.breaker.state(),
+		}
+		es.Dialed, es.Closed = e.transport.connections()
+		st.Endpoints = append(st.Endpoints, es)
+	}
+	return st
+}
+
+func counts(counters *[classes]atomic.Int64) map[Class]int64 {
+	m := map[Class]int64{}
+	for c := range counters {
+		if n := counters[c].Load(); n > 0 {
+			m[Class(c)] = n
+		}
+	}
+	return m
+}

@@ -1,0 +1,226 @@
+package mesh
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/weir-run/weir/mesh/h1"
+)
+
+// The pool's bounds, the same for both transports.
+const (
+	maxIdle = 256
+	// idleTimeout is shorter than that of the usual servers (60s and more; 5s
+	// for Node, whose closing is noticed before a connection is used again), so
+	// that it is the client that closes and no request meets a closing connection.
+	idleTimeout    = 30 * time.Second
+	maxHeaderBytes = 64 << 10
+)
+
+// stdTransport carries attempts over an http.RoundTripper: net/http's Transport,
+// or the one of [Config].Transport.
+type stdTransport struct {
+	base   *url.URL
+	rt     http.RoundTripper
+	idle   func() // closes idle connections
+	dialed atomic.Int64
+	closed atomic.Int64
+}
+
+// newStdTransport tunes a http.Transport for one endpoint. Proxy settings of the
+// environment do not apply: an endpoint is where it says it is. Compression is
+// left to the caller, who may want the bytes as they are.
+func newStdTransport(base *url.URL, cfg Config) *stdTransport {
+	t := &stdTransport{base: base}
+	tr := &http.Transport{
+		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			return t.dial(ctx, network, addr, cfg.ConnectTimeout)
+		},
+		TLSClientConfig:        tlsConfig(cfg.TLS, base.Hostname()),
+		DisableCompression:     true,
+		MaxIdleConns:           0, // the bound per host is the bound: there is one host
+		MaxIdleConnsPerHost:    maxIdle,
+		IdleConnTimeout:        idleTimeout,
+		ExpectContinueTimeout:  time.Second,
+		MaxResponseHeaderBytes: maxHeaderBytes,
+		ForceAttemptHTTP2:      true,
+		WriteBufferSize:        16 << 10,
+		ReadBufferSize:         16 << 10,
+		// Without pings a peer that vanished is noticed only by the kernel,
+		// after a quarter of an hour (golang.org/issue/30702).
+		HTTP2: &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 5 * time.Second},
+	}
+	// The handshake is made here so that its failure is known to be one of
+	// connecting.
+	tr.DialTLSContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		ctx, cancel := context.WithTimeout(ctx, cfg.ConnectTimeout)
+		defer cancel()
+		raw, err := t.dial(ctx, network, addr, cfg.ConnectTimeout)
+		if err != nil {
+			return nil, err
+		}
+		conn := tls.Client(raw, tr.TLSClientConfig)
+		if err := conn.HandshakeContext(ctx); err != nil {
+			raw.Close()
+			return nil, &h1.Error{Op: h1.OpDial, Addr: addr, Err: fmt.Errorf("tls: %w", err)}
+		}
+		return conn, nil
+	}
+	t.rt, t.idle = tr, tr.CloseIdleConnections
+	return t
+}
+
+func tlsConfig(cfg *tls.Config, serverName string) *tls.Config {
+	if cfg == nil {
+		cfg = &tls.Config{}
+	}
+	cfg = cfg.Clone()
+	if cfg.ServerName == "" {
+		cfg.ServerName = serverName
+	}
+	if cfg.NextProtos == nil {
+		cfg.NextProtos = []string{"h2", "http/1.1"}
+	}
+	return cfg
+}
+
+func (t *stdTransport) dial(ctx context.Context, network, addr string, timeout time.Duration) (net.Conn, error) {
+	d := net.Dialer{Timeout: timeout}
+	conn, err := d.DialContext(ctx, network, addr)
+	if err != nil {
+		return nil, &h1.Error{Op: h1.OpDial, Addr: addr, Err: err}
+	}
+	t.dialed.Add(1)
+	return &countedConn{Conn: conn, closed: &t.closed}, nil
+}
+
+type countedConn struct {
+	net.Conn
+	closed *atomic.Int64
+	once   atomic.Bool
+}
+
+func (c *countedConn) Close() error {
+	if !c.once.Swap(true) {
+		c.closed.Add(1)
+	}
+	return c.Conn.Close()
+}
+
+func (t *stdTransport) close() {
+	if t.idle != nil {
+		t.idle()
+	}
+}
+
+func (t *stdTransport) connections() (dialed, closed int64) {
+	return t.dialed.Load(), t.closed.Load()
+}
+
+// roundTrip sends a copy of the request that has the endpoint's address, and a
+// context that ends at the deadline.
+func (t *stdTransport) roundTrip(req *http.Request, deadline time.Time, stream bool) (*http.Response, error) {
+	if err := h1.Validate(req); err != nil {
+		closeBody(req)
+		return nil, &h1.Error{Op: h1.OpRequest, Addr: t.base.Host, Err: err}
+	}
+	caller := req.Context()
+	if deadline.IsZero() {
+		out := *req
+		out.URL = t.target(req.URL)
+		resp, err := t.rt.RoundTrip(&out)
+		return resp, t.cause(caller, err)
+	}
+	ctx, cancel := context.WithCancelCause(caller)
+	timer := time.AfterFunc(time.Until(deadline), func() { cancel(os.ErrDeadlineExceeded) })
+	stop := func() { timer.Stop(); cancel(nil) }
+
+	out := req.WithContext(ctx)
+	out.URL = t.target(req.URL)
+	resp, err := t.rt.RoundTrip(out)
+	if err != nil {
+		err = t.cause(ctx, err)
+		stop()
+		return nil, err
+	}
+	if resp.Body == http.NoBody {
+		stop()
+		return resp, nil
+	}
+	if stream {
+		timer.Stop()
+	}
+	timed := timedBody{ReadCloser: resp.Body, ctx: ctx, stop: stop, t: t}
+	if w, ok := resp.Body.(io.Writer); ok {
+		resp.Body = &timedConn{timed, w}
+	} else {
+		resp.Body = &timed
+	}
+	return resp, nil
+}
+
+// target appends path and query of u to the endpoint's base.
+func (t *stdTransport) target(u *url.URL) *url.URL {
+	out := *t.base
+	path, escaped := u.Path, u.EscapedPath()
+	if !strings.HasPrefix(path, "/") && path != "*" {
+		path, escaped = "/"+path, "/"+escaped
+	}
+	escaped = out.EscapedPath() + escaped
+	out.Path += path
+	out.RawPath = escaped // ignored by package url where it says what Path says
+	out.RawQuery, out.ForceQuery = u.RawQuery, u.ForceQuery
+	return &out
+}
+
+// cause says why an operation under ctx failed: the context, if that has ended.
+func (t *stdTransport) cause(ctx context.Context, err error) error {
+	if err == nil || ctx.Err() == nil {
+		return err
+	}
+	return &h1.Error{Op: h1.OpRead, Addr: t.base.Host, Err: context.Cause(ctx)}
+}
+
+// timedBody is a reply's body that ends with the attempt's context.
+type timedBody struct {
+	io.ReadCloser
+	ctx  context.Context
+	stop func()
+	t    *stdTransport
+}
+
+// timedConn is the body of an upgraded connection.
+type timedConn struct {
+	timedBody
+	io.Writer
+}
+
+func (b *timedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	switch {
+	case err == nil:
+		return n, nil
+	case err == io.EOF:
+		b.stop()
+		return n, err
+	case errors.Is(err, http.ErrBodyReadAfterClose):
+		return n, err
+	}
+	return n, b.t.cause(b.ctx, err)
+}
+
+func (b *timedBody) Close() error {
+	err := b.ReadCloser.Close()
+	b.stop()
+	return err
+}
