@@ -1,0 +1,230 @@
+package gateway
+
+import (
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Defaults of [Options].
+const (
+	DefaultMaxBody      = 10 << 20 // bytes
+	DefaultStallTimeout = 30 * time.Second
+	DefaultMinBodyRate  = 512 // bytes per second
+)
+
+// Options are what all routes of a gateway share.
+type Options struct {
+	Gateway string // a label of metrics and logs
+	Log     *slog.Logger
+	Metrics *Metrics
+	// MaxBody caps the bodies of requests, in bytes. 0 is DefaultMaxBody,
+	// negative is no cap.
+	MaxBody int64
+	// StallTimeout is how long a client may keep the gateway waiting: in all
+	// for the body of a request, beyond the time that MinBodyRate gives it,
+	// and for each piece of an answer. 0 is DefaultStallTimeout, negative is
+	// without end.
+	StallTimeout time.Duration
+	// MinBodyRate is in bytes per second. 0 is DefaultMinBodyRate.
+	MinBodyRate int64
+}
+
+// Middleware is the shape of every layer and of every policy. It is built once
+// and shared by all requests.
+type Middleware func(http.Handler) http.Handler
+
+// NewHandler puts a gateway's layers around its routes. Their order, with the
+// reasons, is in the package's documentation.
+func NewHandler(rt *Router, o Options) http.Handler {
+	o = o.withDefaults()
+	h := &recorder{router: rt, options: o, stats: make([]stats, len(rt.routes))}
+	for i, route := range rt.routes {
+		h.stats[i] = stats{metrics: o.Metrics, gateway: o.Gateway, route: route.Name, method: methodLabel(route.Method)}
+	}
+	h.inFlight = o.Metrics.inFlight.WithLabelValues(o.Gateway)
+	layers := []Middleware{
+		recoverPanics(o),
+		refuseAmbiguous,
+		capBody,
+	}
+	h.next = dispatch(rt)
+	for i := len(layers) - 1; i >= 0; i-- {
+		h.next = layers[i](h.next)
+	}
+	return h
+}
+
+func (o Options) withDefaults() Options {
+	if o.MaxBody == 0 {
+		o.MaxBody = DefaultMaxBody
+	}
+	if o.StallTimeout == 0 {
+		o.StallTimeout = DefaultStallTimeout
+	}
+	if o.MinBodyRate <= 0 {
+		o.MinBodyRate = DefaultMinBodyRate
+	}
+	return o
+}
+
+// recorder is the outermost layer.
+type recorder struct {
+	router   *Router
+	options  Options
+	next     http.Handler
+	stats    []stats // by Route.index
+	inFlight prometheus.Gauge
+}
+
+func (h *recorder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	q := &Request{Start: time.Now(), ID: requestID(r.Header)}
+	q.Route, q.Vars, q.verdict = h.router.Match(r.Method, r.URL, q.varRoom[:0])
+	q.w = responseWriter{ResponseWriter: w, request: q, stall: h.options.StallTimeout}
+	q.ctx.Context, q.ctx.record = r.Context(), q
+	if q.Route != nil && q.Route.Deadline > 0 {
+		q.ctx.deadline = q.Start.Add(q.Route.Deadline)
+	}
+	q.idRoom[0] = q.ID
+	w.Header()[headerRequestID] = q.idRoom[:]
+
+	h.inFlight.Inc()
+	completed := false
+	defer func() { h.finish(q, r, completed) }()
+	q.w.arm()
+	r = r.WithContext(&q.ctx)
+	h.limitBody(q, r)
+	h.next.ServeHTTP(&q.w, r)
+	completed = true
+}
+
+// limitBody replaces the body of a request that has one.
+func (h *recorder) limitBody(q *Request, r *http.Request) {
+	if r.Body == nil || r.Body == http.NoBody {
+		return
+	}
+	limit := h.options.MaxBody
+	if q.Route != nil && q.Route.MaxBody != 0 {
+		limit = q.Route.MaxBody
+	}
+	b := &q.body
+	b.ReadCloser, b.responder = r.Body, q.w.ResponseWriter
+	b.capped, b.limit, b.left = limit >= 0, limit, max(limit, 0)
+	b.stall, b.rate, b.credit = h.options.StallTimeout, h.options.MinBodyRate, h.options.StallTimeout
+	r.Body = b
+}
+
+func (h *recorder) finish(q *Request, r *http.Request, completed bool) {
+	q.body.end()
+	q.ctx.release()
+	q.w.arm() // the server sends the rest of its buffer
+	if completed && !q.w.begun() {
+		q.w.status = http.StatusOK // as the server does
+	}
+	h.inFlight.Dec()
+	h.count(q, r, time.Since(q.Start))
+	if q.w.status >= http.StatusInternalServerError || !completed {
+		h.log(q, r)
+	}
+}
+
+func (h *recorder) count(q *Request, r *http.Request, took time.Duration) {
+	if q.Route != nil {
+		h.stats[q.Route.index].count(q.w.status, took)
+		return
+	}
+	m := h.options.Metrics
+	m.unrouted.WithLabelValues(h.options.Gateway, q.verdict.String()).Inc()
+	(&stats{metrics: m, gateway: h.options.Gateway, method: knownMethod(r.Method)}).count(q.w.status, took)
+}
+
+// log notes a request that failed, with its cause.
+func (h *recorder) log(q *Request, r *http.Request) {
+	name := ""
+	if q.Route != nil {
+		name = q.Route.Name
+	}
+	level := slog.LevelError
+	if q.ctx.Context.Err() != nil {
+		level = slog.LevelInfo // the client has gone
+	}
+	h.options.Log.LogAttrs(r.Context(), level, "request failed",
+		slog.String("gateway", h.options.Gateway),
+		slog.String("route", name),
+		slog.String("method", r.Method),
+		slog.String("path", r.URL.Path),
+		slog.Int("status", q.w.status),
+		slog.String("code", q.Code),
+		slog.String("request_id", q.ID),
+		slog.Duration("took", time.Since(q.Start)),
+		slog.Any("error", q.Err),
+	)
+}
+
+// recoverPanics turns a panic into a 500, or cuts off an answer that has begun.
+func recoverPanics(o Options) Middleware {
+	panics := o.Metrics.panics.WithLabelValues(o.Gateway)
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			defer func() {
+				v := recover()
+				if v == nil {
+					return
+				}
+				if v == http.ErrAbortHandler {
+					panic(v)
+				}
+				panics.Inc()
+				o.Log.LogAttrs(r.Context(), slog.LevelError, "panic",
+					slog.String("gateway", o.Gateway),
+					slog.String("request_id", FromContext(r.Context()).ID),
+					slog.Any("panic", v),
+					slog.String("stack", string(debug.Stack())),
+				)
+				WriteProblem(w, r, Problem{Status: http.StatusInternalServerError, Code: CodeInternal})
+			}()
+			next.ServeHTTP(w, r)
+		})
+	}
+}
+
+// capBody refuses a body that announces itself as too large before a byte of
+// it is read. One that does not is cut off while it is read.
+func capBody(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if b, ok := r.Body.(*body); ok && b.capped && r.ContentLength > b.limit {
+			b.refused.Store(true)
+			WriteProblem(w, r, bodyTooLarge(b.limit))
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// dispatch carries out the router's verdict.
+func dispatch(rt *Router) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		q := FromContext(r.Context())
+		switch q.verdict {
+		case Matched:
+			q.Route.Handler.ServeHTTP(w, r)
+		case BadPath:
+			WriteProblem(w, r, Problem{Status: http.StatusBadRequest, Code: CodeBadPath,
+				Detail: "The path holds dot segments, empty segments, backslashes, control characters or bad UTF-8."})
+		case MethodNotAllowed:
+			w.Header().Set("Allow", rt.Allow(r.URL))
+			if r.Method == http.MethodOptions {
+				w.WriteHeader(http.StatusNoContent)
+				return
+			}
+			WriteProblem(w, r, Problem{Status: http.StatusMethodNotAllowed, Code: CodeMethodNotAllowed,
+				Detail: "The resource does not take this method; Allow names those that it takes."})
+		default:
+			WriteProblem(w, r, Problem{Status: http.StatusNotFound, Code: CodeRouteNotFound,
+				Detail: "No route takes this path."})
+		}
+	})
+}

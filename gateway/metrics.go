@@ -1,0 +1,106 @@
+package gateway
+
+import (
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Metrics are the gateways' metrics. They belong to the process and outlive
+// configurations, so that counters only ever grow.
+type Metrics struct {
+	requests *prometheus.CounterVec
+	duration *prometheus.HistogramVec
+	inFlight *prometheus.GaugeVec
+	panics   *prometheus.CounterVec
+	unrouted *prometheus.CounterVec
+}
+
+// NewMetrics registers the gateways' metrics. Its error is that of a second
+// registration.
+func NewMetrics(r prometheus.Registerer) (*Metrics, error) {
+	m := &Metrics{
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "weir_http_requests_total",
+			Help: "Requests answered, by class of status; aborted is an answer that was cut off before it began.",
+		}, []string{"gateway", "route", "method", "status"}),
+		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "weir_http_request_duration_seconds",
+			Help:    "Time from the end of the request's header to the end of the answer.",
+			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
+		}, []string{"gateway", "route", "method"}),
+		inFlight: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "weir_http_requests_in_flight",
+			Help: "Requests being answered.",
+		}, []string{"gateway"}),
+		panics: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "weir_http_panics_total",
+			Help: "Requests that ended in a panic, which is a fault of weir itself.",
+		}, []string{"gateway"}),
+		unrouted: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "weir_http_unrouted_requests_total",
+			Help: "Requests that no route took, by reason.",
+		}, []string{"gateway", "reason"}),
+	}
+	for _, c := range []prometheus.Collector{m.requests, m.duration, m.inFlight, m.panics, m.unrouted} {
+		if err := r.Register(c); err != nil {
+			return nil, err
+		}
+	}
+	return m, nil
+}
+
+// stats are the series of one route. Each is looked up when it first counts,
+// so that a request path has no labels to resolve and a route that nobody
+// calls has no series.
+type stats struct {
+	metrics                *Metrics
+	gateway, route, method string
+	classes                [len(classNames)]atomic.Pointer[prometheus.Counter]
+	duration               atomic.Pointer[prometheus.Observer]
+}
+
+var classNames = [...]string{"aborted", "1xx", "2xx", "3xx", "4xx", "5xx"}
+
+func (s *stats) count(status int, took time.Duration) {
+	class := status / 100
+	if class >= len(classNames) {
+		class = len(classNames) - 1
+	}
+	lookUp(&s.classes[class], func() prometheus.Counter {
+		return s.metrics.requests.WithLabelValues(s.gateway, s.route, s.method, classNames[class])
+	}).Inc()
+	lookUp(&s.duration, func() prometheus.Observer {
+		return s.metrics.duration.WithLabelValues(s.gateway, s.route, s.method)
+	}).Observe(took.Seconds())
+}
+
+func lookUp[T any](p *atomic.Pointer[T], find func() T) T {
+	if found := p.Load(); found != nil {
+		return *found
+	}
+	found := find()
+	p.Store(&found)
+	return found
+}
+
+// knownMethod bounds the values of the method label where clients choose it.
+func knownMethod(method string) string {
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch,
+		http.MethodDelete, http.MethodOptions, http.MethodConnect, http.MethodTrace, "QUERY":
+		return method
+	default:
+		return "other"
+	}
+}
+
+// methodLabel is the route's method, so that a route has one series.
+func methodLabel(method string) string {
+	if method == "" {
+		return "any"
+	}
+	return method
+}

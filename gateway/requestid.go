@@ -1,0 +1,51 @@
+package gateway
+
+import (
+	"encoding/hex"
+	"math/rand/v2"
+	"net/http"
+)
+
+const (
+	headerRequestID = "X-Request-Id"
+	maxRequestID    = 128
+)
+
+// requestID takes over the caller's id if it is safe to repeat in headers,
+// logs and documents, and makes one otherwise.
+func requestID(h http.Header) string {
+	if given := h[headerRequestID]; len(given) == 1 && safeID(given[0]) {
+		return given[0]
+	}
+	return newID()
+}
+
+func safeID(id string) bool {
+	if id == "" || len(id) > maxRequestID {
+		return false
+	}
+	for i := range len(id) {
+		switch c := id[i]; {
+		case '0' <= c && c <= '9', 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z':
+		case c == '-', c == '_', c == '.', c == '~', c == '+', c == '/', c == '=', c == ':', c == '@':
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// newID has 128 random bits in the form of a W3C trace id. The generator is
+// the runtime's ChaCha8, seeded by the system: not to be guessed from ids that
+// were seen, and without a system call.
+func newID() string {
+	var raw [16]byte
+	for i := 0; i < len(raw); i += 8 {
+		for j, bits := i, rand.Uint64(); j < i+8; j, bits = j+1, bits>>8 {
+			raw[j] = byte(bits)
+		}
+	}
+	var text [32]byte
+	hex.Encode(text[:], raw[:])
+	return string(text[:])
+}

@@ -1,0 +1,79 @@
+package gateway
+
+import (
+	"net/http"
+	"strconv"
+	"strings"
+)
+
+// refuseAmbiguous refuses requests that two parsers may read differently, or
+// that ask for what a gateway never does, and closes their connection. Much of
+// what belongs here never gets this far: net/http itself answers 400 to bad
+// encodings, to repeated or malformed Host and Content-Length fields and to
+// spaces before colons, and ignores Content-Length where there is a
+// Transfer-Encoding.
+func refuseAmbiguous(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if p, bad := ambiguity(r); bad {
+			w.Header()["Connection"] = connectionClose
+			WriteProblem(w, r, p)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+var connectionClose = []string{"close"}
+
+func ambiguity(r *http.Request) (p Problem, bad bool) {
+	refused := func(detail string) (Problem, bool) {
+		return Problem{Status: http.StatusBadRequest, Code: CodeBadRequest, Detail: detail}, true
+	}
+	switch {
+	case r.Method == http.MethodConnect || r.Method == http.MethodTrace:
+		return Problem{Status: http.StatusNotImplemented, Code: CodeMethodNotSupported,
+			Detail: r.Method + " is not served here."}, true
+	case !originForm(r):
+		return refused("The request target is not a path.")
+	case strings.IndexByte(r.RequestURI, '#') >= 0:
+		return refused("The request target holds a fragment.")
+	case !validHost(r.Host) && (r.Host != "" || r.ProtoAtLeast(1, 1)):
+		return refused("The Host field is not a host and port.")
+	case len(r.TransferEncoding) > 0 && len(r.Header["Content-Length"]) > 0:
+		return refused("The request has both a Content-Length and a Transfer-Encoding.")
+	}
+	return Problem{}, false
+}
+
+// originForm is RFC 9112, section 3.2.1. The absolute form is for proxies, and
+// carries a second host that policies would not see. Requests made inside the
+// process have no target in text.
+func originForm(r *http.Request) bool {
+	return r.RequestURI == "" || r.RequestURI[0] == '/' && r.URL.Host == "" && r.URL.Scheme == ""
+}
+
+// validHost is RFC 9110, section 7.2, without percent-encoding and the
+// delimiters that no registered name has.
+func validHost(host string) bool {
+	name, port := host, ""
+	if i := strings.LastIndexByte(host, ':'); i > strings.LastIndexByte(host, ']') {
+		name, port = host[:i], host[i+1:]
+		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+			return false
+		}
+	}
+	if inner, ok := strings.CutPrefix(name, "["); ok {
+		inner, ok = strings.CutSuffix(inner, "]")
+		return ok && inner != "" && only(inner, "0123456789abcdefABCDEF:.")
+	}
+	return name != "" && only(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~")
+}
+
+func only(s, allowed string) bool {
+	for i := range len(s) {
+		if strings.IndexByte(allowed, s[i]) < 0 {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,221 @@
+package gateway
+
+import (
+	"cmp"
+	"net/http"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// Routes are found in a trie with one level for each path segment, so that the
+// time of a match depends on the length of the path and not on the number of
+// routes. At each node the children are tried from the most to the least
+// specific: the literal, the patterned parameters, the plain parameter, the
+// rest of the path. A child that leads nowhere is left again, so the first
+// route found is the one that is most specific, segment by segment from the
+// left, among all that take the path and the method. It does not depend on the
+// order in which routes were added.
+type node struct {
+	literals  map[string]*node
+	patterns  []pattern
+	parameter *node
+	rest      *leaf
+	restOrNil *leaf
+	leaf      *leaf
+}
+
+// pattern is the edge to a child behind a patterned parameter.
+type pattern struct {
+	text  string
+	re    *regexp.Regexp
+	whole bool // one variable, which is the whole segment
+	child *node
+}
+
+// leaf is where a path may end: its routes, one for each method.
+type leaf struct {
+	routes []*Route
+}
+
+// add puts the route at the place that segments name. It returns the route
+// that is already there for the method, if there is one.
+func (n *node) add(route *Route, segments []segment) (occupant *Route) {
+	for _, s := range segments {
+		switch s.kind {
+		case literal:
+			n = n.literalChild(s.text)
+		case patterned:
+			n = n.patternChild(s)
+		case parameter:
+			if n.parameter == nil {
+				n.parameter = new(node)
+			}
+			n = n.parameter
+		case rest:
+			return addTo(&n.rest, route)
+		case restOrNil:
+			return addTo(&n.restOrNil, route)
+		}
+	}
+	return addTo(&n.leaf, route)
+}
+
+func (n *node) literalChild(text string) *node {
+	child := n.literals[text]
+	if child == nil {
+		child = new(node)
+		if n.literals == nil {
+			n.literals = map[string]*node{}
+		}
+		n.literals[text] = child
+	}
+	return child
+}
+
+// patternChild keeps patterns in an order of their own: of two that both
+// match, the longer expression is tried first.
+func (n *node) patternChild(s segment) *node {
+	for _, p := range n.patterns {
+		if p.text == s.text {
+			return p.child
+		}
+	}
+	p := pattern{text: s.text, re: s.re, whole: s.whole, child: new(node)}
+	n.patterns = append(n.patterns, p)
+	slices.SortFunc(n.patterns, func(a, b pattern) int {
+		return cmp.Or(cmp.Compare(len(b.text), len(a.text)), cmp.Compare(a.text, b.text))
+	})
+	return p.child
+}
+
+func addTo(l **leaf, route *Route) (occupant *Route) {
+	if *l == nil {
+		*l = new(leaf)
+	}
+	for _, r := range (*l).routes {
+		if r.Method == route.Method {
+			return r
+		}
+	}
+	(*l).routes = append((*l).routes, route)
+	return nil
+}
+
+// search is one walk through the trie.
+type search struct {
+	path   string
+	method string
+	vars   []Var // names are filled in when the route is known
+
+	// gather makes the walk visit every leaf that takes the path and note its
+	// methods.
+	gather bool
+	allow  []string
+}
+
+// find continues the search below n with the segment that starts at path[at:].
+func (s *search) find(n *node, at int) *Route {
+	end, last := strings.IndexByte(s.path[at:], '/')+at, false
+	if end < at {
+		end, last = len(s.path), true
+	}
+	text := s.path[at:end]
+	if child := n.literals[text]; child != nil {
+		if route := s.enter(child, end, last); route != nil {
+			return route
+		}
+	}
+	kept := len(s.vars)
+	if text != "" {
+		for i := range n.patterns {
+			if p := &n.patterns[i]; s.capture(p, s.path[at-1:end]) {
+				if route := s.enter(p.child, end, last); route != nil {
+					return route
+				}
+				s.vars = s.vars[:kept]
+			}
+		}
+		if n.parameter != nil {
+			s.push(text)
+			if route := s.enter(n.parameter, end, last); route != nil {
+				return route
+			}
+			s.vars = s.vars[:kept]
+		}
+	}
+	if n.rest != nil || n.restOrNil != nil {
+		if route := s.findRest(n, s.path[at:]); route != nil {
+			return route
+		}
+		s.vars = s.vars[:kept]
+	}
+	return nil
+}
+
+func (s *search) enter(child *node, end int, last bool) *Route {
+	if !last {
+		return s.find(child, end+1)
+	}
+	return s.pick(child.leaf)
+}
+
+func (s *search) findRest(n *node, text string) *Route {
+	s.push(text)
+	if text != "" {
+		if route := s.pick(n.rest); route != nil {
+			return route
+		}
+	}
+	return s.pick(n.restOrNil)
+}
+
+// capture matches a slash and a segment and keeps the variables in it. Encoded
+// slashes are still marked then, so that {name}.json takes them like {name}.
+func (s *search) capture(p *pattern, slashed string) bool {
+	if p.whole {
+		if !p.re.MatchString(slashed) {
+			return false
+		}
+		s.push(slashed[1:])
+		return true
+	}
+	groups := p.re.FindStringSubmatchIndex(slashed)
+	for i := 2; i < len(groups); i += 2 {
+		s.push(slashed[groups[i]:groups[i+1]])
+	}
+	return groups != nil
+}
+
+func (s *search) push(text string) {
+	s.vars = append(s.vars, Var{Value: restoreSlashes(text)})
+}
+
+func restoreSlashes(text string) string {
+	return strings.ReplaceAll(text, encodedSlash, "/")
+}
+
+// pick chooses a leaf's route for the method: its own, GET for HEAD, then the
+// one that takes any method.
+func (s *search) pick(l *leaf) *Route {
+	if l == nil {
+		return nil
+	}
+	var get, any *Route
+	for _, r := range l.routes {
+		switch {
+		case s.gather:
+			s.allow = append(s.allow, r.Method)
+		case r.Method == s.method:
+			return r
+		case r.Method == http.MethodGet:
+			get = r
+		case r.Method == "":
+			any = r
+		}
+	}
+	if get != nil && s.method == http.MethodHead {
+		return get
+	}
+	return any
+}
