@@ -1,6 +1,15 @@
 package dsl
 
-import "reflect"
+import (
+	"encoding"
+	"errors"
+	"fmt"
+	"math"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+)
 
 // String is a text with its place.
 type String struct {
@@ -11,7 +20,7 @@ type String struct {
 // Shape is any YAML with $(...) at its leaves.
 type Shape struct{ Node *Node }
 
-// Text is a string with $(...) inside.
+// Text is a text with $(...) inside.
 type Text struct{ Node *Node }
 
 // Cond is a bare expression that gives true or false.
@@ -23,11 +32,423 @@ type Steps struct{ Node *Node }
 // Block is a mapping of id to step.
 type Block struct{ Node *Node }
 
-// Decode fills the structs that the targets point to from the mapping n.
-func Decode(n *Node, r Reporter, targets ...any) bool { return false }
+// Decode fills the structs that the targets point to from the mapping n: each
+// key goes to the first struct that declares it. It reports unknown and missing
+// keys, values of a wrong type, out of range or not among those allowed, and is
+// true if none was. What is absent gets its default.
+//
+// The keys are the tags of the exported fields:
+//
+//	yaml:"key"       the key; "-" leaves the field out; ",span" on a field of
+//	                 type Span takes the place of the whole mapping
+//	doc:"..."        what it is for
+//	default:"..."    the value of an absent key, as in YAML
+//	enum:"a|b"       the texts that are allowed (of a list: for its items)
+//	required:"true"  the key must be there
+//	min:"1" max:"9"  the range, in the notation of the value
+//
+// A field is a string, bool, int, float64, Duration, Size, Percent, String,
+// *Node, Shape, Text, Cond, Steps, Block, a type with UnmarshalText, a struct, a
+// pointer to any of these (nil if the key is absent), a slice, or a map with
+// string keys. Embedded structs are inlined.
+func Decode(n *Node, r Reporter, targets ...any) bool {
+	d := decoder{r: r}
+	parts := make([]part, 0, 4)
+	for _, target := range targets {
+		v := reflect.ValueOf(target)
+		if v.Kind() != reflect.Pointer || v.IsNil() || v.Elem().Kind() != reflect.Struct {
+			d.errorf(n.Span, "config-type", "", "internal: cannot decode into %T", target)
+			return false
+		}
+		parts = append(parts, newPart(v.Elem()))
+	}
+	d.object(n, parts, "this", false)
+	return !d.failed
+}
 
-type plan struct{ keys []string }
+type decoder struct {
+	r      Reporter
+	failed bool
+}
 
-func planOf(t reflect.Type) *plan     { return &plan{} }
-func checkPlan(t reflect.Type) error  { return nil }
-func schemaOf(t reflect.Type) *Schema { return &Schema{} }
+// part is one of the structs that a mapping is decoded into.
+type part struct {
+	plan  *plan
+	value reflect.Value
+	seen  uint64
+	more  []bool // what seen has no room for
+}
+
+func newPart(v reflect.Value) part {
+	p := part{plan: planOf(v.Type()), value: v}
+	if k := len(p.plan.fields); k > 64 {
+		p.more = make([]bool, k)
+	}
+	return p
+}
+
+func (p *part) see(i int) {
+	if p.more != nil {
+		p.more[i] = true
+	} else {
+		p.seen |= 1 << i
+	}
+}
+
+func (p *part) saw(i int) bool {
+	if p.more != nil {
+		return p.more[i]
+	}
+	return p.seen>>i&1 == 1
+}
+
+func (d *decoder) errorf(span Span, code, hint, format string, args ...any) {
+	d.failed = true
+	d.r.Report(Diagnostic{Span: span, Code: code, Hint: hint, Message: fmt.Sprintf(format, args...)})
+}
+
+// object decodes a mapping. name is how messages call it. An absent object (n is
+// an empty mapping) only takes its defaults.
+func (d *decoder) object(n *Node, parts []part, name string, absent bool) {
+	for _, p := range parts {
+		if p.plan.fault != nil {
+			d.errorf(n.Span, "config-type", "", "internal: %s", strings.ReplaceAll(p.plan.fault.Error(), "\n", "; "))
+			return
+		}
+	}
+	if n.Kind != Map {
+		d.mismatch(n, formObject, name)
+		return
+	}
+	for i := range n.Fields {
+		key, value := n.Fields[i].Key, n.Fields[i].Value
+		if !d.give(key.Text, value, parts) {
+			d.unknownKey(key, parts)
+		}
+	}
+	for i := range parts {
+		p := &parts[i]
+		for _, index := range p.plan.spans {
+			p.value.FieldByIndex(index).Set(reflect.ValueOf(n.Span))
+		}
+		for k := range p.plan.fields {
+			if !p.saw(k) {
+				d.absent(n, p.value, &p.plan.fields[k], absent)
+			}
+		}
+	}
+}
+
+func (d *decoder) give(key string, value *Node, parts []part) bool {
+	for i := range parts {
+		p := &parts[i]
+		if k, ok := p.plan.byKey[key]; ok {
+			p.see(k)
+			x := &p.plan.fields[k]
+			d.value(value, p.value.FieldByIndex(x.index), x.shape, x, x.key)
+			return true
+		}
+	}
+	return false
+}
+
+func (d *decoder) unknownKey(key *Node, parts []part) {
+	var keys []string
+	for _, p := range parts {
+		keys = append(keys, p.plan.keys...)
+	}
+	hint := "no keys are allowed here"
+	if nearest, ok := Nearest(key.Text, keys); ok {
+		hint = fmt.Sprintf("did you mean %q?", nearest)
+	} else if len(keys) > 0 {
+		hint = "the keys here are " + strings.Join(keys, ", ")
+	}
+	d.errorf(key.Span, "unknown-key", hint, "unknown key %q", key.Text)
+}
+
+// absent deals with a key that is not written.
+func (d *decoder) absent(n *Node, v reflect.Value, x *field, quiet bool) {
+	switch {
+	case x.initial != nil:
+		d.value(x.initial, v.FieldByIndex(x.index), x.shape, x, x.key)
+	case x.required && !quiet:
+		span := Span{n.Span.Source, n.Span.Start, n.Span.End}
+		if len(n.Fields) > 0 && n.Fields[0].Key.Span.Start == span.Start {
+			span = n.Fields[0].Key.Span
+		}
+		hint := fmt.Sprintf("add %s: %s", x.key, x.shape.target().form.wanted())
+		if x.doc != "" {
+			hint += " (" + strings.TrimSuffix(x.doc, ".") + ")"
+		}
+		d.errorf(span, "missing-key", hint, "the key %q is missing", x.key)
+	case x.shape.form == formObject:
+		d.object(&Node{Kind: Map, Span: n.Span}, []part{newPart(v.FieldByIndex(x.index))}, x.key, true)
+	}
+}
+
+// mismatch reports a value of a wrong type.
+func (d *decoder) mismatch(n *Node, want form, name string) {
+	if n.Kind == Scalar && n.Type == Null && n.Text == "" {
+		hint := ""
+		switch want {
+		case formText, formString, formTemplate:
+			hint = `write "" for an empty text`
+		case formObject, formTable, formBlock:
+			hint = "write {} for an empty mapping"
+		case formList, formSteps:
+			hint = "write [] for an empty list"
+		}
+		d.errorf(n.Span, "wrong-type", hint, "%s has no value; %s goes here", name, want.wanted())
+		return
+	}
+	d.errorf(n.head(), "wrong-type", remedyFor(n, want), "%s is %s here, not %s", name, want.wanted(), n.found())
+}
+
+// head is the part of the node that is worth underlining.
+func (n *Node) head() Span {
+	if n.Kind == Map && len(n.Fields) > 0 && n.Fields[0].Key.Span.Start == n.Span.Start {
+		return n.Fields[0].Key.Span
+	}
+	return n.Span
+}
+
+func (n *Node) found() string {
+	switch {
+	case n.Kind == List:
+		return "a list"
+	case n.Kind == Map:
+		return "a mapping"
+	case n.Type == Str && strings.Contains(n.Text, "$("):
+		return "an expression"
+	default:
+		return n.Type.String()
+	}
+}
+
+// remedyFor says what to write instead, where that can be told.
+func remedyFor(n *Node, want form) string {
+	text := strings.TrimSpace(n.Text)
+	switch {
+	case n.Kind != Scalar && (want == formTemplate || want == formText || want == formString || want == formCond) && n.Span.Source != nil && strings.HasPrefix(n.Span.Text(), "{"):
+		return "quote a text that begins with a bracket"
+	case n.Kind != Scalar:
+		return ""
+	case strings.Contains(text, "$("):
+		return "this is read when the file is loaded, so an expression cannot stand here"
+	}
+	switch want {
+	case formInt:
+		if plain, ok := plainNumber(text); ok {
+			return "write " + plain
+		}
+		if whole, fraction, ok := strings.Cut(text, "."); ok && strings.Trim(fraction, "0") == "" && resolve(whole) == Int {
+			return "write " + whole
+		}
+		if n.Style != Plain && resolve(text) == Int {
+			return fmt.Sprintf("write %s without quotes", text)
+		}
+	case formFloat:
+		if plain, ok := plainNumber(text); ok {
+			return "write " + plain
+		}
+		if t := resolve(text); n.Style != Plain && (t == Int || t == Float) {
+			return fmt.Sprintf("write %s without quotes", text)
+		}
+	case formBool:
+		if n.Style != Plain && resolve(text) == Bool {
+			return fmt.Sprintf("write %s without quotes", text)
+		}
+		return "write true or false"
+	case formList:
+		if text != "" && !strings.ContainsAny(text, "\n,[]{}") {
+			return fmt.Sprintf("write [%s]", n.Span.Text())
+		}
+	case formObject, formTable, formBlock:
+		if key, value, ok := strings.Cut(text, ":"); ok && key != "" && value != "" && !strings.ContainsAny(key, " \n") {
+			return "write a space behind the colon"
+		}
+	case formSteps:
+		return "begin each step with a dash and a space"
+	}
+	return ""
+}
+
+// value decodes n into v. x holds the field's enum and range; name is how
+// messages call the value.
+func (d *decoder) value(n *Node, v reflect.Value, s *shape, x *field, name string) {
+	switch s.form {
+	case formPointer:
+		p := reflect.New(s.elem.typ)
+		d.value(n, p.Elem(), s.elem, x, name)
+		v.Set(p)
+	case formNode:
+		v.Set(reflect.ValueOf(n))
+	case formShape:
+		v.Set(reflect.ValueOf(Shape{n}))
+	case formSteps:
+		if d.is(n, List, s.form, name) {
+			v.Set(reflect.ValueOf(Steps{n}))
+		}
+	case formBlock:
+		if d.is(n, Map, s.form, name) {
+			v.Set(reflect.ValueOf(Block{n}))
+		}
+	case formObject:
+		var room [1]part
+		room[0] = newPart(v)
+		d.object(n, room[:], quotedName(name), false)
+	case formList:
+		if !d.is(n, List, s.form, name) {
+			return
+		}
+		list := reflect.MakeSlice(s.typ, len(n.Items), len(n.Items))
+		for i, item := range n.Items {
+			d.value(item, list.Index(i), s.elem, x, fmt.Sprintf("%s[%d]", name, i))
+		}
+		v.Set(list)
+	case formTable:
+		if !d.is(n, Map, s.form, name) {
+			return
+		}
+		table := reflect.MakeMapWithSize(s.typ, len(n.Fields))
+		for _, f := range n.Fields {
+			elem := reflect.New(s.elem.typ).Elem()
+			d.value(f.Value, elem, s.elem, x, name+"."+f.Key.Text)
+			table.SetMapIndex(reflect.ValueOf(f.Key.Text), elem)
+		}
+		v.Set(table)
+	default:
+		if n.Kind != Scalar || n.Type == Null {
+			d.mismatch(n, s.form, quotedName(name))
+			return
+		}
+		d.scalar(n, v, s, x, name)
+	}
+}
+
+func quotedName(name string) string { return strconv.Quote(name) }
+
+func (d *decoder) is(n *Node, kind NodeKind, want form, name string) bool {
+	if n.Kind == kind {
+		return true
+	}
+	d.mismatch(n, want, quotedName(name))
+	return false
+}
+
+func (d *decoder) scalar(n *Node, v reflect.Value, s *shape, x *field, name string) {
+	switch s.form {
+	case formTemplate:
+		v.Set(reflect.ValueOf(Text{n}))
+	case formCond:
+		v.Set(reflect.ValueOf(Cond{n}))
+	case formText:
+		if d.among(n, x, name) {
+			v.SetString(n.Text)
+		}
+	case formString:
+		if d.among(n, x, name) {
+			v.Set(reflect.ValueOf(String{n.Text, n.Span}))
+		}
+	case formBool:
+		if n.Type != Bool {
+			d.mismatch(n, s.form, quotedName(name))
+			return
+		}
+		v.SetBool(n.Text[0] == 't' || n.Text[0] == 'T')
+	case formInt:
+		d.whole(n, v, x, name)
+	case formFloat:
+		d.float(n, v, x, name)
+	default:
+		d.unit(n, v, s, x, name)
+	}
+}
+
+func (d *decoder) among(n *Node, x *field, name string) bool {
+	if x.enum == nil || slices.Contains(x.enum, n.Text) {
+		return true
+	}
+	hint := "write " + strings.Join(x.enum, ", ")
+	if k := len(x.enum) - 1; k > 0 {
+		hint = "write " + strings.Join(x.enum[:k], ", ") + " or " + x.enum[k]
+	}
+	if nearest, ok := Nearest(n.Text, x.enum); ok {
+		hint = fmt.Sprintf("did you mean %q?", nearest)
+	}
+	d.errorf(n.Span, "unknown-value", hint, "%s cannot be %q", quotedName(name), n.Text)
+	return false
+}
+
+func (d *decoder) whole(n *Node, v reflect.Value, x *field, name string) {
+	if n.Type != Int {
+		d.mismatch(n, formInt, quotedName(name))
+		return
+	}
+	i, err := strconv.ParseInt(n.Text, 0, 64)
+	if err != nil || v.OverflowInt(i) {
+		d.errorf(n.Span, "out-of-range", "", "%s is too large", n.Text)
+		return
+	}
+	if d.within(n, float64(i), x, name) {
+		v.SetInt(i)
+	}
+}
+
+func (d *decoder) float(n *Node, v reflect.Value, x *field, name string) {
+	if n.Type != Int && n.Type != Float {
+		d.mismatch(n, formFloat, quotedName(name))
+		return
+	}
+	f, err := strconv.ParseFloat(n.Text, 64)
+	if i, intErr := strconv.ParseInt(n.Text, 0, 64); err != nil && intErr == nil {
+		f, err = float64(i), nil // 0x1f and 0o17
+	}
+	if err != nil || math.IsInf(f, 0) || math.IsNaN(f) {
+		d.errorf(n.Span, "out-of-range", "", "%s is not a number that can be used here", n.Text)
+		return
+	}
+	if d.within(n, f, x, name) {
+		v.SetFloat(f)
+	}
+}
+
+// unit decodes scalars that read their own text.
+func (d *decoder) unit(n *Node, v reflect.Value, s *shape, x *field, name string) {
+	if err := v.Addr().Interface().(encoding.TextUnmarshaler).UnmarshalText([]byte(n.Text)); err != nil {
+		message, hint := err.Error(), ""
+		if r := (*remedy)(nil); errors.As(err, &r) {
+			message, hint = r.message, r.hint
+		}
+		if n.found() == "an expression" {
+			hint = remedyFor(n, s.form)
+		}
+		v.SetZero()
+		d.errorf(n.Span, "bad-value", hint, "%s: %s", quotedName(name), message)
+		return
+	}
+	switch s.form {
+	case formDuration, formSize:
+		d.within(n, float64(v.Int()), x, name)
+	case formPercent:
+		d.within(n, v.Float(), x, name)
+	}
+}
+
+func (d *decoder) within(n *Node, value float64, x *field, name string) bool {
+	low, high := x.min, x.max
+	if (low.text == "" || value >= low.value) && (high.text == "" || value <= high.value) {
+		return true
+	}
+	hint := ""
+	switch {
+	case low.text != "" && high.text != "":
+		hint = fmt.Sprintf("write a value from %s to %s", low.text, high.text)
+	case low.text != "":
+		hint = fmt.Sprintf("write %s or more", low.text)
+	default:
+		hint = fmt.Sprintf("write %s or less", high.text)
+	}
+	d.errorf(n.Span, "out-of-range", hint, "%s cannot be %s", quotedName(name), n.Text)
+	return false
+}

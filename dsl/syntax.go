@@ -1,0 +1,576 @@
+package dsl
+
+import (
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// The YAML library says little about a syntax error and often names the wrong
+// line. This is a second reader that runs only on documents the library has
+// refused. It walks the lines with the structure of YAML in mind (which blocks
+// are open, at which indentation, and whether the last key still waits for its
+// value) until it meets the first thing that cannot stand where it stands. It
+// need not be complete: where it finds nothing, the library's own complaint is
+// translated.
+
+// explain makes a diagnostic from the library's error.
+func (d document) explain(err error) Diagnostic {
+	if strings.Contains(err.Error(), "exceeded max depth") {
+		return tooDeep(Span{d.src, d.deepest(), d.deepest()})
+	}
+	w := syntaxReader{document: d, text: d.src.Text[:d.end], p: d.start}
+	w.walk()
+	if w.fault != nil {
+		return *w.fault
+	}
+	return d.translate(err)
+}
+
+// deepest is where a nest of brackets, dashes or indentation passes the bound,
+// as well as it can be told without parsing.
+func (d document) deepest() int {
+	depth := 0
+	for i := d.start; i < d.end; i++ {
+		switch d.src.Text[i] {
+		case '[', '{':
+			depth++
+		case ']', '}':
+			depth--
+		case '-', '?':
+			if i+1 < d.end && d.src.Text[i+1] == ' ' {
+				depth++
+			}
+		case '\n':
+			if strings.HasPrefix(d.src.Text[i:], "\n ") {
+				continue
+			}
+			depth = 0
+		}
+		if depth > maxDepth {
+			return i
+		}
+	}
+	return d.start
+}
+
+var libraryLine = regexp.MustCompile(`^yaml: (?:line (\d+): )?(.*)$`)
+
+// complaints are the library's messages, in our words.
+var complaints = []struct{ theirs, ours, hint string }{
+	{"mapping values are not allowed", "a colon stands where no value can begin", "quote a value that holds a colon and a space, and indent the keys of one mapping alike"},
+	{"did not find expected key", "a key and its colon are expected here", "indent the keys of one mapping alike, and quote a value that begins with a quote or bracket and goes on behind it"},
+	{"did not find expected '-'", "a list item is expected here", "indent the items of one list alike, each with a dash and a space"},
+	{"could not find expected ':'", "a key without its colon stands here", "write key: value"},
+	{"expected ',' or", "a comma or the closing bracket is missing here", "quote a value that holds brackets, commas or a colon and a space"},
+	{"unexpected end of stream", "a quote is never closed", "close it, or double a quote that belongs to the text"},
+	{"cannot start any token", "a value cannot begin like this", "quote the value"},
+	{"tab character", "a tab stands where only spaces may", "indent with spaces"},
+	{"escape", "the escape sequence is not known", `write \\ for a backslash, or use single quotes`},
+	{"hexdecimal", "the escape sequence is not complete", `write \\ for a backslash, or use single quotes`},
+	{"behind the document's end", "the document has ended before this", "begin another document with ---"},
+	{"expected <document start>", "the document has ended before this", "begin another document with ---"},
+}
+
+func (d document) translate(err error) Diagnostic {
+	line, message := 1, err.Error()
+	if m := libraryLine.FindStringSubmatch(message); m != nil {
+		message = m[2]
+		if n, err := strconv.Atoi(m[1]); err == nil {
+			line = n
+		}
+	}
+	line = min(d.firstLine+line-1, len(d.src.lines))
+	text, start := d.src.line(line)
+	trimmed := strings.TrimLeft(text, " \t")
+	start += len(text) - len(trimmed)
+	x := Diagnostic{
+		Span: Span{d.src, start, start + len(trimmed)}, Code: "syntax",
+		Message: "the YAML is not well-formed near this line", Hint: "check indentation, quotes and brackets; quote values that hold special characters",
+	}
+	for _, c := range complaints {
+		if strings.Contains(message, c.theirs) {
+			x.Message, x.Hint = c.ours, c.hint
+			break
+		}
+	}
+	return x
+}
+
+// level is an open block: the entries that begin in one column.
+type level struct {
+	column int
+	list   bool
+	wants  bool // the last entry has no value yet
+	last   Span // the last entry's key or dash
+}
+
+type syntaxReader struct {
+	document
+	text   string // the source up to the document's end
+	p      int
+	levels []level
+	fault  *Diagnostic
+	open   Span // the plain value above, which the next line may continue
+}
+
+func (w *syntaxReader) failed() bool { return w.fault != nil }
+
+func (w *syntaxReader) fail(start, end int, code, message, hint string, related ...Related) {
+	if w.fault == nil {
+		end = min(max(end, start), len(w.text))
+		w.fault = &Diagnostic{
+			Span: Span{w.src, min(start, end), end}, Code: code, Message: message, Hint: hint, Related: related,
+		}
+	}
+}
+
+func (w *syntaxReader) lineEnd(p int) int { return p + lineEnd(w.text[p:]) }
+
+func (w *syntaxReader) lineStart(p int) int {
+	return max(w.start, strings.LastIndexAny(w.text[:p], "\r\n")+1)
+}
+
+func (w *syntaxReader) column(p int) int { return p - w.lineStart(p) }
+
+// blank reports whether nothing but white space and a comment stands from p to
+// the end of the line. A comment needs white space before it.
+func (w *syntaxReader) blank(p int) bool {
+	rest := w.text[p:w.lineEnd(p)]
+	trimmed := strings.TrimLeft(rest, " \t")
+	return trimmed == "" || trimmed[0] == '#' && (len(trimmed) < len(rest) || p == w.lineStart(p))
+}
+
+func (w *syntaxReader) nextLine() {
+	w.p = w.lineEnd(w.p)
+	w.p += lineBreak(w.text, w.p)
+}
+
+func (w *syntaxReader) walk() {
+	if strings.HasPrefix(w.text[w.p:], "---") {
+		w.p += 3
+		if w.blank(w.p) {
+			w.nextLine()
+		} else {
+			w.p += spaces(w.text, w.p)
+			w.value(-1)
+		}
+	}
+	for w.p < len(w.text) && !w.failed() {
+		if w.blank(w.p) {
+			w.nextLine()
+			continue
+		}
+		start := w.p + spaces(w.text, w.p)
+		if w.text[start] == '\t' {
+			w.tab(start)
+			return
+		}
+		w.p = start
+		w.entry(start - w.lineStart(start))
+	}
+}
+
+func (w *syntaxReader) tab(p int) {
+	end := p + len(w.text[p:]) - len(strings.TrimLeft(w.text[p:], "\t "))
+	more := 0
+	for _, line := range strings.Split(w.text[end:], "\n") {
+		if strings.HasPrefix(strings.TrimLeft(line, " "), "\t") && strings.TrimSpace(line) != "" {
+			more++
+		}
+	}
+	hint := "indent with spaces"
+	if more == 1 {
+		hint += "; 1 more line below has a tab"
+	} else if more > 1 {
+		hint += fmt.Sprintf("; %d more lines below have tabs", more)
+	}
+	w.fail(p, end, "tab", "a tab indents this line, and YAML takes only spaces", hint)
+}
+
+// entry reads what begins a line, or stands behind a dash, at w.p.
+func (w *syntaxReader) entry(column int) {
+	rest := w.text[w.p:w.lineEnd(w.p)]
+	switch {
+	case isIndicator(rest, '-'):
+		at := w.p
+		if !w.place(column, true, Span{w.src, at, at + 1}) {
+			return
+		}
+		w.p++
+		if w.blank(w.p) {
+			w.nextLine()
+			return
+		}
+		w.p += spaces(w.text, w.p)
+		if w.text[w.p] == '\t' {
+			w.tab(w.p)
+			return
+		}
+		w.entry(w.column(w.p))
+	case isIndicator(rest, '?'):
+		w.fail(w.p, w.p+1, "complex-key", "a key is a plain word or a quoted text", "write it as key: value")
+	default:
+		if end, colon := w.key(); colon >= 0 {
+			if w.place(column, false, Span{w.src, w.p, end}) {
+				w.p = colon + 1
+				w.afterColon(column)
+			}
+			return
+		}
+		w.scalarLine(column)
+	}
+}
+
+func isIndicator(text string, c byte) bool {
+	return text != "" && text[0] == c && (len(text) == 1 || strings.IndexByte(" \t\r\n", text[1]) >= 0)
+}
+
+// key finds the key that begins at w.p: its end, and its colon or -1.
+func (w *syntaxReader) key() (end, colon int) {
+	line := w.text[w.p:w.lineEnd(w.p)]
+	if line[0] == '"' || line[0] == '\'' {
+		k := quoteEnd(line)
+		if k < 0 {
+			return 0, -1
+		}
+		white := len(line[k:]) - len(strings.TrimLeft(line[k:], " \t"))
+		if isIndicator(line[k+white:], ':') {
+			return w.p + k, w.p + k + white
+		}
+		return 0, -1
+	}
+	if strings.IndexByte("[{|>@`%,]}#&*!", line[0]) >= 0 {
+		return 0, -1
+	}
+	if k := colonIn(line); k >= 0 {
+		return w.p + len(strings.TrimRight(line[:k], " \t")), w.p + k
+	}
+	return 0, -1
+}
+
+// quoteEnd is the offset behind the quote that closes the one text begins with,
+// or -1.
+func quoteEnd(text string) int {
+	quote := text[0]
+	for i := 1; i < len(text); i++ {
+		switch {
+		case text[i] == '\\' && quote == '"':
+			i++
+		case text[i] != quote:
+		case quote == '\'' && strings.HasPrefix(text[i:], "''"):
+			i++
+		default:
+			return i + 1
+		}
+	}
+	return -1
+}
+
+// colonIn is the first colon of a plain text that YAML takes for a key's, or -1.
+func colonIn(line string) int {
+	for i := 0; i < len(line); i++ {
+		switch {
+		case isIndicator(line[i:], ':'):
+			return i
+		case line[i] == '#' && i > 0 && (line[i-1] == ' ' || line[i-1] == '\t'):
+			return -1
+		}
+	}
+	return -1
+}
+
+// place finds the block that an entry in this column belongs to, or opens one.
+func (w *syntaxReader) place(column int, list bool, entry Span) bool {
+	closed := level{column: -1}
+	for len(w.levels) > 0 && w.levels[len(w.levels)-1].column > column {
+		closed = w.levels[len(w.levels)-1]
+		w.levels = w.levels[:len(w.levels)-1]
+	}
+	// A list may stand in its key's own column; the next key ends it.
+	if k := len(w.levels) - 1; k > 0 && !list && w.levels[k].list && w.levels[k].column == column && w.levels[k-1].column == column {
+		w.levels = w.levels[:k]
+	}
+	if len(w.levels) == 0 {
+		if closed.column >= 0 {
+			w.misaligned(entry, closed, level{column: -1})
+			return false
+		}
+		if w.open.Valid() {
+			w.fail(entry.Start, entry.End, "syntax", "a key or list item stands behind a text that is not part of one", "write key: value, with a space behind the colon", Related{w.open, "this text"})
+			return false
+		}
+		w.levels = append(w.levels, level{column, list, true, entry})
+		return true
+	}
+	top := &w.levels[len(w.levels)-1]
+	switch {
+	case column > top.column && top.wants, column == top.column && list && !top.list && top.wants:
+		top.wants = false
+		w.levels = append(w.levels, level{column, list, true, entry})
+	case column > top.column && closed.column >= 0:
+		w.misaligned(entry, closed, *top)
+	case column > top.column:
+		w.nested(entry, top)
+	case top.list != list:
+		w.mixed(entry, top)
+	default:
+		top.wants, top.last, w.open = true, entry, Span{}
+		return true
+	}
+	w.open = Span{}
+	return !w.failed()
+}
+
+func (w *syntaxReader) misaligned(entry Span, closed, top level) {
+	hint := fmt.Sprintf("indent it by %d to stand beside %s", closed.column, entryName(closed.last))
+	if top.column >= 0 {
+		hint += fmt.Sprintf(", or by %d to stand beside %s", top.column, entryName(top.last))
+	}
+	w.fail(entry.Start, entry.End, "indentation", "this line's indentation matches no line above", hint, Related{closed.last, "the entry above"})
+}
+
+func entryName(entry Span) string {
+	if text := entry.Text(); text != "-" {
+		return strconv.Quote(text)
+	}
+	return "the list item"
+}
+
+func (w *syntaxReader) nested(entry Span, top *level) {
+	w.fail(entry.Start, entry.End, "indentation",
+		fmt.Sprintf("%s has a value already, so nothing can stand below it", entryName(top.last)),
+		fmt.Sprintf("indent the line by %d to stand beside %s, or remove the value above; a text that holds a colon and a space needs quotes", top.column, entryName(top.last)),
+		Related{top.last, "has its value on its own line"})
+}
+
+func (w *syntaxReader) mixed(entry Span, top *level) {
+	here, there := "a key", "list items"
+	hint := "a value is a list or a mapping, not both: indent the key to stand in the item above, or make it an item with a dash and a space"
+	if !top.list {
+		here, there = "a list item", "keys"
+		hint = "a value is a list or a mapping, not both: put the list below a key of its own"
+	} else if strings.HasPrefix(entry.Text(), "-") {
+		hint = "write a space behind the dash"
+	}
+	w.fail(entry.Start, entry.End, "indentation", fmt.Sprintf("%s stands in one column with %s", here, there), hint, Related{top.last, "the entry above"})
+}
+
+// scalarLine reads a line that begins neither a key nor an item.
+func (w *syntaxReader) scalarLine(column int) {
+	if w.open.Valid() && (len(w.levels) == 0 || column > w.levels[len(w.levels)-1].column) {
+		w.plain(w.open.Start)
+		return
+	}
+	for len(w.levels) > 0 && w.levels[len(w.levels)-1].column > column {
+		w.levels = w.levels[:len(w.levels)-1]
+	}
+	end := w.lineEnd(w.p)
+	if k := len(w.levels) - 1; k >= 0 && (!w.levels[k].wants || w.levels[k].column == column) {
+		line := strings.TrimRight(w.text[w.p:end], " \t")
+		hint := "write key: value"
+		if k := strings.IndexByte(line, ':'); k > 0 {
+			hint = "write a space behind the colon"
+		} else if strings.HasPrefix(line, "-") {
+			hint = "write a space behind the dash"
+		}
+		if w.levels[k].column < column {
+			hint = "to go on with the text above, quote the whole text or use a block (|)"
+		}
+		switch line[0] {
+		case '[', '{', '"', '\'', '&', '*', '!', '@', '`', '%':
+			if w.value(column - 1); w.failed() {
+				return
+			}
+		}
+		w.fail(w.p, w.p+len(line), "syntax", "this line is neither a key with its value nor a list item", hint)
+		return
+	}
+	if len(w.levels) > 0 {
+		w.levels[len(w.levels)-1].wants = false
+		column = w.levels[len(w.levels)-1].column
+	} else {
+		column = -1
+	}
+	w.value(column)
+}
+
+// afterColon reads the value of a key in this column.
+func (w *syntaxReader) afterColon(column int) {
+	if w.blank(w.p) {
+		w.nextLine()
+		return
+	}
+	w.p += len(w.text[w.p:]) - len(strings.TrimLeft(w.text[w.p:], " \t"))
+	w.levels[len(w.levels)-1].wants = false
+	w.value(column)
+}
+
+// value reads the value at w.p. column is that of the block it belongs to.
+func (w *syntaxReader) value(column int) {
+	w.open = Span{}
+	rest := w.text[w.p:w.lineEnd(w.p)]
+	switch c := rest[0]; {
+	case c == '|' || c == '>':
+		w.block(column)
+	case c == '"' || c == '\'':
+		w.quoted(column)
+	case c == '[' || c == '{':
+		w.flow(column)
+	case c == '!' || c == '&' || c == '*':
+		var found Diagnostics
+		property(w.src, w.p, w.end, &found)
+		x := found.All()[0]
+		w.fault = &x
+	case isIndicator(rest, '-'):
+		w.fail(w.p, w.p+1, "syntax", "a list item cannot stand on its key's line", "begin the list on the next line, or write [a, b]; quote a text that begins with a dash and a space")
+	case isIndicator(rest, '?'):
+		w.fail(w.p, w.p+1, "syntax", "a value cannot begin with a question mark and a space", "quote the value: "+quoted(rest))
+	case strings.IndexByte("@`%,]}", c) >= 0:
+		w.fail(w.p, w.p+1, "syntax", fmt.Sprintf("a value cannot begin with %q", c), "quote the value: "+quoted(withoutComment(rest)))
+	default:
+		w.plain(w.p)
+	}
+}
+
+func withoutComment(line string) string {
+	if k := strings.Index(line, " #"); k >= 0 {
+		return line[:k]
+	}
+	return line
+}
+
+// plain reads one line of a plain value that began at first.
+func (w *syntaxReader) plain(first int) {
+	end := w.lineEnd(w.p)
+	line := w.text[w.p:end]
+	if k := colonIn(line); k >= 0 {
+		hint := "quote the value: " + quoted(withoutComment(line))
+		if w.lineStart(first) != w.lineStart(w.p) {
+			hint = "quote the whole text, or use a block (|)"
+		}
+		w.fail(w.p+k, w.p+k+1, "colon-in-value", "a colon and a space in an unquoted value look like a key to YAML", hint)
+		return
+	}
+	w.open = Span{w.src, first, end}
+	if strings.Contains(line, " #") || strings.Contains(line, "\t#") {
+		w.open = Span{} // a comment ends the value
+	}
+	w.nextLine()
+}
+
+// block reads a block scalar's header and skips its lines.
+func (w *syntaxReader) block(column int) {
+	start := w.p
+	for w.p++; w.p < len(w.text) && strings.IndexByte("+-0123456789", w.text[w.p]) >= 0; {
+		w.p++
+	}
+	if !w.blank(w.p) {
+		w.fail(start, start+1, "syntax", fmt.Sprintf("%q begins a block of text, which goes on the next line", w.text[start]), "quote the value: "+quoted(withoutComment(w.text[start:w.lineEnd(start)])))
+		return
+	}
+	first := -1
+	for w.nextLine(); w.p < len(w.text); w.nextLine() {
+		indent := spaces(w.text, w.p)
+		line := w.text[w.p:w.lineEnd(w.p)]
+		switch trimmed := strings.TrimLeft(line, " "); {
+		case strings.TrimSpace(line) == "" && trimmed == "":
+		case trimmed[0] == '\t' && indent <= column+1 && first < 0:
+			w.tab(w.p + indent)
+			return
+		case indent <= column:
+			return
+		case first < 0:
+			first = indent
+		case indent < first:
+			if trimmed[0] != '#' {
+				w.fail(w.p+indent, w.lineEnd(w.p), "indentation", "this line is indented less than the block's first line", fmt.Sprintf("indent it by at least %d", first), Related{Span{w.src, start, start + 1}, "the block begins here"})
+			}
+			return
+		}
+	}
+}
+
+// quoted reads a quoted value, which may go on over lines.
+func (w *syntaxReader) quoted(column int) {
+	start := w.p
+	if w.quote(column); w.failed() {
+		return
+	}
+	w.afterValue(start, "text")
+}
+
+// quote moves behind the closing quote. A line that looks like the next key is
+// taken for the sign that the quote was never closed.
+func (w *syntaxReader) quote(column int) {
+	start := w.p
+	k := quoteEnd(w.text[start:])
+	end := start + k
+	if k < 0 {
+		end = len(w.text)
+	}
+	unclosed := k < 0
+	for p := w.lineEnd(start); p < end && !unclosed; p = w.lineEnd(p) {
+		p += lineBreak(w.text, p)
+		indent := spaces(w.text, p)
+		line := w.text[p+indent : w.lineEnd(p)]
+		unclosed = indent <= column && (colonIn(line) > 0 || isIndicator(line, '-'))
+		if p >= len(w.text) {
+			break
+		}
+	}
+	if unclosed {
+		w.fail(start, w.lineEnd(start), "unclosed-quote", "the quote is never closed", fmt.Sprintf("close it with %c%s", w.text[start], doubling(w.text[start])))
+		return
+	}
+	if w.text[start] == '"' {
+		w.escapes(start, end)
+	}
+	w.p = end
+}
+
+func doubling(quote byte) string {
+	if quote == '\'' {
+		return "; write '' for a quote in the text"
+	}
+	return `; write \" for a quote in the text`
+}
+
+func (w *syntaxReader) escapes(start, end int) {
+	for i := start + 1; i < end-1; i++ {
+		if w.text[i] != '\\' {
+			continue
+		}
+		size := map[byte]int{'x': 2, 'u': 4, 'U': 8}[w.text[i+1]]
+		known := strings.IndexByte("0abt\tnvfer \"'/\\N_LPxuU\r\n", w.text[i+1]) >= 0
+		number, err := strconv.ParseUint(w.text[i+2:min(i+2+size, end)], 16, 32)
+		if !known || size > 0 && (err != nil || number > 0x10ffff || 0xd800 <= number && number < 0xe000) {
+			w.fail(i, min(i+2+size, end-1), "syntax", fmt.Sprintf("the escape %s is not known", w.text[i:min(i+2+size, end-1)]), `write \\ for a backslash, or use single quotes, in which nothing is escaped`)
+			return
+		}
+		i++
+	}
+}
+
+// afterValue makes sure that nothing stands behind a quoted or bracketed value
+// that began at start.
+func (w *syntaxReader) afterValue(start int, what string) {
+	if w.blank(w.p) {
+		w.nextLine()
+		return
+	}
+	end := w.lineEnd(w.p)
+	rest := w.text[w.p:end]
+	at := w.p + len(rest) - len(strings.TrimLeft(rest, " \t"))
+	hint := "remove it"
+	if whole := w.text[start:end]; !strings.ContainsAny(whole, "\r\n") {
+		hint = "quote the whole value: " + quoted(withoutComment(whole))
+	}
+	if inner := w.text[start:w.p]; strings.HasPrefix(inner, "{{") && strings.HasSuffix(inner, "}}") {
+		x := foreign(Span{w.src, start, w.p}, inner[2:len(inner)-2])
+		w.fault = &x
+		return
+	}
+	w.fail(at, end, "syntax", fmt.Sprintf("the %s ends before this", what), hint)
+}

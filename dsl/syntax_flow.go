@@ -1,0 +1,180 @@
+package dsl
+
+import (
+	"fmt"
+	"strings"
+)
+
+// flow reads a value in brackets or braces, which may go on over lines. column
+// is that of the block it belongs to.
+func (w *syntaxReader) flow(column int) {
+	start := w.p
+	var f flowReader
+	for f.syntaxReader = w; !w.failed() && w.p < len(w.text); {
+		if f.step(column); len(f.open) == 0 {
+			break
+		}
+	}
+	switch {
+	case w.failed():
+	case len(f.open) > 0:
+		f.unclosed()
+	default:
+		w.afterValue(start, "list or mapping in brackets")
+	}
+}
+
+// flowReader reads inside brackets.
+type flowReader struct {
+	*syntaxReader
+	open []bracket
+}
+
+// bracket is an open [ or {.
+type bracket struct {
+	at    int
+	value bool // a value stands since the last comma or colon
+	colon bool // a colon stands since the last comma
+}
+
+func (f *flowReader) unclosed() {
+	at := f.open[len(f.open)-1].at
+	f.fail(at, at+1, "unclosed-bracket", fmt.Sprintf("the %q is never closed", f.text[at]), fmt.Sprintf("close it with %q", closer(f.text[at])))
+}
+
+func closer(open byte) byte {
+	if open == '[' {
+		return ']'
+	}
+	return '}'
+}
+
+// step reads one token.
+func (f *flowReader) step(column int) {
+	p := f.p
+	var top *bracket
+	if len(f.open) > 0 {
+		top = &f.open[len(f.open)-1]
+	}
+	switch c := f.text[p]; {
+	case c == ' ' || c == '\t':
+		f.p++
+	case c == '\n' || c == '\r':
+		f.nextLine()
+		indent := spaces(f.text, f.p)
+		line := f.text[f.p+indent : f.lineEnd(f.p)]
+		if indent <= column && (colonIn(line) > 0 || isIndicator(line, '-')) {
+			f.unclosed()
+		}
+	case c == '#' && f.blank(p-1):
+		f.p = f.lineEnd(p)
+	case c == '[' || c == '{':
+		if top != nil && top.value {
+			f.missingComma(p)
+			return
+		}
+		if len(f.open) >= maxDepth {
+			x := tooDeep(Span{f.src, p, p + 1})
+			f.fault = &x
+			return
+		}
+		f.open = append(f.open, bracket{at: p})
+		f.p++
+	case c == ']' || c == '}':
+		f.close(c)
+	case c == ',':
+		if !top.value && !top.colon {
+			f.fail(p, p+1, "syntax", "a value is missing before the comma", "remove the comma, or write the value")
+		}
+		top.value, top.colon = false, false
+		f.p++
+	case isIndicator(f.text[p:], ':') || c == ':' && p+1 < len(f.text) && strings.IndexByte(",[]{}", f.text[p+1]) >= 0 || c == ':' && top.value && (f.text[p-1] == '"' || f.text[p-1] == '\''):
+		f.colon(top)
+	case top.value:
+		f.missingComma(p)
+	case c == '"' || c == '\'':
+		f.quote(column)
+		top.value = true
+	case c == '!' || c == '&' || c == '*' || c == '@' || c == '`' || c == '%' || c == '|' || c == '>' || isIndicator(f.text[p:], '-') || isIndicator(f.text[p:], '?'):
+		f.fail(p, p+1, "syntax", fmt.Sprintf("a value cannot begin with %q here", c), "quote the value")
+	default:
+		f.plain(top)
+	}
+}
+
+func (f *flowReader) close(c byte) {
+	k := len(f.open) - 1
+	if want := closer(f.text[f.open[k].at]); c != want {
+		at := f.open[k].at
+		f.fail(f.p, f.p+1, "unclosed-bracket", fmt.Sprintf("%q stands where %q must close", c, want),
+			fmt.Sprintf("close the %q first, and quote a value that holds brackets", f.text[at]), Related{Span{f.src, at, at + 1}, "opened here"})
+		return
+	}
+	f.p++
+	if f.open = f.open[:k]; k > 0 {
+		f.open[k-1].value = true
+	}
+}
+
+func (f *flowReader) colon(top *bracket) {
+	if top.colon {
+		f.fail(f.p, f.p+1, "syntax", "a second colon stands in one entry", "put a comma between two entries, and quote a value that holds a colon")
+		return
+	}
+	top.colon, top.value = true, false
+	f.p++
+}
+
+func (f *flowReader) missingComma(p int) {
+	if f.text[p] == '{' || f.text[p] == '[' {
+		f.fail(p, p+1, "syntax", fmt.Sprintf("a value that holds %q needs quotes inside [ ] and { }", f.text[p]), "quote the value, or put a comma before the bracket")
+		return
+	}
+	f.fail(p, p+1, "syntax", "a comma is missing before this", "put a comma between two entries, or quote the whole value")
+}
+
+// plain reads an unquoted value inside brackets.
+func (f *flowReader) plain(top *bracket) {
+	start, end := f.p, f.p
+	line := f.text[:f.lineEnd(start)]
+	for end < len(line) && strings.IndexByte(",[]{}", line[end]) < 0 && !isIndicator(line[end:], ':') {
+		if line[end] == '#' && (line[end-1] == ' ' || line[end-1] == '\t') {
+			break
+		}
+		end++
+	}
+	f.p, top.value = end, true
+	text := line[start:end]
+	if open := openExpression(text); open >= 0 && end < len(line) && line[end] != '#' {
+		x := cutInline(Span{f.src, start + open, end}, line[end])
+		if k := closeExpression(line, start+open); k > 0 {
+			x.Span.End = k
+			x.Hint = "quote the value: " + quoted(line[start:k])
+		}
+		f.fault = &x
+		return
+	}
+	if end < len(line) && (line[end] == '{' || line[end] == '[') {
+		rest := line[end:]
+		hint := "quote the value"
+		if k := strings.IndexByte(rest, closer(rest[0])); k > 0 {
+			hint += ": " + quoted(line[start:end+k+1]+upTo(rest[k+1:], " ,]}"))
+		}
+		if strings.HasSuffix(text, "$") && rest[0] == '{' {
+			if k := strings.IndexByte(rest, '}'); k > 0 {
+				x := foreign(Span{f.src, end - 1, end + k + 1}, rest[1:k])
+				f.fault = &x
+				return
+			}
+		}
+		f.fail(start, end+1, "syntax", fmt.Sprintf("a value that holds %q needs quotes inside [ ] and { }", rest[0]), hint)
+	}
+}
+
+// upTo is text before the first of the stop bytes.
+func upTo(text, stops string) string {
+	if k := strings.IndexAny(text, stops); k >= 0 {
+		return text[:k]
+	}
+	return text
+}

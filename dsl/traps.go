@@ -1,0 +1,397 @@
+package dsl
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"gopkg.in/yaml.v3"
+)
+
+// The traps of YAML: text that is well-formed and means something other than
+// what its author sees, and constructs that the language does without. Each is
+// reported with what to write instead.
+
+var errTrailing = errors.New("yaml: content behind the document's end")
+
+// property reports an anchor, alias or tag at the start of a value, and returns
+// the place behind it. A lone ! would otherwise vanish without a trace, and with
+// it the negation that it was meant to be.
+func property(src *Source, at, end int, r Reporter) (behind int) {
+	text := src.Text[at:end]
+	word := text[:wordEnd(text)]
+	span := Span{src, at, at + len(word)}
+	line := strings.TrimRight(text[:lineEnd(text)], " \t")
+	if k := strings.Index(line, " #"); k >= 0 {
+		line = strings.TrimRight(line[:k], " \t")
+	}
+	switch {
+	case strings.HasPrefix(word, "!!"):
+		r.Report(Diagnostic{
+			Span: span, Code: "yaml-tag", Message: fmt.Sprintf("YAML tags such as %s are not used here", word),
+			Hint: "delete it; quote the value if it is to be text",
+		})
+	case word[0] == '!':
+		name := strings.TrimLeft(line, "! \t")
+		hint := "quote the value: " + quoted(line)
+		if name != "" {
+			hint = fmt.Sprintf("write not %s, or quote the value: %s", name, quoted(line))
+		}
+		r.Report(Diagnostic{
+			Span: span, Code: "yaml-tag", Message: fmt.Sprintf("YAML reads %s as a tag, not as a negation", word), Hint: hint,
+		})
+	case word[0] == '&':
+		r.Report(Diagnostic{
+			Span: span, Code: "yaml-anchor", Message: fmt.Sprintf("YAML reads %s as an anchor, which is not used here", word),
+			Hint: "write the value out where it is needed, use a sub-flow, or quote text that begins with &",
+		})
+	default:
+		r.Report(Diagnostic{
+			Span: span, Code: "yaml-alias", Message: fmt.Sprintf("YAML reads %s as an alias, which is not used here", word),
+			Hint: "write the value out, use a sub-flow, or quote text that begins with *",
+		})
+	}
+	return at + len(word)
+}
+
+func wordEnd(text string) int {
+	if k := strings.IndexAny(text, " \t\r\n,[]{}"); k > 0 {
+		return k
+	} else if k == 0 {
+		return 1
+	}
+	return len(text)
+}
+
+func lineEnd(text string) int {
+	if k := strings.IndexAny(text, "\r\n"); k >= 0 {
+		return k
+	}
+	return len(text)
+}
+
+// properties reports what stands before a node's content and moves the node's
+// start behind it.
+func (c *converter) properties(n *Node, y *yaml.Node) {
+	for at := n.Span.Start; at < c.end && strings.IndexByte("!&*", c.src.Text[at]) >= 0; {
+		at = property(c.src, at, c.end, c.r)
+		n.Span.Start, n.Span.End = at, at
+		if y.Kind == yaml.AliasNode || y.Kind == yaml.ScalarNode && y.Value == "" && y.Style&^yaml.TaggedStyle == 0 {
+			return
+		}
+		for at < c.end && strings.IndexByte(" \t\r\n#", c.src.Text[at]) >= 0 {
+			if c.src.Text[at] == '#' {
+				at += lineEnd(c.src.Text[at:c.end])
+			} else {
+				at++
+			}
+		}
+		n.Span.Start, n.Span.End = at, at
+	}
+}
+
+// checkKey reports keys that the language leaves out. Only true keys are kept.
+func (c *converter) checkKey(key *Node, y *yaml.Node) bool {
+	before := strings.TrimRight(c.src.Text[c.start:key.Span.Start], " ")
+	switch {
+	case y.Kind == yaml.AliasNode: // reported
+	case y.Kind != yaml.ScalarNode || key.Style == Literal || key.Style == Folded,
+		strings.HasSuffix(before, "?") && len(before) < key.Span.Start-c.start:
+		c.r.Report(Diagnostic{
+			Span: key.Span, Code: "complex-key", Message: "a key is a plain word or a quoted text",
+			Hint: "write it as key: value; quote a value that begins with [ or {",
+		})
+	case key.Style == Plain && key.Text == "<<":
+		c.r.Report(Diagnostic{
+			Span: key.Span, Code: "merge-key", Message: "merge keys (<<) are not used here",
+			Hint: "write the keys out, or use a sub-flow",
+		})
+	case key.Style == Plain && key.Text == "":
+		c.r.Report(Diagnostic{
+			Span: key.Span, Code: "empty-key", Message: "a key is missing before the colon",
+			Hint: "write key: value, or quote a value that holds a colon",
+		})
+	default:
+		return true
+	}
+	return false
+}
+
+// checkScalar reports the traps of values.
+func (c *converter) checkScalar(n *Node, at place) {
+	if n.Style == Literal || n.Style == Folded {
+		return
+	}
+	if n.Style == Plain && n.Type == Str {
+		if c.cutShort(n, at) {
+			return
+		}
+		c.ambiguous(n)
+	}
+	if strings.Contains(n.Text, "${") || strings.Contains(n.Text, "{{") {
+		c.foreignBraces(n)
+	}
+}
+
+// cutShort reports an expression that YAML ends before its closing parenthesis:
+// at a comment, or at a comma or bracket of an inline mapping.
+func (c *converter) cutShort(n *Node, at place) bool {
+	open := openExpression(n.Text)
+	if open < 0 {
+		return false
+	}
+	rest := c.src.Text[n.Span.End:c.end]
+	line := strings.TrimLeft(rest[:lineEnd(rest)], " \t")
+	span := n.At(open, len(n.Text))
+	switch {
+	case strings.HasPrefix(line, "#"):
+		c.r.Report(Diagnostic{
+			Span: span, Code: "cut-expression", Message: `YAML ends the expression at " #" and reads the rest as a comment`,
+			Hint: "quote the value: " + quoted(n.Span.Text()+rest[:lineEnd(rest)]),
+		})
+	case at.flow && line != "":
+		c.r.Report(cutInline(span, line[0]))
+	default:
+		return false
+	}
+	return true
+}
+
+func cutInline(span Span, by byte) Diagnostic {
+	return Diagnostic{
+		Span: span, Code: "cut-expression",
+		Message: fmt.Sprintf("inside [ ] and { }, YAML ends the unquoted expression at %q", by),
+		Hint:    "quote the value: '$(...)'",
+	}
+}
+
+// openExpression is the offset of the first $( that has no closing parenthesis,
+// or -1.
+func openExpression(text string) int {
+	for i := 0; ; {
+		k := strings.Index(text[i:], "$(")
+		if k < 0 {
+			return -1
+		}
+		k += i
+		if k > 0 && text[k-1] == '$' {
+			i = k + 2
+			continue
+		}
+		if i = closeExpression(text, k); i < 0 {
+			return k
+		}
+	}
+}
+
+// closeExpression is the offset behind the parenthesis that closes the $( at
+// open, or -1. Parentheses in the expression's own strings do not count.
+func closeExpression(text string, open int) int {
+	depth := 0
+	for i := open + 1; i < len(text); i++ {
+		switch c := text[i]; c {
+		case '(':
+			depth++
+		case ')':
+			if depth--; depth == 0 {
+				return i + 1
+			}
+		case '"', '\'', '`':
+			for i++; i < len(text) && text[i] != c; i++ {
+				if text[i] == '\\' && c != '`' {
+					i++
+				}
+			}
+		}
+	}
+	return -1
+}
+
+// foreignBraces reports ${...} and {{...}} outside expressions: the notation of
+// other tools, which here would be text.
+func (c *converter) foreignBraces(n *Node) {
+	for i := 0; i < len(n.Text); {
+		rest := n.Text[i:]
+		open, shut := "", ""
+		switch {
+		case strings.HasPrefix(rest, "$$("):
+			i += 3
+			continue
+		case strings.HasPrefix(rest, "$("):
+			if i = closeExpression(n.Text, i); i < 0 {
+				return
+			}
+			continue
+		case strings.HasPrefix(rest, "${"):
+			open, shut = "${", "}"
+		case strings.HasPrefix(rest, "{{"):
+			open, shut = "{{", "}}"
+		default:
+			i++
+			continue
+		}
+		k := strings.Index(rest, shut)
+		if k < 0 {
+			return
+		}
+		c.r.Report(foreign(n.At(i, i+k+len(shut)), rest[len(open):k]))
+		i += k + len(shut)
+	}
+}
+
+func foreign(span Span, inner string) Diagnostic {
+	inner = strings.Trim(inner, " \t.-")
+	if inner == "" {
+		inner = "..."
+	} else if strings.IndexFunc(inner, func(r rune) bool { return r != '_' && !unicode.IsUpper(r) && !unicode.IsDigit(r) }) < 0 {
+		inner = "env." + inner
+	}
+	return Diagnostic{
+		Span: span, Code: "foreign-braces", Message: "an expression is not written with braces",
+		Hint: fmt.Sprintf("write $(%s); braces that are text go into a block (|-)", inner),
+	}
+}
+
+// doubleBraces reports {{ x }} as a whole value, which YAML reads as a mapping
+// with a mapping for a key.
+func (c *converter) doubleBraces(n *Node) bool {
+	text := c.src.Text[n.Span.Start:c.end]
+	if !strings.HasPrefix(text, "{{") {
+		return false
+	}
+	k := strings.Index(text, "}}")
+	if k < 0 {
+		return false
+	}
+	n.Span.End = n.Span.Start + k + 2
+	c.r.Report(foreign(n.Span, text[2:k]))
+	return true
+}
+
+// ambiguous reports words and digits that one YAML reader takes for text and
+// another for something else.
+func (c *converter) ambiguous(n *Node) {
+	text := n.Text
+	if len(text) <= 3 {
+		switch strings.ToLower(text) {
+		case "yes", "on":
+			c.r.Report(ambiguousBool(n, true))
+			return
+		case "no", "off":
+			c.r.Report(ambiguousBool(n, false))
+			return
+		}
+	}
+	plain, ok := plainNumber(text)
+	if !ok {
+		return
+	}
+	c.r.Report(Diagnostic{
+		Span: n.Span, Severity: Warning, Code: "ambiguous-number",
+		Message: fmt.Sprintf("%s is read as text here, and as different numbers by different YAML readers", text),
+		Hint:    fmt.Sprintf("write %s for the number, or quote it: %s", plain, quoted(text)),
+	})
+}
+
+func ambiguousBool(n *Node, value bool) Diagnostic {
+	return Diagnostic{
+		Span: n.Span, Code: "ambiguous-bool",
+		Message: fmt.Sprintf("the unquoted word %s is text to some YAML readers and %t to others", n.Text, value),
+		Hint:    fmt.Sprintf(`write %t, or quote the word: "%s"`, value, n.Text),
+	}
+}
+
+// plainNumber is the number that digits with underscores or leading zeros (1_000,
+// 0777) are likely meant to be, if text is such.
+func plainNumber(text string) (plain string, ok bool) {
+	sign, body := "", text
+	if text != "" && (text[0] == '-' || text[0] == '+') {
+		sign, body = strings.Trim(text[:1], "+"), text[1:]
+	}
+	if body == "" || body[0] < '0' || body[0] > '9' || strings.Trim(body, "0123456789_.") != "" || strings.Count(body, ".") > 1 {
+		return "", false
+	}
+	plain = strings.ReplaceAll(body, "_", "")
+	plain = strings.TrimLeft(plain, "0")
+	if plain == "" || plain[0] == '.' {
+		plain = "0" + plain
+	}
+	return sign + strings.TrimSuffix(plain, "."), plain != body
+}
+
+// quoted writes text as a single-quoted scalar if it is short enough to show.
+func quoted(text string) string {
+	text = strings.TrimSpace(text)
+	if utf8.RuneCountInString(text) > 80 {
+		return "'...'"
+	}
+	return "'" + strings.ReplaceAll(text, "'", "''") + "'"
+}
+
+// resolve is the type of a plain scalar.
+func resolve(text string) ScalarType {
+	if text == "" {
+		return Null
+	}
+	switch text[0] {
+	case '~', 'n', 'N':
+		switch text {
+		case "~", "null", "Null", "NULL":
+			return Null
+		}
+	case 't', 'T', 'f', 'F':
+		switch text {
+		case "true", "True", "TRUE", "false", "False", "FALSE":
+			return Bool
+		}
+	case '+', '-', '.', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9':
+		return resolveNumber(text)
+	}
+	return Str
+}
+
+func resolveNumber(text string) ScalarType {
+	if len(text) > 2 && text[0] == '0' {
+		switch text[1] {
+		case 'o':
+			return onlyIf(strings.Trim(text[2:], "01234567") == "", Int)
+		case 'x':
+			return onlyIf(strings.Trim(text[2:], "0123456789abcdefABCDEF") == "", Int)
+		}
+	}
+	body := strings.TrimLeft(text[:1], "+-") + text[1:]
+	switch body {
+	case ".inf", ".Inf", ".INF":
+		return Float
+	case ".nan", ".NaN", ".NAN":
+		return onlyIf(body == text, Float)
+	}
+	whole := digits(body, 0)
+	if whole > 1 && body[0] == '0' {
+		return Str
+	}
+	if whole == len(body) {
+		return onlyIf(whole > 0, Int)
+	}
+	end := whole
+	if body[end] == '.' {
+		end = digits(body, end+1)
+		if end == 1 {
+			return Str
+		}
+	}
+	if end < len(body) && (body[end] == 'e' || body[end] == 'E') && end > 0 {
+		exponent := strings.TrimPrefix(strings.TrimPrefix(body[end+1:], "-"), "+")
+		return onlyIf(exponent != "" && digits(exponent, 0) == len(exponent) && len(body)-end-len(exponent) <= 2, Float)
+	}
+	return onlyIf(end == len(body), Float)
+}
+
+func onlyIf(ok bool, t ScalarType) ScalarType {
+	if ok {
+		return t
+	}
+	return Str
+}
