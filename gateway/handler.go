@@ -95,9 +95,9 @@ func (h *recorder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	completed := false
 	defer func() { h.finish(q, r, completed) }()
 	q.w.arm()
-	r = r.WithContext(&q.ctx)
-	h.limitBody(q, r)
-	h.next.ServeHTTP(&q.w, r)
+	inner := r.WithContext(&q.ctx)
+	h.limitBody(q, inner)
+	h.next.ServeHTTP(&q.w, inner)
 	completed = true
 }
 
@@ -137,7 +137,9 @@ func (h *recorder) count(q *Request, r *http.Request, took time.Duration) {
 		return
 	}
 	m := h.options.Metrics
-	m.unrouted.WithLabelValues(h.options.Gateway, q.verdict.String()).Inc()
+	if q.w.status >= http.StatusBadRequest {
+		m.unrouted.WithLabelValues(h.options.Gateway, q.verdict.String()).Inc()
+	}
 	(&stats{metrics: m, gateway: h.options.Gateway, method: knownMethod(r.Method)}).count(q.w.status, took)
 }
 
@@ -148,8 +150,12 @@ func (h *recorder) log(q *Request, r *http.Request) {
 		name = q.Route.Name
 	}
 	level := slog.LevelError
-	if q.ctx.Context.Err() != nil {
+	if r.Context().Err() != nil {
 		level = slog.LevelInfo // the client has gone
+	}
+	cause := ""
+	if q.Err != nil {
+		cause = q.Err.Error()
 	}
 	h.options.Log.LogAttrs(r.Context(), level, "request failed",
 		slog.String("gateway", h.options.Gateway),
@@ -160,7 +166,7 @@ func (h *recorder) log(q *Request, r *http.Request) {
 		slog.String("code", q.Code),
 		slog.String("request_id", q.ID),
 		slog.Duration("took", time.Since(q.Start)),
-		slog.Any("error", q.Err),
+		slog.String("error", cause),
 	)
 }
 

@@ -124,4 +124,3 @@ func (c *requestContext) release() {
 		c.cancel()
 	}
 }
-

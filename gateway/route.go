@@ -53,10 +53,10 @@ type Router struct {
 // reported any.
 func NewRouter(routes []Route, r dsl.Reporter) *Router {
 	rt := &Router{routes: slices.Clone(routes)}
-	sound := true
+	sound, known := true, make(patterns)
 	for i := range rt.routes {
 		rt.routes[i].index = i
-		if !rt.add(&rt.routes[i], r) {
+		if !rt.add(&rt.routes[i], known, r) {
 			sound = false
 		}
 	}
@@ -66,11 +66,11 @@ func NewRouter(routes []Route, r dsl.Reporter) *Router {
 	return rt
 }
 
-func (rt *Router) add(route *Route, r dsl.Reporter) bool {
+func (rt *Router) add(route *Route, known patterns, r dsl.Reporter) bool {
 	if !checkMethod(route, r) {
 		return false
 	}
-	segments, err := parseTemplate(route.Path)
+	segments, err := known.parse(route.Path)
 	if err != nil {
 		r.Report(dsl.Diagnostic{Span: route.Span, Code: "bad-route", Message: err.message, Hint: err.hint})
 		return false

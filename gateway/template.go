@@ -3,7 +3,6 @@ package gateway
 import (
 	"fmt"
 	"regexp"
-	"slices"
 	"strings"
 
 	"github.com/gorilla/mux"
@@ -47,7 +46,7 @@ func templateErrorf(hint, format string, args ...any) *templateError {
 // PathVariables lists the variables of a path template in order. Its errors
 // are those that [NewRouter] reports for the template.
 func PathVariables(template string) ([]string, error) {
-	segments, err := parseTemplate(template)
+	segments, err := make(patterns).parse(template)
 	if err != nil {
 		return nil, err
 	}
@@ -61,17 +60,21 @@ func variableNames(segments []segment) (names []string) {
 	return names
 }
 
-// parseTemplate splits a path template at the slashes that stand outside
-// braces. A trailing slash is an empty last segment.
-func parseTemplate(template string) ([]segment, *templateError) {
+// patterns holds the segments with variables that were parsed before: routes
+// share few of them, and each costs a compiled expression.
+type patterns map[string]segment
+
+// parse splits a path template at the slashes that stand outside braces. A
+// trailing slash is an empty last segment.
+func (ps patterns) parse(template string) ([]segment, *templateError) {
 	if !strings.HasPrefix(template, "/") {
 		return nil, templateErrorf(fmt.Sprintf("write /%s", template), "path %q does not start with a slash", template)
 	}
 	var segments []segment
 	seen := map[string]bool{}
-	for texts, i := splitSegments(template[1:]), 0; i < len(texts); i++ {
-		last := i == len(texts)-1
-		s, err := parseSegment(texts[i], last)
+	texts := splitSegments(template[1:])
+	for i, text := range texts {
+		s, err := ps.parseSegment(text, i == len(texts)-1)
 		if err != nil {
 			return nil, err
 		}
@@ -104,30 +107,23 @@ func splitSegments(path string) (segments []string) {
 	return append(segments, path[start:])
 }
 
-func parseSegment(text string, last bool) (segment, *templateError) {
+func (ps patterns) parseSegment(text string, last bool) (segment, *templateError) {
 	if !strings.ContainsAny(text, "{}") {
 		return parseLiteral(text, last)
 	}
-	parsed, names, err := parsePattern(text)
-	if err != nil {
-		return segment{}, err
-	}
-	if len(names) == 1 && strings.HasPrefix(text, "{"+names[0]) && strings.HasSuffix(text, "}") {
-		parsed.whole = true
-		switch strings.TrimSuffix(text[1+len(names[0]):], "}") {
-		case "", ":[^/]+":
-			return segment{kind: parameter, names: names}, nil
-		case ":.+":
-			parsed.kind = rest
-		case ":.*":
-			parsed.kind = restOrNil
+	s, known := ps[text]
+	if !known {
+		var err *templateError
+		if s, err = parsePattern(text); err != nil {
+			return segment{}, err
 		}
+		ps[text] = s
 	}
-	if parsed.kind >= rest && !last {
-		return segment{}, templateErrorf(fmt.Sprintf("write {%s} for one segment", names[0]),
+	if s.kind >= rest && !last {
+		return segment{}, templateErrorf(fmt.Sprintf("write {%s} for one segment", s.names[0]),
 			"%s takes all that follows, so nothing can stand after it", text)
 	}
-	return parsed, nil
+	return s, nil
 }
 
 // parseLiteral also catches the notations of other routers.
@@ -153,51 +149,76 @@ func parseLiteral(text string, last bool) (segment, *templateError) {
 
 var variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
-// parsePattern has mux read a segment that holds variables: it knows the
-// template syntax and turns the whole into one anchored expression. What mux
-// would panic on, or silently never match, is refused here first.
-func parsePattern(text string) (segment, []string, *templateError) {
+// parsePattern reads a segment that holds variables.
+func parsePattern(text string) (segment, *templateError) {
 	for inner := range braced(text) {
-		name, pattern, constrained := strings.Cut(inner, ":")
-		if !variableName.MatchString(name) {
-			return segment{}, nil, templateErrorf("write a letter, then letters, digits and underscores",
-				"%q is not a name for a path variable", name)
-		}
-		if !constrained {
-			continue
-		}
-		re, err := regexp.Compile(pattern)
-		switch {
-		case pattern == "":
-			return segment{}, nil, templateErrorf(fmt.Sprintf("write {%s}", name), "the pattern of {%s:} is empty", name)
-		case err != nil:
-			return segment{}, nil, templateErrorf("", "the pattern of {%s} is not a regular expression: %v", name, err)
-		case re.NumSubexp() > 0:
-			return segment{}, nil, templateErrorf("write (?:...) for a group", "the pattern of {%s} captures a group", name)
-		case strings.HasPrefix(pattern, "^") || strings.HasSuffix(pattern, "$") && !strings.HasSuffix(pattern, `\$`):
-			return segment{}, nil, templateErrorf("leave out ^ and $", "the pattern of {%s} is always matched from end to end", name)
-		case strings.Contains(pattern, "/"):
-			return segment{}, nil, templateErrorf("write {rest:.*} as the last segment to take several",
-				"the pattern of {%s} holds a slash, but matches within one segment", name)
+		if err := checkVariable(inner); err != nil {
+			return segment{}, err
 		}
 	}
+	s, err := expression(text)
+	if err != nil {
+		return segment{}, templateErrorf("write {name} or {name:pattern}", "%q is not a path template", text)
+	}
+	if len(s.names) > 1 || !strings.HasPrefix(text, "{") || !strings.HasSuffix(text, "}") {
+		return s, nil
+	}
+	s.whole = true
+	switch _, pattern, _ := strings.Cut(strings.TrimSuffix(text, "}"), ":"); pattern {
+	case "", "[^/]+":
+		s.kind = parameter
+	case ".+":
+		s.kind = rest
+	case ".*":
+		s.kind = restOrNil
+	}
+	return s, nil
+}
+
+// expression has mux turn a segment into one anchored expression, with a group
+// for each variable and without their names.
+func expression(text string) (segment, error) {
 	route := new(mux.Route).Path("/" + text)
-	if err := route.GetError(); err != nil {
-		return segment{}, nil, templateErrorf("write {name} or {name:pattern}", "%q is not a path template", text)
-	}
 	names, err := route.GetVarNames()
 	if err != nil {
-		return segment{}, nil, templateErrorf("", "%q: %v", text, err)
+		return segment{}, err
 	}
-	expression, err := route.GetPathRegexp()
+	compiled, err := route.GetPathRegexp()
 	if err != nil {
-		return segment{}, nil, templateErrorf("", "%q: %v", text, err)
+		return segment{}, err
 	}
-	re, err := regexp.Compile(expression)
-	if err != nil {
-		return segment{}, nil, templateErrorf("", "%q: %v", text, err)
+	re, err := regexp.Compile(compiled)
+	return segment{kind: patterned, text: compiled, re: re, names: names}, err
+}
+
+// checkVariable refuses what mux would panic on or would silently never match.
+func checkVariable(inner string) *templateError {
+	name, pattern, constrained := strings.Cut(inner, ":")
+	if !variableName.MatchString(name) {
+		hint := "write a letter, then letters, digits and underscores"
+		if strings.HasSuffix(name, "...") {
+			hint = fmt.Sprintf("write {%s:.*} for all that follows", strings.TrimSuffix(name, "..."))
+		}
+		return templateErrorf(hint, "%q is not a name for a path variable", name)
 	}
-	return segment{kind: patterned, text: expression, re: re, names: slices.Clone(names)}, names, nil
+	if !constrained {
+		return nil
+	}
+	re, err := regexp.Compile(pattern)
+	switch {
+	case pattern == "":
+		return templateErrorf(fmt.Sprintf("write {%s}", name), "the pattern of {%s:} is empty", name)
+	case err != nil:
+		return templateErrorf("", "the pattern of {%s} is not a regular expression: %v", name, err)
+	case re.NumSubexp() > 0:
+		return templateErrorf("write (?:...) for a group", "the pattern of {%s} captures a group", name)
+	case strings.HasPrefix(pattern, "^") || strings.HasSuffix(pattern, "$"):
+		return templateErrorf("leave out ^ and $", "the pattern of {%s} is always matched from end to end", name)
+	case strings.Contains(strings.ReplaceAll(pattern, "[^/", ""), "/"):
+		return templateErrorf("write {rest:.*} as the last segment to take several",
+			"the pattern of {%s} holds a slash, but matches within one segment", name)
+	}
+	return nil
 }
 
 // braced yields the contents of the outer braces of a segment.

@@ -1,0 +1,52 @@
+package gateway
+
+import (
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// DefaultAdminAddr is reachable from this machine only: what admin endpoints
+// show is not for callers.
+const DefaultAdminAddr = "127.0.0.1:9900"
+
+// AdminListener is the configuration of an admin listener, whose answers are
+// small and whose clients are near.
+var AdminListener = ListenerConfig{Name: "admin", ReadTimeout: 10 * time.Second, WriteTimeout: time.Minute}
+
+// Admin serves /healthz, /readyz and /metrics.
+type Admin struct{ mux http.ServeMux }
+
+// NewAdmin makes the admin handler. ready is asked on each /readyz; its error
+// is why the process should get no requests now, and is shown.
+func NewAdmin(ready func() error, metrics prometheus.Gatherer) *Admin {
+	a := new(Admin)
+	a.Handle("GET /healthz", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { plain(w, "ok") }))
+	a.Handle("GET /readyz", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := ready(); err != nil {
+			WriteProblem(w, r, Problem{Status: http.StatusServiceUnavailable, Code: CodeUnavailable, Detail: err.Error()})
+			return
+		}
+		plain(w, "ready")
+	}))
+	a.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{EnableOpenMetrics: true}))
+	a.Handle("/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		WriteProblem(w, r, Problem{Status: http.StatusNotFound, Code: CodeRouteNotFound})
+	}))
+	return a
+}
+
+func plain(w http.ResponseWriter, text string) {
+	w.Header()["Content-Type"] = []string{"text/plain; charset=utf-8"}
+	w.Header()["Cache-Control"] = cacheControlNoStore
+	_, _ = io.WriteString(w, text+"\n")
+}
+
+// Handle adds an endpoint, with a pattern of http.ServeMux. All are added
+// before the first request; two of one pattern are a programming error.
+func (a *Admin) Handle(pattern string, h http.Handler) { a.mux.Handle(pattern, h) }
+
+func (a *Admin) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.mux.ServeHTTP(w, r) }
