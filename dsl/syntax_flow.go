@@ -39,7 +39,7 @@ type bracket struct {
 
 func (f *flowReader) unclosed() {
 	at := f.open[len(f.open)-1].at
-	f.fail(at, at+1, "unclosed-bracket", fmt.Sprintf("the %q is never closed", f.text[at]), fmt.Sprintf("close it with %q", closer(f.text[at])))
+	f.fail(at, at+1, "unclosed-bracket", fmt.Sprintf("the %s is never closed", char(f.text[at])), "close it with "+char(closer(f.text[at])))
 }
 
 func closer(open byte) byte {
@@ -63,7 +63,9 @@ func (f *flowReader) step(column int) {
 		f.nextLine()
 		indent := spaces(f.text, f.p)
 		line := f.text[f.p+indent : f.lineEnd(f.p)]
-		if indent <= column && (colonIn(line) > 0 || isIndicator(line, '-')) {
+		looksLikeEntry := colonIn(line) > 0 || isIndicator(line, '-')
+		inList := top != nil && top.value && f.text[top.at] == '['
+		if looksLikeEntry && (indent <= column || inList) {
 			f.unclosed()
 		}
 	case c == '#' && f.blank(p-1):
@@ -96,7 +98,7 @@ func (f *flowReader) step(column int) {
 		f.quote(column)
 		top.value = true
 	case c == '!' || c == '&' || c == '*' || c == '@' || c == '`' || c == '%' || c == '|' || c == '>' || isIndicator(f.text[p:], '-') || isIndicator(f.text[p:], '?'):
-		f.fail(p, p+1, "syntax", fmt.Sprintf("a value cannot begin with %q here", c), "quote the value")
+		f.fail(p, p+1, "syntax", "a value cannot begin with "+char(c)+" here", "quote the value")
 	default:
 		f.plain(top)
 	}
@@ -106,8 +108,8 @@ func (f *flowReader) close(c byte) {
 	k := len(f.open) - 1
 	if want := closer(f.text[f.open[k].at]); c != want {
 		at := f.open[k].at
-		f.fail(f.p, f.p+1, "unclosed-bracket", fmt.Sprintf("%q stands where %q must close", c, want),
-			fmt.Sprintf("close the %q first, and quote a value that holds brackets", f.text[at]), Related{Span{f.src, at, at + 1}, "opened here"})
+		f.fail(f.p, f.p+1, "unclosed-bracket", fmt.Sprintf("%s stands where %s must close", char(c), char(want)),
+			fmt.Sprintf("close the %s first, and quote a value that holds brackets", char(f.text[at])), Related{Span{f.src, at, at + 1}, "opened here"})
 		return
 	}
 	f.p++
@@ -127,7 +129,7 @@ func (f *flowReader) colon(top *bracket) {
 
 func (f *flowReader) missingComma(p int) {
 	if f.text[p] == '{' || f.text[p] == '[' {
-		f.fail(p, p+1, "syntax", fmt.Sprintf("a value that holds %q needs quotes inside [ ] and { }", f.text[p]), "quote the value, or put a comma before the bracket")
+		f.fail(p, p+1, "syntax", "a value that holds "+char(f.text[p])+" needs quotes inside [ ] and { }", "quote the value, or put a comma before the bracket")
 		return
 	}
 	f.fail(p, p+1, "syntax", "a comma is missing before this", "put a comma between two entries, or quote the whole value")
@@ -146,11 +148,7 @@ func (f *flowReader) plain(top *bracket) {
 	f.p, top.value = end, true
 	text := line[start:end]
 	if open := openExpression(text); open >= 0 && end < len(line) && line[end] != '#' {
-		x := cutInline(Span{f.src, start + open, end}, line[end])
-		if k := closeExpression(line, start+open); k > 0 {
-			x.Span.End = k
-			x.Hint = "quote the value: " + quoted(line[start:k])
-		}
+		x := cutInline(Span{f.src, start, end}, open, line[end])
 		f.fault = &x
 		return
 	}
@@ -167,7 +165,7 @@ func (f *flowReader) plain(top *bracket) {
 				return
 			}
 		}
-		f.fail(start, end+1, "syntax", fmt.Sprintf("a value that holds %q needs quotes inside [ ] and { }", rest[0]), hint)
+		f.fail(start, end+1, "syntax", "a value that holds "+char(rest[0])+" needs quotes inside [ ] and { }", hint)
 	}
 }
 

@@ -129,6 +129,7 @@ func (c *converter) checkScalar(n *Node, at place) {
 			return
 		}
 		c.ambiguous(n)
+		c.swallowed(n)
 	}
 	if strings.Contains(n.Text, "${") || strings.Contains(n.Text, "{{") {
 		c.foreignBraces(n)
@@ -144,27 +145,36 @@ func (c *converter) cutShort(n *Node, at place) bool {
 	}
 	rest := c.src.Text[n.Span.End:c.end]
 	line := strings.TrimLeft(rest[:lineEnd(rest)], " \t")
-	span := n.At(open, len(n.Text))
 	switch {
 	case strings.HasPrefix(line, "#"):
 		c.r.Report(Diagnostic{
-			Span: span, Code: "cut-expression", Message: `YAML ends the expression at " #" and reads the rest as a comment`,
+			Span: n.At(open, len(n.Text)), Code: "cut-expression", Message: `YAML ends the expression at " #" and reads the rest as a comment`,
 			Hint: "quote the value: " + quoted(n.Span.Text()+rest[:lineEnd(rest)]),
 		})
 	case at.flow && line != "":
-		c.r.Report(cutInline(span, line[0]))
+		c.r.Report(cutInline(n.Span, n.At(open, open).Start-n.Span.Start, line[0]))
 	default:
 		return false
 	}
 	return true
 }
 
-func cutInline(span Span, by byte) Diagnostic {
-	return Diagnostic{
-		Span: span, Code: "cut-expression",
-		Message: fmt.Sprintf("inside [ ] and { }, YAML ends the unquoted expression at %q", by),
+// cutInline is about an expression that begins at value.Start+open and that YAML
+// ends, with the value, before the byte by.
+func cutInline(value Span, open int, by byte) Diagnostic {
+	x := Diagnostic{
+		Span: Span{value.Source, value.Start + open, value.End}, Code: "cut-expression",
+		Message: fmt.Sprintf("inside [ ] and { }, YAML ends the unquoted expression at %s", char(by)),
 		Hint:    "quote the value: '$(...)'",
 	}
+	text := value.Source.Text[value.Start:]
+	if text = text[:lineEnd(text)]; open < len(text) {
+		if k := closeExpression(text, open); k > 0 {
+			x.Span.End = value.Start + k
+			x.Hint = "quote the value: " + quoted(text[:k])
+		}
+	}
+	return x
 }
 
 // openExpression is the offset of the first $( that has no closing parenthesis,
@@ -268,6 +278,21 @@ func (c *converter) doubleBraces(n *Node) bool {
 	n.Span.End = n.Span.Start + k + 2
 	c.r.Report(foreign(n.Span, text[2:k]))
 	return true
+}
+
+// swallowed reports a list item that YAML joins to the text above it, because
+// it is indented more than its siblings.
+func (c *converter) swallowed(n *Node) {
+	for _, r := range n.runs {
+		if r.text > 0 && n.Text[r.text-1] == ' ' && isIndicator(n.Text[r.text:], '-') {
+			c.r.Report(Diagnostic{
+				Span: Span{c.src, r.src, r.src + 1}, Code: "swallowed-item",
+				Message: "YAML reads this list item as more of the text above", Hint: "indent the items of one list alike; quote a text that goes on with a dash",
+				Related: []Related{{Span{c.src, n.Span.Start, n.Span.Start + lineEnd(n.Span.Text())}, "the text"}},
+			})
+			return
+		}
+	}
 }
 
 // ambiguous reports words and digits that one YAML reader takes for text and
