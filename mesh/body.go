@@ -2,7 +2,6 @@ package mesh
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -17,11 +16,14 @@ import (
 const maxDiscard = 64 << 10
 
 // discard drains and closes the reply of an attempt that is going to be retried.
-func discard(resp *http.Response) {
+// A body that no timeout covers is not waited for.
+func discard(resp *http.Response, stream bool) {
 	if resp == nil {
 		return
 	}
-	_, _ = io.CopyN(io.Discard, resp.Body, maxDiscard) // a failure shows as a closed connection
+	if !stream {
+		_, _ = io.CopyN(io.Discard, resp.Body, maxDiscard) // what fails to drain is closed
+	}
 	resp.Body.Close()
 }
 
@@ -87,6 +89,7 @@ type liveBody struct {
 	endpoint *Endpoint
 	attempts int
 	ended    atomic.Bool
+	closed   atomic.Bool
 }
 
 // liveConn is the body of an upgraded connection, which can be written to.
@@ -101,8 +104,11 @@ func (b *liveBody) Read(p []byte) (int, error) {
 		return n, nil
 	}
 	first := b.end()
-	if err == io.EOF || errors.Is(err, http.ErrBodyReadAfterClose) {
+	if err == io.EOF {
 		return n, err
+	}
+	if b.closed.Load() {
+		return n, http.ErrBodyReadAfterClose
 	}
 	class := classify(err)
 	if first {
@@ -113,6 +119,7 @@ func (b *liveBody) Read(p []byte) (int, error) {
 }
 
 func (b *liveBody) Close() error {
+	b.closed.Store(true)
 	b.end()
 	return b.ReadCloser.Close()
 }

@@ -3,7 +3,6 @@ package mesh
 import (
 	"crypto/tls"
 	"fmt"
-	"net"
 	"net/http"
 	"net/url"
 	"slices"
@@ -210,7 +209,6 @@ func (f *faults) nonNegative(field string, d time.Duration) {
 	}
 }
 
-
 // parseEndpoint reads a base URL. The path of the result has no trailing slash.
 func parseEndpoint(s string) (u *url.URL, message, hint string) {
 	const example = `write "http://host:port" or "https://host/base"`
@@ -239,15 +237,6 @@ func parseEndpoint(s string) (u *url.URL, message, hint string) {
 		u.RawPath = escaped
 	}
 	return u, "", ""
-}
-
-// hostPort is the address to dial for an endpoint.
-func hostPort(u *url.URL) string {
-	port := u.Port()
-	if port == "" {
-		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
-	}
-	return net.JoinHostPort(u.Hostname(), port)
 }
 
 // Balancers returns the names that [Config].Balance may have.

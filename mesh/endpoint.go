@@ -38,10 +38,13 @@ type transport interface {
 func newEndpoint(base string, cfg Config, clock func() time.Duration) *Endpoint {
 	u, _, _ := parseEndpoint(base)
 	e := &Endpoint{address: base, breaker: newBreaker(cfg.Breaker, clock)}
-	if cfg.Transport != nil {
+	switch {
+	case cfg.Transport != nil:
 		e.transport = &stdTransport{base: u, rt: cfg.Transport}
-	} else {
+	case u.Scheme == "https":
 		e.transport = newStdTransport(u, cfg)
+	default:
+		e.transport = newH1Transport(u, cfg)
 	}
 	return e
 }

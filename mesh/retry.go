@@ -48,15 +48,14 @@ func parseOutcome(s string) (class Class, status int, ok bool) {
 // the endpoint can have seen: without a connection it saw nothing, so any method
 // may be sent again; otherwise it may have acted, so only an idempotent one.
 func (p *retryPolicy) admits(req *http.Request, held *heldBody, resp *http.Response, class Class) bool {
-	replayable := !h1.HasBody(req) || req.GetBody != nil
-	if class == Connect {
-		return p.classes[Connect] && (replayable || held.untouched())
+	if class != Connect && !Idempotent(req.Method) {
+		return false
 	}
-	if !replayable || !Idempotent(req.Method) {
+	if h1.HasBody(req) && req.GetBody == nil && !held.untouched() {
 		return false
 	}
 	if resp != nil {
-		return p.status[resp.StatusCode]
+		return resp.StatusCode >= 400 && p.status[resp.StatusCode]
 	}
 	return p.classes[class]
 }

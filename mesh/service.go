@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"sync/atomic"
 	"time"
-
 )
 
 // Service calls one service through the stack that the package comment
@@ -135,14 +134,14 @@ func (s *Service) attempts(req, sent *http.Request, held *heldBody, call *Call) 
 		call.Endpoint = s.endpoints[i].address
 
 		resp, class, err := s.attempt(s.endpoints[i], leave, sent, call)
-		if class == OK || call.Attempts >= s.cfg.Retry.Attempts || !s.retry.admits(req, held, resp, class) {
+		if call.Attempts >= s.cfg.Retry.Attempts || !s.retry.admits(req, held, resp, class) {
 			return resp, class, err
 		}
 		wait := s.retry.wait(call.Attempts, resp)
 		if !s.fits(ctx, wait) || !s.anyUsable() {
 			return resp, class, err
 		}
-		discard(resp)
+		discard(resp, call.Stream)
 		if err := sleep(ctx, wait); err != nil {
 			return nil, contextClass(err), err
 		}
@@ -290,4 +289,3 @@ func closeBody(req *http.Request) {
 		req.Body.Close()
 	}
 }
-

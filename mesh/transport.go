@@ -3,7 +3,6 @@ package mesh
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -26,6 +25,31 @@ const (
 	idleTimeout    = 30 * time.Second
 	maxHeaderBytes = 64 << 10
 )
+
+// h1Transport carries attempts over the fast path for plain HTTP/1.1.
+type h1Transport struct{ client *h1.Client }
+
+// maxAge makes connections follow an address that has changed: those in steady
+// use are never idle for long enough to be closed (golang.org/issue/23427).
+const maxAge = 5 * time.Minute
+
+func newH1Transport(base *url.URL, cfg Config) h1Transport {
+	return h1Transport{h1.New(base, h1.Config{
+		ConnectTimeout: cfg.ConnectTimeout,
+		MaxIdle:        maxIdle,
+		IdleTimeout:    idleTimeout,
+		MaxAge:         maxAge,
+		MaxHeaderBytes: maxHeaderBytes,
+	})}
+}
+
+func (t h1Transport) roundTrip(req *http.Request, deadline time.Time, stream bool) (*http.Response, error) {
+	return t.client.Do(req, h1.Options{Deadline: deadline, Stream: stream})
+}
+
+func (t h1Transport) close() { t.client.Close() }
+
+func (t h1Transport) connections() (dialed, closed int64) { return t.client.Stats() }
 
 // stdTransport carries attempts over an http.RoundTripper: net/http's Transport,
 // or the one of [Config].Transport.
@@ -65,7 +89,7 @@ func newStdTransport(base *url.URL, cfg Config) *stdTransport {
 	tr.DialTLSContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
 		ctx, cancel := context.WithTimeout(ctx, cfg.ConnectTimeout)
 		defer cancel()
-		raw, err := t.dial(ctx, network, addr, cfg.ConnectTimeout)
+		raw, err := t.dial(ctx, network, addr, 0)
 		if err != nil {
 			return nil, err
 		}
@@ -136,20 +160,21 @@ func (t *stdTransport) roundTrip(req *http.Request, deadline time.Time, stream b
 	}
 	caller := req.Context()
 	if deadline.IsZero() {
-		out := *req
-		out.URL = t.target(req.URL)
-		resp, err := t.rt.RoundTrip(&out)
-		return resp, t.cause(caller, err)
+		out := new(http.Request)
+		*out = *req
+		body := t.readdress(out)
+		resp, err := t.rt.RoundTrip(out)
+		return resp, t.cause(caller, body.cause(t, err))
 	}
 	ctx, cancel := context.WithCancelCause(caller)
 	timer := time.AfterFunc(time.Until(deadline), func() { cancel(os.ErrDeadlineExceeded) })
 	stop := func() { timer.Stop(); cancel(nil) }
 
 	out := req.WithContext(ctx)
-	out.URL = t.target(req.URL)
+	body := t.readdress(out)
 	resp, err := t.rt.RoundTrip(out)
 	if err != nil {
-		err = t.cause(ctx, err)
+		err = t.cause(ctx, body.cause(t, err))
 		stop()
 		return nil, err
 	}
@@ -167,6 +192,40 @@ func (t *stdTransport) roundTrip(req *http.Request, deadline time.Time, stream b
 		resp.Body = &timed
 	}
 	return resp, nil
+}
+
+// readdress points a copy of the caller's request to the endpoint, and watches
+// its body: net/http does not tell whose failure it was that ended an upload.
+func (t *stdTransport) readdress(out *http.Request) *watchedBody {
+	out.URL = t.target(out.URL)
+	if !h1.HasBody(out) {
+		return nil
+	}
+	body := &watchedBody{ReadCloser: out.Body}
+	out.Body = body
+	return body
+}
+
+// watchedBody remembers why reading a request's body failed.
+type watchedBody struct {
+	io.ReadCloser
+	err atomic.Pointer[error]
+}
+
+func (b *watchedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil && err != io.EOF {
+		b.err.Store(&err)
+	}
+	return n, err
+}
+
+// cause says why a round trip failed: the body, if it did.
+func (b *watchedBody) cause(t *stdTransport, err error) error {
+	if err == nil || b == nil || b.err.Load() == nil {
+		return err
+	}
+	return &h1.Error{Op: h1.OpBody, Addr: t.base.Host, Err: *b.err.Load()}
 }
 
 // target appends path and query of u to the endpoint's base.
@@ -212,8 +271,6 @@ func (b *timedBody) Read(p []byte) (int, error) {
 		return n, nil
 	case err == io.EOF:
 		b.stop()
-		return n, err
-	case errors.Is(err, http.ErrBodyReadAfterClose):
 		return n, err
 	}
 	return n, b.t.cause(b.ctx, err)

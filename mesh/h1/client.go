@@ -1,0 +1,196 @@
+package h1
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+// Config bounds a client. The zero value of a field is its default.
+type Config struct {
+	// ConnectTimeout bounds making a connection. 0 is 1s.
+	ConnectTimeout time.Duration
+	// MaxIdle is how many idle connections are kept. 0 is 256.
+	MaxIdle int
+	// IdleTimeout is how long one is kept. It should be shorter than the
+	// server's, so that it is the client that closes. 0 is 30s.
+	IdleTimeout time.Duration
+	// MaxAge is how old a connection may be when it is kept, give or take a
+	// tenth so that those made together do not end together. It makes a client
+	// follow changes of address. 0 is no limit.
+	MaxAge time.Duration
+	// MaxHeaderBytes bounds the header of a response, with any informational
+	// ones before it, and its trailer. 0 is 64 KiB.
+	MaxHeaderBytes int
+	// ContinueTimeout is how long a request with Expect: 100-continue waits
+	// before its body is sent all the same. 0 is 1s.
+	ContinueTimeout time.Duration
+	// Dial makes a connection in place of net.Dialer.
+	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
+}
+
+func (c Config) withDefaults() Config {
+	setDefault(&c.ConnectTimeout, time.Second)
+	setDefault(&c.MaxIdle, 256)
+	setDefault(&c.IdleTimeout, 30*time.Second)
+	setDefault(&c.MaxHeaderBytes, 64<<10)
+	setDefault(&c.ContinueTimeout, time.Second)
+	return c
+}
+
+func setDefault[T comparable](v *T, def T) {
+	var zero T
+	if *v == zero {
+		*v = def
+	}
+}
+
+// Client is a pool of connections to one server. It implements
+// http.RoundTripper and is safe for concurrent use.
+type Client struct {
+	cfg  Config
+	addr string // to dial
+	host string // Host header of a request that has none
+	base string // escaped path put before the request's
+	pool pool
+
+	dialed atomic.Int64
+	closed atomic.Int64
+}
+
+// Options are the parts of a call that are not in the request.
+type Options struct {
+	// Deadline is when the call times out, beside the context's own deadline;
+	// zero is never. It is kept apart so that no context has to be made for it,
+	// and so that the error tells which of the two passed.
+	Deadline time.Time
+	// Stream ends the effect of Deadline when the response's header has come.
+	Stream bool
+}
+
+// New makes a client of the server at base, "http://host:port/path", without
+// dialing. The scheme is taken to be http.
+func New(base *url.URL, cfg Config) *Client {
+	c := &Client{
+		cfg:  cfg.withDefaults(),
+		addr: base.Host,
+		host: base.Host,
+		base: strings.TrimRight(base.EscapedPath(), "/"),
+	}
+	if base.Port() == "" {
+		c.addr = net.JoinHostPort(base.Hostname(), "80")
+	}
+	c.pool = pool{max: c.cfg.MaxIdle, timeout: c.cfg.IdleTimeout}
+	return c
+}
+
+// RoundTrip is [Client.Do] without options.
+func (c *Client) RoundTrip(req *http.Request) (*http.Response, error) {
+	return c.Do(req, Options{})
+}
+
+// Do sends req to the server, whatever its URL's scheme and host, and returns
+// the response when its header has come. As for any http.RoundTripper, req is
+// not modified, its body is closed in all cases though perhaps later, and the
+// caller closes the response's body; reading that body to its end, or closing it
+// near the end, lets the connection be used again. The error is an [*Error].
+//
+// The body of a response with status 101 is an io.ReadWriteCloser to which
+// neither the context nor the deadline applies.
+func (c *Client) Do(req *http.Request, o Options) (*http.Response, error) {
+	if err := Validate(req); err != nil {
+		closeBody(req)
+		return nil, &Error{Op: OpRequest, Addr: c.addr, Err: err}
+	}
+	x := &exchange{client: c, req: req, ctx: req.Context(), framing: frame(req)}
+	if x.framing.body {
+		x.payload = req.Body
+	}
+	x.setDeadline(o)
+	resp, err := x.do(o)
+	if err != nil && x.payload != nil {
+		x.payload.Close()
+	}
+	return resp, err
+}
+
+// do uses an idle connection if there is one. Should that turn out to have been
+// closed, it uses a new one: the next idle one is likely to be as stale.
+func (x *exchange) do(o Options) (*http.Response, error) {
+	c := x.client
+	if err := x.ctx.Err(); err != nil {
+		return nil, &Error{Op: OpDial, Addr: c.addr, Err: err}
+	}
+	if cn := c.idle(x); cn != nil {
+		resp, err := x.run(cn, o)
+		if err == nil || !x.maySendAgain(err) {
+			return resp, err
+		}
+		if err := x.rewind(); err != nil {
+			return nil, err
+		}
+	}
+	cn, err := c.dial(x)
+	if err != nil {
+		return nil, err
+	}
+	return x.run(cn, o)
+}
+
+// idle takes a connection from the pool that the server has not closed, with the
+// call's deadline set; nil if there is none.
+func (c *Client) idle(x *exchange) *conn {
+	for {
+		cn := c.pool.take()
+		if cn == nil {
+			return nil
+		}
+		cn.setDeadline(x.deadline)
+		if cn.quiet() {
+			return cn
+		}
+		cn.close()
+	}
+}
+
+func (c *Client) dial(x *exchange) (*conn, error) {
+	dial := c.cfg.Dial
+	if dial == nil {
+		d := net.Dialer{Timeout: c.cfg.ConnectTimeout, Deadline: x.deadline}
+		dial = d.DialContext
+	}
+	nc, err := dial(x.ctx, "tcp", c.addr)
+	if err != nil {
+		if x.byContext && !time.Now().Before(x.deadline) {
+			err = context.DeadlineExceeded
+		}
+		if ended := x.ctx.Err(); ended != nil {
+			err = ended
+		}
+		return nil, &Error{Op: OpDial, Addr: c.addr, Err: err}
+	}
+	c.dialed.Add(1)
+	cn := newConn(c, nc)
+	cn.setDeadline(x.deadline)
+	return cn, nil
+}
+
+// Close closes idle connections now and those in use when their calls end. Calls
+// may still be made; their connections are then not kept.
+func (c *Client) Close() { c.pool.close() }
+
+// Stats returns how many connections were made and how many closed since New.
+func (c *Client) Stats() (dialed, closed int64) {
+	closed = c.closed.Load() // first, so that it is never the greater
+	return c.dialed.Load(), closed
+}
+
+func closeBody(req *http.Request) {
+	if req.Body != nil {
+		req.Body.Close()
+	}
+}

@@ -1,0 +1,117 @@
+package h1
+
+import (
+	"math/rand/v2"
+	"net"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+const (
+	readBuffer = 4 << 10
+	// keepBuffer is the largest buffer that an idle connection holds on to.
+	keepBuffer = 16 << 10
+)
+
+// conn is one connection. It belongs to one exchange at a time, or to the pool.
+type conn struct {
+	client *Client
+	nc     net.Conn
+	in     []byte // read but not consumed: in[pos:end]
+	pos    int
+	end    int
+	out    []byte // the request's header and small body
+
+	timed   bool      // a deadline is set
+	expires time.Time // not to be kept after this; zero is never
+	since   time.Time // when it became idle
+
+	raw    syscall.RawConn // nil where there is none
+	probe  func(fd uintptr) bool
+	silent bool // what probe found
+
+	abort     func()      // fails reads and writes under way, and those to come
+	upload    chan error  // the result of the goroutine that writes the body
+	finishing atomic.Bool // which is about to report
+}
+
+func newConn(c *Client, nc net.Conn) *conn {
+	cn := &conn{client: c, nc: nc, in: make([]byte, readBuffer)}
+	cn.abort = func() { nc.SetDeadline(longAgo) }
+	if c.cfg.MaxAge > 0 {
+		tenth := c.cfg.MaxAge / 10
+		cn.expires = time.Now().Add(c.cfg.MaxAge - tenth + rand.N(2*tenth+1))
+	}
+	cn.initProbe()
+	return cn
+}
+
+var longAgo = time.Unix(1, 0)
+
+func (cn *conn) setDeadline(t time.Time) {
+	if t.IsZero() && !cn.timed {
+		return
+	}
+	cn.nc.SetDeadline(t) // fails only on a closed connection, as the next read does
+	cn.timed = !t.IsZero()
+}
+
+// quiet reports whether an idle connection can carry another request: the server
+// has neither closed it nor sent anything. Bytes that nobody asked for would be
+// taken for the next response, so they are as bad as an end.
+func (cn *conn) quiet() bool {
+	if cn.raw == nil {
+		return true
+	}
+	cn.silent = false
+	return cn.raw.Read(cn.probe) == nil && cn.silent
+}
+
+func (cn *conn) buffered() int { return cn.end - cn.pos }
+
+// fill reads once into the buffer, which it makes larger up to limit if it is full.
+func (cn *conn) fill(limit int) (int, error) {
+	if cn.pos == cn.end {
+		cn.pos, cn.end = 0, 0
+	}
+	if cn.end == len(cn.in) {
+		if cn.pos > 0 {
+			cn.end = copy(cn.in, cn.in[cn.pos:cn.end])
+			cn.pos = 0
+		} else if len(cn.in) < limit {
+			grown := make([]byte, min(2*len(cn.in), limit))
+			copy(grown, cn.in)
+			cn.in = grown
+		} else {
+			return 0, errHeaderTooLarge
+		}
+	}
+	n, err := cn.nc.Read(cn.in[cn.end:])
+	cn.end += n
+	if n > 0 {
+		return n, nil
+	}
+	return 0, err
+}
+
+// release gives the connection back after an exchange that ended cleanly.
+func (cn *conn) release() {
+	if cn.buffered() > 0 {
+		cn.close() // the server sent more than its response
+		return
+	}
+	if len(cn.in) > keepBuffer {
+		cn.in = make([]byte, readBuffer)
+	}
+	if cap(cn.out) > keepBuffer {
+		cn.out = nil
+	}
+	cn.client.pool.put(cn)
+}
+
+// close closes the connection. It is called once, by whoever owns it.
+func (cn *conn) close() {
+	cn.client.closed.Add(1)
+	cn.nc.Close()
+}

@@ -1,0 +1,272 @@
+package h1
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"syscall"
+	"time"
+)
+
+// maxInformational bounds the 1xx responses before the one that counts.
+const maxInformational = 5
+
+// exchange is one request and its response. All that a call needs to keep lies
+// in it, the response included, so that it is one allocation.
+type exchange struct {
+	client  *Client
+	req     *http.Request
+	ctx     context.Context
+	framing framing
+	payload io.ReadCloser // the request's body, until it is sent; nil without one
+
+	deadline  time.Time // of the connection; zero is none
+	byContext bool      // it is the context's
+
+	stop      func() bool // ends the watch on ctx; nil if ctx cannot end
+	progress  progress
+	uploading bool // an upload will report on conn.upload
+	keep      bool // the server lets the connection be used again
+	closing   bool // the request asks for its end
+
+	resp http.Response
+	body body
+}
+
+// progress is how much of a request can have reached the server.
+type progress uint8
+
+const (
+	sentNothing progress = iota // nothing was written
+	sentSome                    // the server may have seen it
+	answered                    // a part of the response has come
+)
+
+// setDeadline takes the earlier of the two deadlines, and notes whose it is.
+func (x *exchange) setDeadline(o Options) {
+	x.deadline, x.byContext = o.Deadline, false
+	if d, ok := x.ctx.Deadline(); ok && (o.Deadline.IsZero() || d.Before(o.Deadline)) {
+		x.deadline, x.byContext = d, true
+	}
+}
+
+// run makes the exchange on cn, which it owns from here on.
+func (x *exchange) run(cn *conn, o Options) (*http.Response, error) {
+	if x.ctx.Done() != nil {
+		x.stop = context.AfterFunc(x.ctx, cn.abort)
+	}
+	h, err := x.converse(cn)
+	if err != nil {
+		if x.stop != nil {
+			x.stop()
+		}
+		cn.close()
+		return nil, err
+	}
+	if o.Stream {
+		x.setDeadline(Options{})
+		x.extend(cn, x.deadline)
+	}
+	x.keep = !h.close
+	x.receive(cn, h)
+	return &x.resp, nil
+}
+
+// converse writes the request and reads the header of the response that counts.
+func (x *exchange) converse(cn *conn) (head, error) {
+	if err := x.send(cn); err != nil {
+		return head{}, err
+	}
+	waiting := x.framing.wait // for leave to send the body
+	if waiting {
+		x.extend(cn, earlier(x.deadline, time.Now().Add(x.client.cfg.ContinueTimeout)))
+	}
+	upload := func() {
+		waiting = false
+		x.extend(cn, x.deadline)
+		x.upload(cn, nil)
+	}
+	limit := x.client.cfg.MaxHeaderBytes
+	for range maxInformational + 1 {
+		block, lines, err := cn.readBlock(limit)
+		if waiting && isTimeout(err) && !x.over() {
+			upload()
+			block, lines, err = cn.readBlock(limit)
+		}
+		if err != nil {
+			if cn.buffered() > 0 {
+				x.progress = answered
+			}
+			return head{}, x.failed(cn, OpRead, err)
+		}
+		x.progress = answered
+		limit -= len(block)
+		h, err := parseHead(block, lines, x.req.Method, &x.resp)
+		if err != nil {
+			return head{}, x.failed(cn, OpParse, err)
+		}
+		switch status := x.resp.StatusCode; {
+		case status == http.StatusSwitchingProtocols && len(x.req.Header["Upgrade"]) == 0:
+			return head{}, x.failed(cn, OpParse, malformed("101 to a request without Upgrade"))
+		case status == http.StatusContinue && waiting:
+			upload()
+		case status >= 200 || status == http.StatusSwitchingProtocols:
+			if waiting {
+				// The server does not want the body, but may wait for it.
+				x.payload.Close()
+				x.payload = nil
+				h.close = true
+			}
+			return h, nil
+		}
+	}
+	return head{}, x.failed(cn, OpParse, malformed("too many informational responses"))
+}
+
+// extend sets another deadline on a connection that the context's end may be
+// moving into the past at the same time: whichever comes last has to be that.
+func (x *exchange) extend(cn *conn, t time.Time) {
+	cn.setDeadline(t)
+	if x.ctx.Err() != nil {
+		cn.abort()
+	}
+}
+
+// over reports whether the call's own time is up.
+func (x *exchange) over() bool {
+	return x.ctx.Err() != nil || !x.deadline.IsZero() && !time.Now().Before(x.deadline)
+}
+
+// failed gives the reason for err, which an operation on cn returned.
+func (x *exchange) failed(cn *conn, op Op, err error) error {
+	if x.uploading {
+		select {
+		case sent := <-cn.upload:
+			x.uploading = false
+			var own *Error
+			if errors.As(sent, &own) && own.Op == OpBody && x.ctx.Err() == nil {
+				return sent // it was the upload that failed the read
+			}
+		default:
+		}
+	}
+	var syntax malformed
+	switch {
+	case isTimeout(err):
+		err = x.ranOut(err)
+	case errors.As(err, &syntax):
+		op = OpParse
+	case err == io.EOF:
+		err = io.ErrUnexpectedEOF
+	}
+	return &Error{Op: op, Addr: x.client.addr, Err: err}
+}
+
+// ranOut tells which of the call's bounds a timeout of the connection was.
+func (x *exchange) ranOut(err error) error {
+	ended := x.ctx.Err()
+	switch {
+	case errors.Is(ended, context.Canceled):
+		return ended
+	case x.byContext:
+		return context.DeadlineExceeded // even if its own timer is a little behind
+	case ended != nil && time.Now().Before(x.deadline):
+		return ended
+	}
+	return err
+}
+
+// maySendAgain reports whether a request that failed on a connection that had
+// been idle can go out once more. The server probably closed the connection just
+// before; it is certain that it did not act if nothing was written, and harmless
+// if it did where sending twice has the effect of sending once.
+func (x *exchange) maySendAgain(err error) bool {
+	if !isReset(err) || x.progress == answered {
+		return false
+	}
+	if x.bodySent() && x.req.GetBody == nil {
+		return false
+	}
+	return x.progress == sentNothing || repeatable(x.req)
+}
+
+// bodySent reports whether a part of the body may be gone.
+func (x *exchange) bodySent() bool { return x.framing.body && x.payload == nil }
+
+// rewind makes the exchange ready to be run again.
+func (x *exchange) rewind() error {
+	if x.bodySent() {
+		body, err := x.req.GetBody()
+		if err != nil {
+			return &Error{Op: OpBody, Addr: x.client.addr, Err: err}
+		}
+		x.payload = body
+	}
+	x.stop, x.progress, x.uploading = nil, sentNothing, false
+	return nil
+}
+
+// repeatable reports whether a request may be sent twice: RFC 9110 section
+// 9.2.2, or the client's word in an Idempotency-Key.
+func repeatable(req *http.Request) bool {
+	switch req.Method {
+	case "", http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace,
+		http.MethodPut, http.MethodDelete:
+		return true
+	}
+	return len(req.Header["Idempotency-Key"]) > 0
+}
+
+// uploaded reports whether the request was sent as a whole. An upload that is
+// just finishing gets a moment to say so: that is cheaper than a connection.
+func (x *exchange) uploaded(cn *conn) bool {
+	if !x.uploading {
+		return true
+	}
+	var sent error
+	if cn.finishing.Load() {
+		const moment = 50 * time.Millisecond
+		t := time.NewTimer(moment)
+		defer t.Stop()
+		select {
+		case sent = <-cn.upload:
+		case <-t.C:
+			return false
+		}
+	} else {
+		select {
+		case sent = <-cn.upload:
+		default:
+			return false
+		}
+	}
+	x.uploading = false
+	return sent == nil
+}
+
+func isTimeout(err error) bool { return errors.Is(err, os.ErrDeadlineExceeded) }
+
+// isReset reports whether the connection ended under the operation.
+func isReset(err error) bool {
+	return errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) ||
+		errors.Is(err, syscall.EPIPE)
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// malformed is a violation of RFC 9112.
+type malformed string
+
+func (m malformed) Error() string { return "malformed response: " + string(m) }
+
+func malformedf(format string, args ...any) error {
+	return malformed(fmt.Sprintf(format, args...))
+}
