@@ -1,0 +1,307 @@
+package dsl
+
+import (
+	"fmt"
+	"reflect"
+	"time"
+
+	"github.com/expr-lang/expr/ast"
+	"github.com/expr-lang/expr/builtin"
+	"github.com/expr-lang/expr/conf"
+	"github.com/expr-lang/expr/file"
+)
+
+// resolver replaces names, and the chains of constant keys below them, by
+// calls of prepared Reads.
+type resolver struct {
+	code      code
+	scope     Scope
+	report    Reporter
+	functions conf.FunctionsTable
+	locals    []string // names that let bound
+	reads     map[ast.Node]boundRead
+	failed    bool
+}
+
+type boundRead struct {
+	Read
+	whole bool // Value gives the node's value as it is
+}
+
+func (r *resolver) fail(loc file.Location, d Diagnostic) ast.Node {
+	r.failed = true
+	d.Span = r.code.span(loc.From, loc.To)
+	r.report.Report(d)
+	return &ast.NilNode{}
+}
+
+func (r *resolver) resolveAll(nodes []ast.Node) {
+	for i := range nodes {
+		nodes[i] = r.resolve(nodes[i])
+	}
+}
+
+func (r *resolver) resolve(n ast.Node) ast.Node {
+	switch n := n.(type) {
+	case *ast.IdentifierNode, *ast.MemberNode:
+		return r.chain(n)
+	case *ast.ChainNode:
+		n.Node = r.resolve(n.Node)
+		if _, ok := r.reads[n.Node]; ok {
+			return n.Node // the Read knows which keys are optional
+		}
+	case *ast.UnaryNode:
+		n.Node = r.resolve(n.Node)
+	case *ast.BinaryNode:
+		n.Left, n.Right = r.resolve(n.Left), r.resolve(n.Right)
+	case *ast.SliceNode:
+		n.Node = r.resolve(n.Node)
+		if n.From != nil {
+			n.From = r.resolve(n.From)
+		}
+		if n.To != nil {
+			n.To = r.resolve(n.To)
+		}
+	case *ast.CallNode:
+		switch callee := n.Callee.(type) {
+		case *ast.IdentifierNode:
+			if _, ok := r.functions[callee.Value]; !ok {
+				d := Diagnostic{Code: "unknown-function", Message: fmt.Sprintf("unknown function %q", callee.Value)}
+				if near, ok := Nearest(callee.Value, r.functionNames()); ok {
+					d.Hint = fmt.Sprintf("did you mean %q?", near)
+				}
+				return r.fail(callee.Location(), d)
+			}
+		case *ast.MemberNode:
+			callee.Node = r.resolve(callee.Node)
+		}
+		r.resolveAll(n.Arguments)
+	case *ast.BuiltinNode:
+		if _, replaced := r.functions[n.Name]; replaced {
+			return r.fail(n.Location(), Diagnostic{Code: "bad-expression", Message: "functions are called without ::", Hint: "write " + n.Name + "(...)"})
+		}
+		r.resolveAll(n.Arguments)
+	case *ast.PredicateNode:
+		n.Node = r.resolve(n.Node)
+	case *ast.VariableDeclaratorNode:
+		n.Value = r.resolve(n.Value)
+		if _, taken := r.scope.Name(n.Name); taken {
+			return r.fail(n.Location(), Diagnostic{Code: "name-taken", Message: fmt.Sprintf("%q already has a meaning here", n.Name), Hint: "use another name after let"})
+		}
+		r.locals = append(r.locals, n.Name)
+		n.Expr = r.resolve(n.Expr)
+		r.locals = r.locals[:len(r.locals)-1]
+	case *ast.SequenceNode:
+		r.resolveAll(n.Nodes)
+	case *ast.ConditionalNode:
+		n.Cond, n.Exp1, n.Exp2 = r.resolve(n.Cond), r.resolve(n.Exp1), r.resolve(n.Exp2)
+	case *ast.ArrayNode:
+		r.resolveAll(n.Nodes)
+	case *ast.MapNode:
+		r.resolveAll(n.Pairs)
+	case *ast.PairNode:
+		n.Key, n.Value = r.resolve(n.Key), r.resolve(n.Value)
+	}
+	return n
+}
+
+func (r *resolver) functionNames() []string {
+	names := builtin.Names
+	for name := range r.functions {
+		names = append(names[:len(names):len(names)], name)
+	}
+	return names
+}
+
+// chain resolves a name with the member accesses that follow it.
+func (r *resolver) chain(n ast.Node) ast.Node {
+	var links []*ast.MemberNode // outermost first
+	root := n
+	for {
+		m, ok := root.(*ast.MemberNode)
+		if !ok {
+			break
+		}
+		links = append(links, m)
+		root = m.Node
+	}
+	id, ok := root.(*ast.IdentifierNode)
+	if !ok || r.local(id.Value) {
+		if len(links) > 0 {
+			links[len(links)-1].Node = r.resolveBase(root)
+			for _, m := range links {
+				m.Property = r.resolve(m.Property)
+			}
+		}
+		return n
+	}
+	if id.Value == "null" && len(links) == 0 {
+		null := &ast.NilNode{}
+		null.SetLocation(id.Location())
+		return null
+	}
+	name, ok := r.scope.Name(id.Value)
+	if !ok {
+		d := Diagnostic{Code: "unknown-name", Message: fmt.Sprintf("unknown name %q", id.Value)}
+		if near, ok := Nearest(id.Value, r.scope.Names()); ok {
+			d.Hint = fmt.Sprintf("did you mean %q?", near)
+		} else if _, isFunction := builtin.Index[id.Value]; isFunction {
+			d.Hint = fmt.Sprintf("%s is a function: write %s(...)", id.Value, id.Value)
+		} else {
+			d.Hint = "known here: " + listed(r.scope.Names())
+		}
+		return r.fail(id.Location(), d)
+	}
+	label := id.Value
+	at := id.Location()
+	next := len(links) - 1 // links[next] is the innermost that is not yet consumed
+	for name.Fields != nil && next >= 0 {
+		key, ok := r.key(links[next])
+		if !ok || key.IsIndex {
+			break
+		}
+		field, ok := name.Fields[key.Name]
+		at = links[next].Property.Location()
+		if !ok {
+			fields := sortedKeys(name.Fields)
+			d := Diagnostic{Code: "unknown-field", Message: fmt.Sprintf("%s has no field %q", label, key.Name)}
+			if near, ok := Nearest(key.Name, fields); ok {
+				d.Hint = fmt.Sprintf("did you mean %q?", near)
+			} else if len(fields) > 0 {
+				d.Hint = "it has " + listed(fields)
+			} else {
+				d.Hint = "it has none"
+			}
+			return r.fail(at, d)
+		}
+		name, label = field, label+"."+key.Name
+		next--
+	}
+	if name.Denied != nil {
+		return r.fail(at, Diagnostic{Code: "name-out-of-reach", Message: name.Denied.Message, Hint: name.Denied.Hint, Related: name.Denied.Related})
+	}
+	if name.Bind == nil {
+		return r.fail(at, Diagnostic{Code: "incomplete-name", Message: fmt.Sprintf("%s is not a value itself", label),
+			Hint: "write one of its fields: " + listed(sortedKeys(name.Fields))})
+	}
+	if name.Type != TypeAny && name.Type != TypeObject && next >= 0 && !links[next].Method {
+		return r.fail(links[next].Property.Location(), Diagnostic{Code: "unknown-field", Message: fmt.Sprintf("%s is %s and has no fields", label, name.Type)})
+	}
+	var path Path
+	optional := false
+	for next >= 0 && !links[next].Method && (name.Type == TypeAny || name.Type == TypeObject) {
+		key, ok := r.key(links[next])
+		if !ok {
+			break
+		}
+		optional = optional || key.Optional
+		key.Optional = optional // a?.b.c is null as a whole where a is
+		path = append(path, key)
+		next--
+	}
+	kind := name.Type
+	if len(path) > 0 || kind == TypeObject {
+		kind = TypeAny
+	}
+	call := r.call(name.Bind(path), kind, root.Location())
+	if len(path) > 0 {
+		call.SetLocation(links[next+1].Property.Location())
+	}
+	if next < 0 {
+		return call
+	}
+	for i := next; i >= 0; i-- {
+		links[i].Property = r.resolve(links[i].Property)
+		links[i].Optional = links[i].Optional || optional
+	}
+	links[next].Node = call
+	return n
+}
+
+// resolveBase resolves what a chain of member accesses stands on.
+func (r *resolver) resolveBase(n ast.Node) ast.Node {
+	if id, ok := n.(*ast.IdentifierNode); ok && r.local(id.Value) {
+		return n
+	}
+	return r.resolve(n)
+}
+
+func (r *resolver) local(name string) bool {
+	for _, l := range r.locals {
+		if l == name {
+			return true
+		}
+	}
+	return false
+}
+
+// key gives the constant key of a member access.
+func (r *resolver) key(m *ast.MemberNode) (Key, bool) {
+	loc := m.Property.Location()
+	k := Key{Optional: m.Optional, Span: r.code.span(loc.From, loc.To)}
+	switch p := m.Property.(type) {
+	case *ast.StringNode:
+		k.Name = p.Value
+		return k, true
+	case *ast.IntegerNode:
+		k.Index, k.IsIndex = p.Value, true
+		return k, p.Value >= 0
+	}
+	return Key{}, false
+}
+
+// call is the node that performs a Read. Its callee is a constant function of
+// a type that expr's VM calls without reflection.
+func (r *resolver) call(read Read, kind ValueType, loc file.Location) ast.Node {
+	if r.reads == nil {
+		r.reads = map[ast.Node]boundRead{}
+	}
+	value := func(env any) any {
+		v, err := read.Value(env.(*machine).env)
+		if err != nil {
+			panic(err)
+		}
+		return v
+	}
+	var fn any = value
+	result := anyType
+	switch kind {
+	case TypeString:
+		fn, result = func(env any) string { return value(env).(string) }, reflect.TypeFor[string]()
+	case TypeInt:
+		fn, result = func(env any) int { return value(env).(int) }, reflect.TypeFor[int]()
+	case TypeBool:
+		fn, result = func(env any) bool { return value(env).(bool) }, reflect.TypeFor[bool]()
+	case TypeDuration:
+		fn, result = func(env any) time.Duration { return value(env).(time.Duration) }, reflect.TypeFor[time.Duration]()
+	}
+	call := constCall(loc, fn, result, environment(loc))
+	r.reads[call] = boundRead{Read: read, whole: true}
+	return call
+}
+
+var anyType = reflect.TypeFor[any]()
+
+// constCall calls a Go function that is not in expr's tables.
+func constCall(loc file.Location, fn any, result reflect.Type, args ...ast.Node) *ast.CallNode {
+	callee := &ast.ConstantNode{Value: fn}
+	callee.SetLocation(loc)
+	callee.SetType(reflect.TypeOf(fn)) // without it the VM calls by reflection
+	call := &ast.CallNode{Callee: callee, Arguments: args}
+	call.SetLocation(loc)
+	if result != anyType {
+		call.SetType(result)
+	}
+	return call
+}
+
+func environment(loc file.Location) ast.Node {
+	id := &ast.IdentifierNode{Value: "$env"}
+	id.SetLocation(loc)
+	return id
+}
+
+// String names the type as authors know it.
+func (t ValueType) String() string {
+	return [...]string{"a value", "text", "a number", "a boolean", "a duration", "an object"}[t]
+}

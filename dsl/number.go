@@ -1,0 +1,126 @@
+package dsl
+
+import (
+	"math"
+	"strconv"
+	"strings"
+)
+
+// Number is a JSON number whose text would not survive a float64, such as
+// 1.10 or 12345678901234567890. Decoding gives it so that values which are
+// only passed on leave as they came; arithmetic and comparison use Float.
+type Number string
+
+// Float is the nearest float64.
+func (n Number) Float() float64 {
+	f, _ := strconv.ParseFloat(string(n), 64) // out of range gives ±Inf, the nearest there is
+	return f
+}
+
+// MarshalJSON writes the number as it was read.
+func (n Number) MarshalJSON() ([]byte, error) { return []byte(n), nil }
+
+// parseNumber turns the text of a valid JSON number into int where it fits,
+// float64 where the float's own text is the same, and Number otherwise.
+func parseNumber(text string) any {
+	integer := true
+	for i := 0; i < len(text); i++ {
+		if c := text[i]; c == '.' || c == 'e' || c == 'E' {
+			integer = false
+			break
+		}
+	}
+	if integer {
+		if n, err := strconv.Atoi(text); err == nil && text != "-0" {
+			return n
+		}
+		return Number(text)
+	}
+	if f, err := strconv.ParseFloat(text, 64); err == nil {
+		var buf [32]byte
+		if string(appendFloat(buf[:0], f)) == text {
+			return f
+		}
+	}
+	return Number(text)
+}
+
+// appendFloat writes f as encoding/json does: the shortest text that reads
+// back as f, with an exponent only for the very large and very small. f is
+// finite.
+func appendFloat(dst []byte, f float64) []byte {
+	format := byte('f')
+	if a := max(f, -f); a != 0 && (a < 1e-6 || a >= 1e21) {
+		format = 'e'
+	}
+	dst = strconv.AppendFloat(dst, f, format, -1, 64)
+	if format == 'e' {
+		if n := len(dst); n >= 4 && dst[n-4] == 'e' && (dst[n-3] == '-' || dst[n-3] == '+') && dst[n-2] == '0' {
+			dst[n-2] = dst[n-1]
+			dst = dst[:n-1]
+		}
+	}
+	return dst
+}
+
+// plain gives v without Numbers, as arithmetic, comparison and built-in
+// functions take it. Lists and objects are copied only if they hold one.
+func plain(v any) any {
+	if !holdsNumber(v) {
+		return v
+	}
+	switch v := v.(type) {
+	case Number:
+		return v.Float()
+	case []any:
+		out := make([]any, len(v))
+		for i, item := range v {
+			out[i] = plain(item)
+		}
+		return out
+	case map[string]any:
+		out := make(map[string]any, len(v))
+		for k, item := range v {
+			out[k] = plain(item)
+		}
+		return out
+	}
+	return v
+}
+
+func holdsNumber(v any) bool {
+	switch v := v.(type) {
+	case Number:
+		return true
+	case []any:
+		for _, item := range v {
+			if holdsNumber(item) {
+				return true
+			}
+		}
+	case map[string]any:
+		for _, item := range v {
+			if holdsNumber(item) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// yamlNumber is the value of a YAML scalar of type Int or Float.
+func yamlNumber(n *Node) any {
+	if n.Type == Int {
+		if i, err := strconv.ParseInt(strings.TrimPrefix(n.Text, "+"), 0, 64); err == nil {
+			return int(i)
+		}
+	}
+	switch strings.ToLower(strings.TrimLeft(n.Text, "+-")) {
+	case ".inf":
+		return math.Inf(1)
+	case ".nan":
+		return math.NaN()
+	}
+	f, _ := strconv.ParseFloat(n.Text, 64)
+	return f
+}
