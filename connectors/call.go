@@ -1,0 +1,345 @@
+package connectors
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unsafe"
+
+	"github.com/weir-run/weir/dsl"
+	"github.com/weir-run/weir/engine"
+	"github.com/weir-run/weir/mesh"
+)
+
+type callConfig struct {
+	Call    dsl.Text             `yaml:"call" doc:"METHOD SERVICE /path. Values in the path are escaped and stay within their segment." required:"true"`
+	Query   map[string]dsl.Shape `yaml:"query" doc:"The query. A value that is null leaves its parameter out, a list repeats it."`
+	Headers map[string]dsl.Shape `yaml:"headers" doc:"Headers of the request."`
+	Body    dsl.Shape            `yaml:"body" doc:"The body: a shape becomes JSON, text stays text."`
+	Accept  []dsl.String         `yaml:"accept" doc:"Statuses from 400 that are no failure: numbers such as 404, or classes such as 4xx."`
+}
+
+// Call sends one request to a service and reads the answer.
+var Call = dsl.Define("call",
+	"Sends a request to a service. The result is the answer's body. A status of 400 or more is a failure unless accept lists it.",
+	compileCall,
+	dsl.Example{Name: "a call that may find nothing", YAML: `
+id: user
+call: GET users /users/$(params.id)
+query: { fields: "name,mail" }
+accept: [404]
+timeout: 500ms
+`})
+
+type call struct {
+	service *Service
+	method  string
+	path    *dsl.TextTemplate
+	query   []parameter
+	headers []engine.Header
+	body    *dsl.ShapeTemplate
+	accept  []int
+	result  engine.Slot
+}
+
+type parameter struct {
+	key    string // escaped, with =
+	static string // key and value, if the value is known
+	shape  *dsl.ShapeTemplate
+}
+
+var methods = []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+
+func compileCall(c *engine.Compiler, at *dsl.Node, cfg *callConfig) engine.Step {
+	s := &call{result: c.Result()}
+	n := cfg.Call.Node
+	method, service, from, ok := splitCall(n)
+	if !ok {
+		c.Report(dsl.Diagnostic{Span: n.Span, Code: "bad-call", Message: "a call is METHOD SERVICE /path", Hint: "write for example: call: GET users /users/$(params.id)"})
+		return nil
+	}
+	if s.method = method.Value; !slices.Contains(methods, s.method) {
+		d := dsl.Diagnostic{Span: method.Span, Code: "bad-call", Message: fmt.Sprintf("%q is no method", s.method), Hint: "use one of " + strings.Join(methods, ", ")}
+		if near, ok := dsl.Nearest(s.method, methods); ok {
+			d.Hint = fmt.Sprintf("did you mean %s?", near)
+		}
+		c.Report(d)
+	}
+	s.service, _ = engine.Use[*Service](c, "service", service)
+	s.path = compilePath(c, n, from)
+	if cfg.Body.Node != nil {
+		if s.method == http.MethodGet || s.method == http.MethodHead {
+			c.Report(dsl.Diagnostic{Span: cfg.Body.Node.Span, Code: "body-with-get", Message: "a " + s.method + " request has no body", Hint: "use query:, or another method"})
+		}
+		s.body = c.Shape(cfg.Body)
+	}
+	s.query = compileQuery(c, at.Field("query"))
+	s.headers = c.Headers(cfg.Headers)
+	for _, a := range cfg.Accept {
+		s.accept = append(s.accept, statuses(c, a)...)
+	}
+	return s
+}
+
+// splitCall splits "METHOD service /path".
+func splitCall(n *dsl.Node) (method, service dsl.String, path int, ok bool) {
+	text := n.Text
+	i := strings.IndexByte(text, ' ')
+	if i <= 0 {
+		return method, service, 0, false
+	}
+	j := i + len(text[i:]) - len(strings.TrimLeft(text[i:], " "))
+	k := strings.IndexByte(text[j:], ' ')
+	if k <= 0 {
+		return method, service, 0, false
+	}
+	k += j
+	path = k + len(text[k:]) - len(strings.TrimLeft(text[k:], " "))
+	method = dsl.String{Value: text[:i], Span: n.At(0, i)}
+	service = dsl.String{Value: text[j:k], Span: n.At(j, k)}
+	return method, service, path, strings.HasPrefix(text[path:], "/")
+}
+
+// compilePath compiles the path n.Text[from:].
+func compilePath(c *engine.Compiler, n *dsl.Node, from int) *dsl.TextTemplate {
+	depth := 0
+	for i := from; i < len(n.Text); i++ {
+		switch ch := n.Text[i]; {
+		case ch == '$' && strings.HasPrefix(n.Text[i:], "$("):
+			depth++
+			i++
+		case depth > 0 && ch == '(':
+			depth++
+		case depth > 0 && ch == ')':
+			depth--
+		case depth > 0:
+		case ch == '?':
+			c.Report(dsl.Diagnostic{Span: n.At(i, len(n.Text)), Code: "query-in-path", Message: "the query does not stand in the path", Hint: "write query: { name: value } beside it"})
+			return nil
+		case ch <= ' ' || ch == '#' || ch == '\\' || ch >= 0x7f || ch == '"' || ch == '<' || ch == '>' || ch == '{' || ch == '}':
+			c.Report(dsl.Diagnostic{Span: n.At(i, i+1), Code: "bad-path", Message: fmt.Sprintf("%q cannot stand in a path", ch), Hint: "escape it with %, or put it into an expression"})
+			return nil
+		}
+	}
+	if t := c.TextPart(n, from, dsl.PathSegment); t != nil {
+		if s, static := t.Static(); static && dotted(s) {
+			c.Report(dsl.Diagnostic{Span: n.At(from, len(n.Text)), Code: "bad-path", Message: "a path has no . or .. segments", Hint: "write the path that is meant"})
+		}
+		return t
+	}
+	return nil
+}
+
+// dotted reports whether a path has a segment that is . or ..
+func dotted(path string) bool {
+	for segment := range strings.SplitSeq(path, "/") {
+		if segment == "." || segment == ".." {
+			return true
+		}
+	}
+	return false
+}
+
+func compileQuery(c *engine.Compiler, n *dsl.Node) (query []parameter) {
+	if n == nil {
+		return nil
+	}
+	for _, f := range n.Fields {
+		if f.Value.Kind == dsl.Map {
+			c.Report(dsl.Diagnostic{Span: f.Value.Span, Code: "wrong-type", Message: "the value of a query parameter is text or a list of texts"})
+			continue
+		}
+		p := parameter{key: url.QueryEscape(f.Key.Text) + "="}
+		if p.shape = c.Shape(dsl.Shape{Node: f.Value}); p.shape == nil {
+			continue
+		}
+		if f.Value.Kind == dsl.Scalar && f.Value.Type != dsl.Str && f.Value.Type != dsl.Null {
+			p.static = p.key + url.QueryEscape(f.Value.Text)
+		} else if t, ok := p.shape.Text(); ok {
+			if s, ok := t.Static(); ok {
+				p.static = p.key + url.QueryEscape(s)
+			}
+		}
+		query = append(query, p)
+	}
+	return query
+}
+
+// statuses reads 404 or 4xx.
+func statuses(c *engine.Compiler, a dsl.String) []int {
+	if n, err := strconv.Atoi(a.Value); err == nil && n >= 400 && n <= 599 {
+		return []int{n}
+	}
+	if a.Value == "4xx" || a.Value == "5xx" {
+		out := make([]int, 100)
+		for i := range out {
+			out[i] = int(a.Value[0]-'0')*100 + i
+		}
+		return out
+	}
+	c.Report(dsl.Diagnostic{Span: a.Span, Code: "bad-status", Message: fmt.Sprintf("%q is no status that could fail", a.Value), Hint: "use a number from 400 to 599, 4xx or 5xx"})
+	return nil
+}
+
+// Run is what engine.Step asks for.
+func (s *call) Run(ctx context.Context, x *engine.Exchange) error {
+	req, err := s.request(ctx, x)
+	if err != nil {
+		return err
+	}
+	var start time.Time
+	if s.result.Timed() {
+		start = time.Now()
+	}
+	how := mesh.Call{Buffer: true}
+	resp, err := s.service.client.Do(req, &how)
+	if err != nil {
+		return upstreamError(err)
+	}
+	text := unsafe.String(unsafe.SliceData(how.Body), len(how.Body)) // nobody writes to it again
+	contentType := resp.Header.Get("Content-Type")
+	r := engine.Result{Status: resp.StatusCode, Header: resp.Header}
+	if s.result.Timed() {
+		r.Took = time.Since(start)
+	}
+	if resp.StatusCode >= 400 && !slices.Contains(s.accept, resp.StatusCode) {
+		e := &engine.Error{Kind: engine.KindStatus, Status: resp.StatusCode, Attempts: how.Attempts,
+			Message: fmt.Sprintf("%s answered with status %d", s.service.Name.Value, resp.StatusCode)}
+		if e.Body, err = engine.Body(text, contentType); err != nil {
+			e.Body = engine.Bytes(text, contentType)
+		}
+		return e
+	}
+	if s.result.Read() {
+		if r.Value, err = engine.Body(text, contentType); err != nil {
+			return &engine.Error{Kind: engine.KindMalformed, Status: resp.StatusCode, Attempts: how.Attempts, Err: err,
+				Message: fmt.Sprintf("the answer of %s says it is %s, but is %v", s.service.Name.Value, contentType, err)}
+		}
+	}
+	x.Set(s.result, r)
+	return nil
+}
+
+var agent = []string{"weir"}
+
+func (s *call) request(ctx context.Context, x *engine.Exchange) (*http.Request, error) {
+	u := &url.URL{}
+	var err error
+	if u.Path, err = s.path.String(ctx, x); err != nil {
+		return nil, err
+	}
+	if _, static := s.path.Static(); !static && dotted(u.Path) {
+		return nil, &engine.Error{Kind: engine.KindExpression, Message: "the values make a path with . or .. segments"}
+	}
+	if strings.IndexByte(u.Path, '%') >= 0 {
+		u.RawPath = u.Path
+		if u.Path, err = url.PathUnescape(u.RawPath); err != nil {
+			return nil, err
+		}
+	}
+	if u.RawQuery, err = s.rawQuery(ctx, x); err != nil {
+		return nil, err
+	}
+	h := make(http.Header, 4+len(s.headers))
+	h["User-Agent"] = agent
+	if x.In.ID != "" {
+		h["X-Request-Id"] = []string{x.In.ID}
+	}
+	req := &http.Request{Method: s.method, URL: u, Header: h, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1}
+	if s.body != nil {
+		if err := s.setBody(ctx, x, req); err != nil {
+			return nil, err
+		}
+	}
+	if _, err := engine.AppendHeaders(ctx, x, h, s.headers); err != nil {
+		return nil, err
+	}
+	if host := h["Host"]; host != nil {
+		req.Host = host[0]
+		delete(h, "Host")
+	}
+	return req.WithContext(ctx), nil
+}
+
+func (s *call) rawQuery(ctx context.Context, x *engine.Exchange) (string, error) {
+	if len(s.query) == 0 {
+		return "", nil
+	}
+	var b []byte
+	add := func(texts ...string) {
+		if len(b) > 0 {
+			b = append(b, '&')
+		}
+		for _, t := range texts {
+			b = append(b, t...)
+		}
+	}
+	for i := range s.query {
+		p := &s.query[i]
+		if p.static != "" {
+			add(p.static)
+			continue
+		}
+		v, err := engine.ValueOf(ctx, x, p.shape)
+		if err != nil {
+			return "", err
+		}
+		texts, err := v.Texts()
+		if err != nil {
+			return "", &dsl.Fault{Span: p.shape.Span(), Message: err.Error(), Err: err}
+		}
+		for _, t := range texts {
+			add(p.key, url.QueryEscape(t))
+		}
+	}
+	return string(b), nil
+}
+
+// setBody gives the request its body, which can be sent again by a retry.
+func (s *call) setBody(ctx context.Context, x *engine.Exchange, req *http.Request) error {
+	v, err := engine.ValueOf(ctx, x, s.body)
+	if err != nil {
+		return err
+	}
+	var body []byte
+	contentType := "application/json"
+	if text, media, raw := v.Raw(); raw {
+		body, contentType = []byte(text), media
+	} else if text, ok := v.Text(); ok {
+		body, contentType = []byte(text), "text/plain; charset=utf-8"
+	} else if body, err = v.AppendJSON(nil); err != nil {
+		return &dsl.Fault{Span: s.body.Span(), Message: err.Error(), Err: err}
+	}
+	req.Header["Content-Type"] = []string{contentType}
+	req.ContentLength = int64(len(body))
+	req.Body = io.NopCloser(bytes.NewReader(body))
+	req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
+	return nil
+}
+
+// kinds maps what the mesh says of a failed call.
+var kinds = map[mesh.Class]engine.Kind{
+	mesh.Connect: engine.KindConnect, mesh.Timeout: engine.KindTimeout, mesh.Reset: engine.KindReset,
+	mesh.Malformed: engine.KindMalformed, mesh.TooLarge: engine.KindTooLarge, mesh.Canceled: engine.KindCanceled,
+	mesh.Deadline: engine.KindDeadline, mesh.BreakerOpen: engine.KindBreaker, mesh.NoEndpoint: engine.KindConnect,
+}
+
+func upstreamError(err error) error {
+	var m *mesh.Error
+	if !errors.As(err, &m) {
+		return err
+	}
+	kind, ok := kinds[m.Class]
+	if !ok {
+		kind = engine.KindInternal
+	}
+	return &engine.Error{Kind: kind, Message: m.Error(), Attempts: m.Attempts, Err: err}
+}

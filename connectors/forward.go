@@ -1,0 +1,258 @@
+package connectors
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/textproto"
+	"net/url"
+	"strings"
+	"sync"
+
+	"github.com/weir-run/weir/dsl"
+	"github.com/weir-run/weir/engine"
+	"github.com/weir-run/weir/mesh"
+)
+
+type forwardConfig struct {
+	Forward dsl.String           `yaml:"forward" doc:"The service that gets the request." required:"true"`
+	Path    dsl.Text             `yaml:"path" doc:"The path to ask for instead of the one that the caller asked for. The query is kept."`
+	Headers map[string]dsl.Shape `yaml:"headers" doc:"Headers to set on the request."`
+}
+
+// Forward passes a request through to a service, and the answer back.
+var Forward = dsl.Define("forward",
+	"Passes the request to a service and its answer to the caller, as they are: method, path, query, headers, body and trailers. "+
+		"Both bodies are streamed and never held. It ends the flow.",
+	compileForward,
+	dsl.Example{Name: "another path", YAML: `
+forward: users
+path: /internal/users/$(params.id)
+`})
+
+type forward struct {
+	service *Service
+	path    *dsl.TextTemplate
+	headers []engine.Header
+}
+
+func compileForward(c *engine.Compiler, at *dsl.Node, cfg *forwardConfig) engine.Step {
+	if !c.CanReturn(at.Span, "forward") {
+		return nil
+	}
+	if c.Flow().Trigger == nil {
+		c.Report(dsl.Diagnostic{Span: cfg.Forward.Span, Code: "forward-without-request", Message: "a flow that others run has no request to forward", Hint: "use call"})
+		return nil
+	}
+	s := &forward{}
+	s.service, _ = engine.Use[*Service](c, "service", cfg.Forward)
+	if n := cfg.Path.Node; n != nil {
+		if !strings.HasPrefix(n.Text, "/") {
+			c.Report(dsl.Diagnostic{Span: n.Span, Code: "bad-path", Message: "a path starts with /", Hint: "write /" + n.Text})
+			return nil
+		}
+		s.path = compilePath(c, n, 0)
+	}
+	s.headers = c.Headers(cfg.Headers)
+	return s
+}
+
+// Run is what engine.Step asks for.
+func (s *forward) Run(ctx context.Context, x *engine.Exchange) error {
+	req, err := s.request(ctx, x)
+	if err != nil {
+		return err
+	}
+	how := mesh.Call{Stream: true}
+	resp, err := s.service.client.Do(req, &how)
+	if err != nil {
+		return upstreamError(err)
+	}
+	defer resp.Body.Close()
+	w := x.In.Writer
+	x.Return(engine.Answer{Status: resp.StatusCode, Written: true})
+	if resp.StatusCode == http.StatusSwitchingProtocols {
+		return s.upgrade(w, req, resp)
+	}
+	removeHopByHop(resp.Header)
+	h := w.Header()
+	for k, v := range resp.Header {
+		h[k] = v
+	}
+	if len(resp.Trailer) > 0 {
+		for k := range resp.Trailer {
+			h.Add("Trailer", k)
+		}
+	}
+	w.WriteHeader(resp.StatusCode)
+	if err := copyBody(w, resp); err != nil {
+		// The caller cannot be told any more but by a broken answer.
+		e := upstreamError(err)
+		if ctx.Err() != nil {
+			e = engine.Interrupted(ctx)
+		}
+		return e
+	}
+	for k, v := range resp.Trailer {
+		h[http.TrailerPrefix+k] = v
+	}
+	return engine.ErrReturn
+}
+
+var via = []string{"1.1 weir"}
+
+func (s *forward) request(ctx context.Context, x *engine.Exchange) (*http.Request, error) {
+	in := x.In.Request
+	u := &url.URL{Path: in.URL.Path, RawPath: in.URL.RawPath, RawQuery: in.URL.RawQuery}
+	if s.path != nil {
+		path, err := s.path.String(ctx, x)
+		if err != nil {
+			return nil, err
+		}
+		if dotted(path) {
+			return nil, &engine.Error{Kind: engine.KindExpression, Message: "the values make a path with . or .. segments"}
+		}
+		u.RawPath = path
+		if u.Path, err = url.PathUnescape(path); err != nil {
+			return nil, err
+		}
+	}
+	h := make(http.Header, len(in.Header)+4)
+	for k, v := range in.Header {
+		h[k] = v
+	}
+	upgrade := upgradeOf(in.Header)
+	removeHopByHop(h)
+	delete(h, "Expect") // the body is asked for when the upstream wants it
+	if upgrade != "" {
+		h["Connection"], h["Upgrade"] = []string{"Upgrade"}, []string{upgrade}
+	}
+	if v := h["Via"]; v != nil {
+		h["Via"] = []string{strings.Join(v, ", ") + ", 1.1 weir"}
+	} else {
+		h["Via"] = via
+	}
+	h["X-Request-Id"] = []string{x.In.ID}
+	forwarded(h, in)
+	if _, err := engine.AppendHeaders(ctx, x, h, s.headers); err != nil {
+		return nil, err
+	}
+	req := &http.Request{Method: in.Method, URL: u, Header: h, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Body: in.Body, ContentLength: in.ContentLength, Trailer: in.Trailer}
+	if in.ContentLength == 0 {
+		req.Body = nil
+	}
+	return req.WithContext(ctx), nil
+}
+
+// forwarded says where the request came from. What the caller claims of it is
+// not passed on: only a gateway that trusts the caller could.
+func forwarded(h http.Header, in *http.Request) {
+	if host, _, err := net.SplitHostPort(in.RemoteAddr); err == nil {
+		h["X-Forwarded-For"] = []string{host}
+	} else {
+		delete(h, "X-Forwarded-For")
+	}
+	delete(h, "Forwarded")
+	h["X-Forwarded-Host"] = []string{in.Host}
+	h["X-Forwarded-Proto"] = plain
+	if in.TLS != nil {
+		h["X-Forwarded-Proto"] = tls
+	}
+}
+
+var plain, tls = []string{"http"}, []string{"https"}
+
+// hopByHop are the fields that belong to one connection (RFC 9110 section
+// 7.6.1).
+var hopByHop = []string{"Connection", "Proxy-Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization", "Te", "Trailer", "Transfer-Encoding", "Upgrade"}
+
+func removeHopByHop(h http.Header) {
+	for _, v := range h["Connection"] {
+		for name := range strings.SplitSeq(v, ",") {
+			delete(h, textproto.CanonicalMIMEHeaderKey(strings.TrimSpace(name)))
+		}
+	}
+	for _, k := range hopByHop {
+		delete(h, k)
+	}
+}
+
+// upgradeOf is the protocol that a request wants to switch to, or "".
+func upgradeOf(h http.Header) string {
+	for _, v := range h["Connection"] {
+		for name := range strings.SplitSeq(v, ",") {
+			if strings.EqualFold(strings.TrimSpace(name), "upgrade") {
+				return h.Get("Upgrade")
+			}
+		}
+	}
+	return ""
+}
+
+var copyBuffers = sync.Pool{New: func() any { b := make([]byte, 32<<10); return &b }}
+
+// copyBody streams the answer. An answer whose length nobody knows may be a
+// stream of events, so each piece goes out as it comes.
+func copyBody(w http.ResponseWriter, resp *http.Response) error {
+	buf := copyBuffers.Get().(*[]byte)
+	defer copyBuffers.Put(buf)
+	flush := func() error { return nil }
+	if resp.ContentLength < 0 {
+		flush = http.NewResponseController(w).Flush
+	}
+	for {
+		n, err := resp.Body.Read(*buf)
+		if n > 0 {
+			if _, err := w.Write((*buf)[:n]); err != nil {
+				return fmt.Errorf("writing the answer: %w", err)
+			}
+			if err := flush(); err != nil {
+				return fmt.Errorf("writing the answer: %w", err)
+			}
+		}
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// upgrade joins the two connections of an upgraded request until one side
+// ends.
+func (s *forward) upgrade(w http.ResponseWriter, req *http.Request, resp *http.Response) error {
+	back, ok := resp.Body.(io.ReadWriteCloser)
+	if !ok || !strings.EqualFold(upgradeOf(resp.Header), upgradeOf(req.Header)) {
+		return &engine.Error{Kind: engine.KindMalformed, Message: s.service.Name.Value + " switched to a protocol that nobody asked for"}
+	}
+	conn, buffered, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	stop := context.AfterFunc(req.Context(), func() { conn.Close(); back.Close() })
+	defer stop()
+	resp.Body = nil // Write would send it
+	if err := resp.Write(buffered); err != nil {
+		return err
+	}
+	if err := buffered.Flush(); err != nil {
+		return err
+	}
+	done := make(chan error, 2)
+	go func() { _, err := io.Copy(back, buffered); done <- err }()
+	go func() { _, err := io.Copy(conn, back); done <- err }()
+	err = <-done
+	conn.Close()
+	back.Close()
+	<-done
+	if err != nil && !errors.Is(err, net.ErrClosed) && !errors.Is(err, io.EOF) {
+		return upstreamError(err)
+	}
+	return engine.ErrReturn
+}

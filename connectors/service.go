@@ -1,0 +1,128 @@
+// Package connectors holds what reaches outside systems: the services of a
+// program and the verbs that use them, one file each.
+package connectors
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/weir-run/weir/dsl"
+	"github.com/weir-run/weir/engine"
+	"github.com/weir-run/weir/mesh"
+)
+
+// All are the verbs of this package.
+func All() []engine.StepKind { return []engine.StepKind{Call, Forward} }
+
+// Service is one service of a program: checked when the program is, opened
+// before it serves.
+type Service struct {
+	Name dsl.String
+
+	config mesh.Config
+	key    string
+	client *mesh.Service
+}
+
+type serviceConfig struct {
+	Endpoints      []dsl.String   `yaml:"endpoints" doc:"The base URLs of the servers that do the same work." required:"true"`
+	Balance        dsl.String     `yaml:"balance" doc:"How an endpoint is chosen." default:"round_robin"`
+	Timeout        dsl.Duration   `yaml:"timeout" doc:"How long one attempt may take, with its body." default:"10s"`
+	ConnectTimeout dsl.Duration   `yaml:"connect_timeout" doc:"How long making a connection may take." default:"1s"`
+	MaxBody        dsl.Size       `yaml:"max_body" doc:"How large an answer that a call reads may be." default:"10MB"`
+	Retry          *serviceRetry  `yaml:"retry" doc:"Repeats attempts of calls whose method is idempotent (RFC 9110 section 9.2.2), and of others only if nothing was sent."`
+	Breaker        *breakerConfig `yaml:"breaker" doc:"Stops attempts to an endpoint that fails."`
+}
+
+type serviceRetry struct {
+	Attempts   int          `yaml:"attempts" doc:"How often a call is tried in all." default:"3" min:"2" max:"10"`
+	On         []dsl.String `yaml:"on" doc:"The outcomes that are worth another attempt: connect, reset, timeout, or statuses. Default: connect, reset, 502, 503, 504."`
+	Backoff    dsl.Duration `yaml:"backoff" doc:"The most the first pause can last; each further one can last twice as long. The pause itself is random." default:"25ms"`
+	MaxBackoff dsl.Duration `yaml:"max_backoff" doc:"The most any pause can last." default:"250ms"`
+}
+
+type breakerConfig struct {
+	Failures dsl.String   `yaml:"failures" doc:"What opens the breaker: a share of the last attempts such as 50%, or a number of failures." required:"true"`
+	Of       int          `yaml:"of" doc:"How many of the last attempts are looked at. With a number of failures, leaving it out means failures in a row." min:"1" max:"10000"`
+	Open     dsl.Duration `yaml:"open" doc:"How long the breaker stays open before one attempt probes the endpoint." default:"10s"`
+}
+
+// ServiceKind is the Kind of an entry of the services section.
+var ServiceKind = dsl.Define("service", "A service that flows call: where it runs and how it is called.",
+	func(r dsl.Reporter, at *dsl.Node, cfg *serviceConfig) *Service { return newService(r, at, cfg) },
+	dsl.Example{Name: "two endpoints with retry and breaker", YAML: `
+endpoints: ["http://127.0.0.1:9001", "http://127.0.0.1:9002"]
+timeout: 800ms
+retry: { attempts: 3, on: [connect, 503] }
+breaker: { failures: 50%, of: 20, open: 10s }
+`})
+
+func newService(r dsl.Reporter, at *dsl.Node, cfg *serviceConfig) *Service {
+	s := &Service{config: mesh.Config{
+		Balance: cfg.Balance.Value, Timeout: time.Duration(cfg.Timeout), ConnectTimeout: time.Duration(cfg.ConnectTimeout),
+		MaxBody: int64(cfg.MaxBody),
+	}}
+	for _, e := range cfg.Endpoints {
+		s.config.Endpoints = append(s.config.Endpoints, e.Value)
+	}
+	if c := cfg.Retry; c != nil {
+		s.config.Retry = mesh.Retry{Attempts: c.Attempts, Backoff: time.Duration(c.Backoff), MaxBackoff: time.Duration(c.MaxBackoff)}
+		for _, on := range c.On {
+			s.config.Retry.On = append(s.config.Retry.On, on.Value)
+		}
+	}
+	if c := cfg.Breaker; c != nil {
+		s.config.Breaker = mesh.Breaker{Of: c.Of, Open: time.Duration(c.Open)}
+		if share, err := dsl.ParsePercent(c.Failures.Value); err == nil {
+			s.config.Breaker.Ratio = float64(share)
+		} else if n, err := strconv.Atoi(c.Failures.Value); err == nil && n > 0 {
+			s.config.Breaker.Failures = n
+		} else {
+			r.Report(dsl.Diagnostic{Span: c.Failures.Span, Code: "bad-breaker", Message: fmt.Sprintf("%q is no number of failures", c.Failures.Value),
+				Hint: "write a share such as 50%, or a number such as 5"})
+			return s
+		}
+	}
+	for _, fault := range mesh.Validate(s.config) {
+		r.Report(dsl.Diagnostic{Span: place(at, fault.Field), Code: "bad-service", Message: fault.Message, Hint: fault.Hint})
+	}
+	s.key = fmt.Sprintf("%#v", s.config)
+	return s
+}
+
+// place finds the node of a field path such as retry.on[0].
+func place(n *dsl.Node, path string) dsl.Span {
+	for _, key := range strings.Split(path, ".") {
+		key, index, indexed := strings.Cut(key, "[")
+		next := n.Field(key)
+		if next == nil && key == "ratio" {
+			next = n.Field("failures")
+		}
+		if next == nil {
+			break
+		}
+		n = next
+		if i, err := strconv.Atoi(strings.TrimSuffix(index, "]")); indexed && err == nil && i < len(n.Items) {
+			n = n.Items[i]
+		}
+	}
+	return n.Span
+}
+
+// Key is equal for services of equal configuration: one can take over the
+// connections, breakers and statistics of the other.
+func (s *Service) Key() string { return s.Name.Value + " " + s.key }
+
+// Open makes the service callable. from is the client of an equal service of
+// the program before this one, or nil. Open dials nothing.
+func (s *Service) Open(from *mesh.Service) (err error) {
+	if s.client = from; from == nil {
+		s.client, err = mesh.Open(s.Name.Value, s.config)
+	}
+	return err
+}
+
+// Client is what Open opened.
+func (s *Service) Client() *mesh.Service { return s.client }

@@ -1,0 +1,388 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/weir-run/weir/dsl"
+)
+
+// Step is one compiled step, leaf or composite. It is immutable and shared by
+// all requests; what belongs to one request is in its Exchange. An error is an
+// *Error, a *dsl.Fault, ErrReturn, or whatever else went wrong.
+type Step interface {
+	Run(ctx context.Context, x *Exchange) error
+}
+
+// StepKind is the Kind of a verb.
+type StepKind = dsl.Kind[*Compiler, Step]
+
+// Language is what flows are written in: the verbs, and the things that they
+// name.
+type Language struct {
+	Steps     *dsl.Catalog[*Compiler, Step]
+	Resources *Resources
+}
+
+// Resources are the named things of a program that steps refer to, such as
+// services and flows, each kind by its Go type.
+type Resources struct {
+	tables map[reflect.Type]*table
+}
+
+type table struct {
+	noun   string
+	things map[string]any
+}
+
+// Provide makes a thing known by its name. The noun is what faults call it.
+func Provide[T any](r *Resources, noun, name string, thing T) {
+	if r.tables == nil {
+		r.tables = map[reflect.Type]*table{}
+	}
+	key := reflect.TypeFor[T]()
+	if r.tables[key] == nil {
+		r.tables[key] = &table{noun: noun, things: map[string]any{}}
+	}
+	r.tables[key].things[name] = thing
+}
+
+// Use finds a thing by its name, or reports that there is none.
+func Use[T any](c *Compiler, noun string, name dsl.String) (thing T, ok bool) {
+	t := c.lang.Resources.tables[reflect.TypeFor[T]()]
+	if t != nil {
+		if thing, ok = t.things[name.Value].(T); ok {
+			return thing, true
+		}
+	}
+	d := dsl.Diagnostic{Span: name.Span, Code: "unknown-" + noun, Message: fmt.Sprintf("there is no %s %q", noun, name.Value)}
+	var known []string
+	if t != nil {
+		for k := range t.things {
+			known = append(known, k)
+		}
+		slices.Sort(known)
+	}
+	if near, ok := dsl.Nearest(name.Value, known); ok {
+		d.Hint = fmt.Sprintf("did you mean %q?", near)
+	} else if len(known) > 0 {
+		d.Hint = "known: " + strings.Join(known[:min(len(known), 8)], ", ")
+	} else {
+		d.Hint = fmt.Sprintf("define it in a %ss: section", noun)
+	}
+	c.Report(d)
+	return thing, false
+}
+
+// Compiler turns the steps of one flow into a Program. Kinds work with it; it
+// is not safe for concurrent use.
+type Compiler struct {
+	dsl.Reporter
+	lang   *Language
+	exprs  *dsl.Expressions
+	flow   *Flow
+	frames []*frame
+	frame  *frame
+	scope  *scope
+	log    []*name // every name that was bound, in order
+	slot   Slot    // of the step at hand
+	inline string  // what the steps at hand run inside of that cannot return
+	failed bool
+}
+
+// Report is what dsl.Reporter asks for.
+func (c *Compiler) Report(d dsl.Diagnostic) {
+	if d.Severity == dsl.Error {
+		c.failed = true
+	}
+	c.Reporter.Report(d)
+}
+
+// Flow is the flow at hand.
+func (c *Compiler) Flow() *Flow { return c.flow }
+
+// Result is the place for the result of the step at hand.
+func (c *Compiler) Result() Slot { return c.slot }
+
+// Member reports whether the step at hand is a member of a compose, which has
+// its id from there.
+func (c *Compiler) Member() bool { return c.slot.name.member }
+
+// Inside compiles steps that cannot end the flow; what is what they stand in.
+func (c *Compiler) Inside(what string, fn func()) {
+	outer := c.inline
+	c.inline = what
+	fn()
+	c.inline = outer
+}
+
+// Cond compiles a condition. All compile methods give nil after reporting.
+func (c *Compiler) Cond(cond dsl.Cond) *dsl.Expr { return c.exprs.Compile(cond.Node, c.scope) }
+
+// ExprPart compiles the bare expression n.Text[from:].
+func (c *Compiler) ExprPart(n *dsl.Node, from int) *dsl.Expr {
+	return c.exprs.CompilePart(n, from, len(n.Text), c.scope)
+}
+
+// Shape compiles a shape.
+func (c *Compiler) Shape(s dsl.Shape) *dsl.ShapeTemplate { return c.exprs.Shape(s.Node, c.scope) }
+
+// Text compiles text with expressions inside, escaped for its place.
+func (c *Compiler) Text(n *dsl.Node, place dsl.Place) *dsl.TextTemplate {
+	return c.exprs.Text(n, place, c.scope)
+}
+
+// TextPart compiles n.Text[from:].
+func (c *Compiler) TextPart(n *dsl.Node, from int, place dsl.Place) *dsl.TextTemplate {
+	return c.exprs.TextPart(n, from, len(n.Text), place, c.scope)
+}
+
+// CanReturn reports whether the step at hand may end the flow; if not, it has
+// been reported.
+func (c *Compiler) CanReturn(at dsl.Span, verb string) bool {
+	if c.inline == "" {
+		return true
+	}
+	c.Report(dsl.Diagnostic{Span: at, Code: "return-inside", Message: fmt.Sprintf("%s ends the flow and cannot stand inside %s", verb, c.inline),
+		Hint: "give the value to the step (yield, fallback), or answer failures in the flow's errors"})
+	return false
+}
+
+// levels counts the frames from the one at hand up to f.
+func (c *Compiler) levels(f *frame) int {
+	n := 0
+	for at := c.frame; at != f; at = at.parent {
+		n++
+	}
+	return n
+}
+
+// name makes a name with a value of its own.
+func (c *Compiler) name(f *frame, text string) *name {
+	n := &name{text: text, index: len(f.names), frame: f}
+	f.names = append(f.names, n)
+	return n
+}
+
+func (c *Compiler) pushFrame() *frame {
+	f := &frame{parent: c.frame}
+	c.frames = append(c.frames, f)
+	c.frame = f
+	return f
+}
+
+// within runs fn in a scope of its own.
+func (c *Compiler) within(s *scope, fn func()) {
+	outer := c.scope
+	c.scope = s
+	fn()
+	c.scope = outer
+}
+
+// define makes the id of a step visible from here on.
+func (c *Compiler) define(id dsl.String, n *name) {
+	if !c.free(id) {
+		return
+	}
+	c.scope.names[id.Value] = &entry{Name: c.scope.bound(n), at: id.Span, step: n}
+}
+
+// free reports whether a name can be given a meaning.
+func (c *Compiler) free(id dsl.String) bool {
+	if !isName(id.Value) {
+		c.Report(dsl.Diagnostic{Span: id.Span, Code: "bad-name", Message: fmt.Sprintf("%q cannot be used in expressions", id.Value),
+			Hint: "use letters, digits and _, starting with a letter"})
+		return false
+	}
+	if e, taken := c.scope.find(id.Value); taken || reserved[id.Value] {
+		d := dsl.Diagnostic{Span: id.Span, Code: "name-taken", Message: fmt.Sprintf("%q already has a meaning here", id.Value), Hint: "use another name"}
+		if taken && e.at.Valid() {
+			d.Related = []dsl.Related{{Span: e.at, Message: "it is defined here"}}
+		}
+		c.Report(d)
+		return false
+	}
+	return true
+}
+
+// reserved are the names of the language itself, wherever they are visible.
+var reserved = map[string]bool{
+	"params": true, "query": true, "headers": true, "body": true, "request": true, "claims": true, "env": true,
+	"secret": true, "error": true, "steps": true, "input": true, "null": true, "nil": true, "true": true, "false": true,
+	"let": true, "if": true, "else": true, "in": true, "not": true, "and": true, "or": true, "matches": true,
+	"contains": true, "startsWith": true, "endsWith": true,
+}
+
+func isName(s string) bool {
+	for i, r := range s {
+		letter := r == '_' || 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z'
+		if !letter && (i == 0 || r < '0' || r > '9') {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// Sequence is a list of steps that run in order.
+type Sequence []Step
+
+// Run runs the steps until one fails or ends the flow.
+func (s Sequence) Run(ctx context.Context, x *Exchange) error {
+	for _, step := range s {
+		if err := step.Run(ctx, x); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Steps compiles a nested list of steps. Their names stay inside.
+func (c *Compiler) Steps(s dsl.Steps) Sequence {
+	var seq Sequence
+	c.within(c.scope.inner(), func() { seq = c.list(s.Node) })
+	return seq
+}
+
+// StepsThen compiles a nested list of steps, and with then what stands beside
+// the list and may read their results.
+func (c *Compiler) StepsThen(s dsl.Steps, then func()) Sequence {
+	var seq Sequence
+	c.within(c.scope.inner(), func() {
+		if s.Node != nil {
+			seq = c.list(s.Node)
+		}
+		then()
+	})
+	return seq
+}
+
+// list compiles the steps of a list in the scope at hand.
+func (c *Compiler) list(n *dsl.Node) Sequence {
+	seq := make(Sequence, 0, len(n.Items))
+	outer := c.scope.later
+	c.scope.later = map[string]dsl.Span{}
+	for _, item := range n.Items {
+		for _, id := range idsOf(item) {
+			c.scope.later[id.Text] = id.Span
+		}
+	}
+	for _, item := range n.Items {
+		for _, id := range idsOf(item) {
+			delete(c.scope.later, id.Text)
+		}
+		if step := c.step(item, nil); step != nil {
+			seq = append(seq, step)
+		}
+	}
+	c.scope.later = outer
+	return seq
+}
+
+// idsOf gives the nodes of the ids that a step makes visible.
+func idsOf(step *dsl.Node) (ids []*dsl.Node) {
+	if id := step.Field("id"); id != nil && id.Kind == dsl.Scalar {
+		ids = append(ids, id)
+	}
+	if members := step.Field("compose"); members != nil && members.Kind == dsl.Map {
+		for _, f := range members.Fields {
+			ids = append(ids, f.Key)
+		}
+	}
+	return ids
+}
+
+// step compiles one step. result is the name of its result if it has one from
+// outside, as the members of a compose do.
+func (c *Compiler) step(n *dsl.Node, result *name) Step {
+	if n.Kind != dsl.Map {
+		c.Report(dsl.Diagnostic{Span: n.Span, Code: "wrong-type", Message: "a step is a mapping with one verb, not a " + n.Kind.String(),
+			Hint: "write for example: call: GET users /users/1"})
+		return nil
+	}
+	kind, ok := c.verb(n)
+	if !ok {
+		return nil
+	}
+	g := &guarded{span: keyOf(n, kind.Name).Span, step: kind.Name}
+	member := result != nil
+	if member {
+		g.step = result.text
+	} else {
+		result = c.name(c.frame, kind.Name)
+	}
+	outer := c.slot
+	c.slot = Slot{result}
+	defer func() { c.slot = outer }()
+	g.slot = c.slot
+	var mods modifiers
+	if g.run, ok = kind.Compile(c, n, &mods); !ok {
+		// Its own faults are told; only the name still matters to others.
+		mods = modifiers{ID: mods.ID}
+	}
+	c.modify(g, &mods)
+	id := mods.ID
+	switch {
+	case id.Value == "":
+	case member:
+		c.Report(dsl.Diagnostic{Span: id.Span, Code: "id-in-compose", Message: "a member of a compose has its key as its id", Hint: "remove this id"})
+	default:
+		g.step, result.text = id.Value, id.Value
+		c.define(id, result)
+	}
+	return g
+}
+
+func keyOf(n *dsl.Node, key string) *dsl.Node {
+	for _, f := range n.Fields {
+		if f.Key.Text == key {
+			return f.Key
+		}
+	}
+	return nil
+}
+
+// verb finds the one verb of a step.
+func (c *Compiler) verb(n *dsl.Node) (kind StepKind, ok bool) {
+	var verbs []*dsl.Node
+	for _, f := range n.Fields {
+		if k, is := c.lang.Steps.Kind(f.Key.Text); is {
+			kind = k
+			verbs = append(verbs, f.Key)
+		}
+	}
+	// A key can be a verb on its own and a detail of another: try is one.
+	if len(verbs) > 1 {
+		var owners []*dsl.Node
+		for _, v := range verbs {
+			owned := slices.ContainsFunc(verbs, func(o *dsl.Node) bool {
+				k, _ := c.lang.Steps.Kind(o.Text)
+				return o != v && slices.Contains(k.Keys(), v.Text)
+			})
+			if !owned {
+				owners = append(owners, v)
+			}
+		}
+		if len(owners) == 1 {
+			return c.lang.Steps.Kind(owners[0].Text)
+		}
+		c.Report(dsl.Diagnostic{Span: verbs[1].Span, Code: "two-verbs", Message: fmt.Sprintf("a step has one verb; this one has %s and %s", verbs[0].Text, verbs[1].Text),
+			Hint: "make two steps of it", Related: []dsl.Related{{Span: verbs[0].Span, Message: "the first verb"}}})
+		return kind, false
+	}
+	if len(verbs) == 1 {
+		return kind, true
+	}
+	d := dsl.Diagnostic{Span: n.Span, Code: "no-verb", Message: "this step has no verb", Hint: "a step does one of: " + strings.Join(c.lang.Steps.Names(), ", ")}
+	for _, f := range n.Fields {
+		if near, ok := dsl.Nearest(f.Key.Text, c.lang.Steps.Names()); ok && !isModifier(f.Key.Text) {
+			d.Span, d.Code = f.Key.Span, "unknown-key"
+			d.Message, d.Hint = fmt.Sprintf("unknown verb %q", f.Key.Text), fmt.Sprintf("did you mean %q?", near)
+			break
+		}
+	}
+	c.Report(d)
+	return kind, false
+}

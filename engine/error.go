@@ -1,0 +1,104 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/weir-run/weir/dsl"
+)
+
+// Kind is the stable name of a class of failures: the same in error.kind, in
+// problem documents, logs and metrics.
+type Kind string
+
+// The kinds of failure.
+const (
+	KindStatus     Kind = "status"       // a backend answered with a status that the step does not accept
+	KindTimeout    Kind = "timeout"      // a step or one attempt took longer than its timeout
+	KindDeadline   Kind = "deadline"     // the whole flow ran out of time
+	KindConnect    Kind = "connect"      // no connection to the backend
+	KindReset      Kind = "reset"        // the backend broke the connection
+	KindBreaker    Kind = "breaker_open" // the breaker let nothing through
+	KindOverloaded Kind = "overloaded"   // a limit of ours was reached
+	KindMalformed  Kind = "malformed"    // a backend's answer is not what it claims to be
+	KindTooLarge   Kind = "too_large"    // a body is larger than its limit
+	KindInput      Kind = "input"        // the caller sent something wrong
+	KindExpression Kind = "expression"   // an expression failed on the values of this request
+	KindFail       Kind = "fail"         // a fail step
+	KindCanceled   Kind = "canceled"     // the caller went away, or a sibling failed
+	KindInternal   Kind = "internal"     // a fault of Weir
+)
+
+// Error is why a step failed. Message is for logs and handlers: nothing of it
+// goes to a caller by itself.
+type Error struct {
+	Step     string // the id of the step, or its verb where it has none
+	Kind     Kind
+	Status   int // the backend's status, or the one a fail step gives; 0 if there was none
+	Message  string
+	Body     Value  // the backend's body, if it came
+	Attempts int    // how often the backend was asked
+	Code     string // a fail step's own code
+	Span     dsl.Span
+	Err      error
+}
+
+func (e *Error) Error() string {
+	s := string(e.Kind) + ": " + e.Message
+	if e.Step != "" {
+		s = e.Step + ": " + s
+	}
+	if e.Span.Valid() {
+		s = e.Span.String() + ": " + s
+	}
+	return s
+}
+
+func (e *Error) Unwrap() error { return e.Err }
+
+// ErrReturn ends a flow that has its answer. Steps pass it on; nothing
+// catches it.
+var ErrReturn = errors.New("the flow returned")
+
+// failure makes an *Error of whatever a step gave.
+func failure(ctx context.Context, err error) *Error {
+	var e *Error
+	if errors.As(err, &e) {
+		return e
+	}
+	e = &Error{Kind: KindInternal, Message: err.Error(), Err: err}
+	var f *dsl.Fault
+	if errors.As(err, &f) {
+		e.Kind, e.Span = KindExpression, f.Span
+	}
+	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) || ctx.Err() != nil {
+		e.Kind = interruption(ctx, err)
+	}
+	return e
+}
+
+// interruption says what ended a context.
+func interruption(ctx context.Context, err error) Kind {
+	cause := context.Cause(ctx)
+	switch {
+	case errors.Is(cause, errStepTimeout):
+		return KindTimeout
+	case errors.Is(cause, context.DeadlineExceeded), cause == nil && errors.Is(err, context.DeadlineExceeded):
+		return KindDeadline
+	}
+	return KindCanceled
+}
+
+// Interrupted gives the failure of a step whose context ended, or nil if it
+// goes on.
+func Interrupted(ctx context.Context) *Error {
+	if ctx.Err() == nil {
+		return nil
+	}
+	cause := context.Cause(ctx)
+	return &Error{Kind: interruption(ctx, cause), Message: cause.Error(), Err: cause}
+}
+
+// errStepTimeout is the cause of a context that a timeout modifier ended.
+var errStepTimeout = fmt.Errorf("the step's timeout passed: %w", context.DeadlineExceeded)

@@ -1,0 +1,254 @@
+package engine
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"sync"
+	"time"
+
+	"github.com/weir-run/weir/dsl"
+)
+
+// Input is what a flow runs on: a request that came through a gateway, or the
+// values that another flow passed. It is set before the flow starts and not
+// changed after.
+type Input struct {
+	ID      string // the request id, for logs and answers
+	Request *http.Request
+	Writer  http.ResponseWriter // for steps that stream their answer
+	Params  func(name string) string
+	Body    Value
+	Remote  string
+	With    Value // the input of a sub-flow
+	Log     *slog.Logger
+
+	once  sync.Once
+	query url.Values
+}
+
+// Query is the request's query, parsed at the first call. What is malformed in
+// it is left out.
+func (in *Input) Query() url.Values {
+	in.once.Do(func() { in.query = in.Request.URL.Query() })
+	return in.query
+}
+
+// Result is what one step left behind.
+type Result struct {
+	Value  Value
+	Status int // of a call; 0 if it was not made
+	Header http.Header
+	Took   time.Duration
+}
+
+// outcome is the Result of one name, readable by expressions.
+type outcome struct {
+	cell
+	status int
+	header http.Header
+	took   time.Duration
+	err    *Error
+}
+
+// An Exchange is one request on its way through a flow, or one round of a loop
+// in it. Steps of one flow share it; a goroutine may set only the results of
+// the steps it runs, before any reader starts.
+type Exchange struct {
+	In      *Input
+	frame   *frame
+	parent  *Exchange
+	root    *Exchange
+	answer  Answer // of the root
+	results []outcome
+	slots   []slot
+}
+
+// Env marks an Exchange as what expressions look into.
+func (x *Exchange) Env() {}
+
+// frame is the static side of an Exchange: a flow, or the body of a loop.
+type frame struct {
+	parent *frame
+	names  []*name // one for each result
+	slots  int
+	pool   sync.Pool
+}
+
+// seal fixes the layout once everything is compiled.
+func (f *frame) seal() {
+	for _, n := range f.names {
+		n.base = f.slots
+		f.slots += len(n.paths.list)
+	}
+}
+
+// exchange takes a fresh Exchange for the frame. It goes back by release.
+func (f *frame) exchange(in *Input, parent *Exchange) *Exchange {
+	x, _ := f.pool.Get().(*Exchange)
+	if x == nil {
+		x = &Exchange{frame: f, results: make([]outcome, len(f.names)), slots: make([]slot, f.slots)}
+	}
+	x.In, x.parent, x.root = in, parent, x
+	if parent != nil {
+		x.root = parent.root
+	}
+	return x
+}
+
+// release gives an Exchange back. Nothing may refer to it any more; texts and
+// values read from it stay good.
+func (x *Exchange) release() {
+	x.In, x.parent, x.root, x.answer = nil, nil, nil, Answer{}
+	for i := range x.results {
+		o := &x.results[i]
+		o.cell.set(Value{})
+		o.status, o.header, o.took, o.err = 0, nil, 0, nil
+	}
+	clear(x.slots)
+	x.frame.pool.Put(x)
+}
+
+// up gives the Exchange of an enclosing frame.
+func (x *Exchange) up(levels int) *Exchange {
+	for ; levels > 0; levels-- {
+		x = x.parent
+	}
+	return x
+}
+
+// Set records the result of a step. It is called once for each Slot.
+func (x *Exchange) Set(s Slot, r Result) {
+	o := &x.results[s.name.index]
+	o.cell.set(r.Value)
+	o.status, o.header, o.took = r.Status, r.Header, r.Took
+}
+
+// SetError records why a step failed, beside its result.
+func (x *Exchange) SetError(s Slot, err *Error) {
+	x.results[s.name.index].err = err
+}
+
+// Value is what Set recorded.
+func (x *Exchange) Value(s Slot) Value { return x.results[s.name.index].Value }
+
+// Return sets the answer of the flow. The step that calls it gives ErrReturn.
+func (x *Exchange) Return(a Answer) { x.root.answer = a }
+
+// Slot is the place of a step's result.
+type Slot struct{ name *name }
+
+// Read reports whether anything in the flow reads the result.
+func (s Slot) Read() bool { return s.name.read }
+
+// Timed reports whether anything reads how long the step took.
+func (s Slot) Timed() bool { return s.name.timed }
+
+// name is one name with a value of its own in a frame.
+type name struct {
+	text   string
+	index  int
+	frame  *frame
+	paths  paths
+	base   int // of its slots
+	read   bool
+	timed  bool
+	member bool // of a compose
+}
+
+// read is a look at a name's value, or at a path below it.
+type read struct {
+	name *name
+	up   int
+	id   int // of the path; -1 is the whole value
+}
+
+func (r *read) outcome(env dsl.Env) (*outcome, []slot) {
+	x := env.(*Exchange).up(r.up)
+	return &x.results[r.name.index], x.slots[r.name.base : r.name.base+len(r.name.paths.list)]
+}
+
+// Value is what dsl.Read asks for.
+func (r *read) Value(env dsl.Env) (any, error) {
+	o, slots := r.outcome(env)
+	if r.id < 0 {
+		return o.whole(), nil
+	}
+	return o.cell.read(&r.name.paths, r.id, slots)
+}
+
+// JSON is what dsl.Read asks for.
+func (r *read) JSON(env dsl.Env) (string, bool, error) {
+	o, slots := r.outcome(env)
+	if r.id < 0 {
+		return o.text, o.form == formJSON, nil
+	}
+	return o.cell.readJSON(&r.name.paths, r.id, slots)
+}
+
+// field is a look at something beside a body.
+type field func(x *Exchange) any
+
+// Value is what dsl.Read asks for.
+func (f field) Value(env dsl.Env) (any, error) { return f(env.(*Exchange)), nil }
+
+// JSON is what dsl.Read asks for.
+func (f field) JSON(dsl.Env) (string, bool, error) { return "", false, nil }
+
+// loopVar is the variable of a $each: a name in the frame it stands in.
+type loopVar struct{ name *name }
+
+// Set is what dsl.Var asks for.
+func (l loopVar) Set(env dsl.Env, v any) {
+	env.(*Exchange).results[l.name.index].cell.set(Go(v))
+}
+
+// SetJSON is what dsl.Var asks for.
+func (l loopVar) SetJSON(env dsl.Env, text string) {
+	env.(*Exchange).results[l.name.index].cell.set(JSON(text))
+}
+
+// ValueOf evaluates a shape or expression to a Value without encoding what is
+// at hand as JSON text.
+func ValueOf(ctx context.Context, x *Exchange, shape *dsl.ShapeTemplate) (Value, error) {
+	if e, ok := shape.Expr(); ok {
+		return exprValue(ctx, x, e)
+	}
+	if t, ok := shape.Text(); ok {
+		s, err := t.String(ctx, x)
+		return Go(s), err
+	}
+	if shape.Null() {
+		return Value{}, nil
+	}
+	b, err := shape.AppendJSON(ctx, x, make([]byte, 0, 256))
+	return JSON(string(b)), err
+}
+
+func exprValue(ctx context.Context, x *Exchange, e *dsl.Expr) (Value, error) {
+	if r, ok := e.Read().(*read); ok && r.id < 0 {
+		o, _ := r.outcome(x)
+		return o.Value, nil
+	}
+	text, ok, err := e.JSON(x)
+	if err != nil {
+		return Value{}, err
+	}
+	if ok {
+		return JSON(text), nil
+	}
+	v, err := e.Eval(ctx, x)
+	return Go(v), err
+}
+
+// AppendJSON appends a value as JSON text.
+func (v Value) AppendJSON(dst []byte) ([]byte, error) {
+	switch v.form {
+	case formJSON:
+		return append(dst, v.text...), nil
+	case formBytes:
+		return dsl.AppendJSONString(dst, v.text), nil
+	}
+	return dsl.AppendJSON(dst, v.value)
+}

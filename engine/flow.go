@@ -1,0 +1,330 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/weir-run/weir/dsl"
+)
+
+// Flow is one flow of a program: declared first, so that others can refer to
+// it, and compiled then.
+type Flow struct {
+	Name    dsl.String
+	Summary string
+	Trigger *Trigger // nil: other flows run it
+
+	config  flowConfig
+	params  map[string]dsl.Span
+	calls   []flowCall
+	program *Program
+}
+
+type flowCall struct {
+	flow *Flow
+	at   dsl.Span
+}
+
+// Trigger says how a request comes to a flow.
+type Trigger struct {
+	Method, Path string
+	Gateway      dsl.String
+	Deadline     time.Duration
+	MaxBody      int64 // bytes
+	Span         dsl.Span
+}
+
+// flowConfig is a flow as it is written.
+type flowConfig struct {
+	Flow    dsl.String                 `yaml:"flow" doc:"The name of the flow, unique in the program." required:"true"`
+	Summary string                     `yaml:"summary" doc:"What the flow is for, in a sentence."`
+	Trigger *triggerConfig             `yaml:"trigger" doc:"What starts the flow. A flow without one is run by other flows."`
+	Input   map[string]InputDefinition `yaml:"input" doc:"The values that a flow without a trigger takes, read as input.NAME."`
+	Steps   dsl.Steps                  `yaml:"steps" doc:"What the flow does, in order." required:"true"`
+	Errors  []handlerConfig            `yaml:"errors" doc:"Answers to failures that no step handled. The first that fits is given."`
+}
+
+type triggerConfig struct {
+	HTTP     dsl.String   `yaml:"http" doc:"METHOD /path; {name} stands for one segment of the path, {name:pattern} for one that matches." required:"true"`
+	Gateway  dsl.String   `yaml:"gateway" doc:"The gateway whose route this is. Not needed if there is only one."`
+	Deadline dsl.Duration `yaml:"deadline" doc:"How long a request may take in all." default:"30s"`
+	MaxBody  dsl.Size     `yaml:"max_body" doc:"How large the body of a request may be." default:"10MB"`
+}
+
+// InputDefinition is one value that a flow takes from the flow that runs it.
+type InputDefinition struct {
+	Type    string    `yaml:"type" doc:"What the value must be." default:"any" enum:"any|string|integer|number|boolean|object|list"`
+	Default dsl.Shape `yaml:"default" doc:"The value if none is given. Without it the value is required."`
+	Doc     string    `yaml:"doc" doc:"What the value is."`
+}
+
+type handlerConfig struct {
+	When    dsl.Cond             `yaml:"when" doc:"Which failures this answers; all, if it is left out."`
+	Return  dsl.Shape            `yaml:"return" doc:"The body of the answer. An object with a title becomes a problem document (RFC 9457)."`
+	Status  dsl.Shape            `yaml:"status" doc:"The status of the answer." default:"500"`
+	Headers map[string]dsl.Shape `yaml:"headers" doc:"Headers of the answer."`
+}
+
+// DeclareFlow reads the head of a flow. It gives nil if there is not even a
+// name.
+func DeclareFlow(n *dsl.Node, r dsl.Reporter) *Flow {
+	f := &Flow{}
+	ok := dsl.Decode(n, r, &f.config)
+	if f.config.Flow.Value == "" {
+		return nil
+	}
+	f.Name, f.Summary = f.config.Flow, f.config.Summary
+	if t := f.config.Trigger; t != nil && ok {
+		f.Trigger = f.declare(t, r)
+		if len(f.config.Input) > 0 {
+			r.Report(dsl.Diagnostic{Span: n.Field("input").Span, Code: "input-and-trigger", Message: "a flow with a trigger reads params, query, headers and body, not input",
+				Hint: "move the steps that others share into a flow without a trigger"})
+		}
+	}
+	if !ok {
+		f.config.Steps = dsl.Steps{}
+	}
+	return f
+}
+
+var methods = []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+
+func (f *Flow) declare(t *triggerConfig, r dsl.Reporter) *Trigger {
+	method, path, _ := strings.Cut(t.HTTP.Value, " ")
+	out := &Trigger{Method: method, Path: strings.TrimSpace(path), Gateway: t.Gateway, Deadline: time.Duration(t.Deadline), MaxBody: int64(t.MaxBody), Span: t.HTTP.Span}
+	if !slices.Contains(methods, method) || !strings.HasPrefix(out.Path, "/") {
+		d := dsl.Diagnostic{Span: t.HTTP.Span, Code: "bad-route", Message: fmt.Sprintf("%q is no route", t.HTTP.Value), Hint: "write METHOD /path, for example GET /customers/{id}"}
+		if near, ok := dsl.Nearest(method, methods); ok && near != method {
+			d.Hint = fmt.Sprintf("did you mean %s %s?", near, out.Path)
+		}
+		r.Report(d)
+	}
+	f.params = map[string]dsl.Span{}
+	for rest := out.Path; ; {
+		open := strings.IndexByte(rest, '{')
+		if open < 0 {
+			break
+		}
+		depth, end := 0, -1
+		for i := open; i < len(rest) && end < 0; i++ {
+			switch rest[i] {
+			case '{':
+				depth++
+			case '}':
+				if depth--; depth == 0 {
+					end = i
+				}
+			}
+		}
+		if end < 0 {
+			break // the router reports it with the rest of the template
+		}
+		name, _, _ := strings.Cut(rest[open+1:end], ":")
+		f.params[name] = t.HTTP.Span
+		rest = rest[end+1:]
+	}
+	return out
+}
+
+// Inputs are the values that the flow takes from others, by name.
+func (f *Flow) Inputs() map[string]InputDefinition { return f.config.Input }
+
+// Program is what Compile made.
+func (f *Flow) Program() *Program { return f.program }
+
+// Calls records that a step of this flow runs another.
+func (f *Flow) Calls(other *Flow, at dsl.Span) { f.calls = append(f.calls, flowCall{other, at}) }
+
+// Program is a compiled flow: immutable, shared by all requests.
+type Program struct {
+	flow     *Flow
+	frame    *frame
+	body     Sequence
+	input    *name
+	request  *name // body of the request
+	handlers []handler
+}
+
+type handler struct {
+	name   *name
+	when   *dsl.Expr
+	answer *AnswerTemplate
+}
+
+// Compile compiles the flow and reports every fault. Flows of one program may
+// be compiled concurrently, each with a Reporter of its own.
+func (f *Flow) Compile(lang *Language, r dsl.Reporter) {
+	c := &Compiler{Reporter: r, lang: lang, flow: f}
+	c.exprs = dsl.NewExpressions(c)
+	p := &Program{flow: f, frame: c.pushFrame()}
+	c.scope = &scope{frame: p.frame, c: c, names: map[string]*entry{}}
+	if f.Trigger != nil {
+		c.scope.requestNames(f.params)
+		p.request = c.name(p.frame, "body")
+		c.scope.names["body"] = &entry{Name: c.scope.bound(p.request)}
+	} else {
+		p.input = c.name(p.frame, "input")
+		c.scope.names["input"] = &entry{Name: c.scope.inputs(p.input, f.config.Input)}
+	}
+	if f.config.Steps.Node != nil {
+		p.body = c.list(f.config.Steps.Node)
+	}
+	for i := range f.config.Errors {
+		p.handlers = append(p.handlers, c.handler(&f.config.Errors[i]))
+	}
+	for _, fr := range c.frames {
+		fr.seal()
+	}
+	if !c.failed {
+		f.program = p
+	}
+}
+
+// inputs makes the declared values readable as fields of input.
+func (s *scope) inputs(n *name, defs map[string]InputDefinition) *dsl.Name {
+	whole := s.bound(n)
+	fields := map[string]*dsl.Name{}
+	for text := range defs {
+		fields[text] = &dsl.Name{Bind: func(path dsl.Path) dsl.Read {
+			return whole.Bind(append(dsl.Path{{Name: text}}, path...))
+		}}
+	}
+	return &dsl.Name{Type: dsl.TypeObject, Fields: fields, Bind: whole.Bind}
+}
+
+func (c *Compiler) handler(cfg *handlerConfig) handler {
+	var h handler
+	// A handler sees the request, not the steps: any of them may not have run.
+	in, n := c.scope.base().handler(dsl.Span{})
+	h.name = n
+	c.within(in, func() {
+		if cfg.When.Node != nil {
+			h.when = c.Cond(cfg.When)
+		}
+		h.answer = c.Answer(cfg.Return, cfg.Status, cfg.Headers)
+	})
+	return h
+}
+
+// base is the scope of what is there before any step runs.
+func (s *scope) base() *scope {
+	b := &scope{frame: s.frame, c: s.c, names: map[string]*entry{}}
+	for text, e := range s.names {
+		if e.step == nil {
+			b.names[text] = e
+			continue
+		}
+		b.names[text] = &entry{at: e.at, Name: &dsl.Name{Denied: &dsl.Denied{
+			Message: fmt.Sprintf("step %q may not have run when the flow failed", text),
+			Hint:    "errors can use error and the request; to use a step's result, catch the failure beside the step",
+			Related: []dsl.Related{{Span: e.at, Message: "the step"}},
+		}}}
+	}
+	return b
+}
+
+// ReadsBody reports whether any expression reads the request's body.
+func (p *Program) ReadsBody() bool { return p.request != nil && p.request.read }
+
+// Flow is the flow that the program was compiled from.
+func (p *Program) Flow() *Flow { return p.flow }
+
+// Run runs the flow on one input. A failure that nothing in the flow answered
+// comes back as an *Error. The caller releases the Answer.
+func (p *Program) Run(ctx context.Context, in *Input) (Answer, *Error) {
+	x := p.frame.exchange(in, nil)
+	defer x.release()
+	if p.input != nil {
+		x.results[p.input.index].cell.set(in.With)
+	} else {
+		x.results[p.request.index].cell.set(in.Body)
+	}
+	err := safely(ctx, p.body, x)
+	if err == nil || errors.Is(err, ErrReturn) {
+		return x.answer, nil
+	}
+	x.answer.Release()
+	e := failure(ctx, err)
+	if e.Kind == KindCanceled || x.answer.Written {
+		return x.answer, e
+	}
+	for i := range p.handlers {
+		a, fits, err := p.handlers[i].handle(ctx, x, e)
+		if err != nil {
+			return Answer{}, failure(ctx, err)
+		}
+		if fits {
+			return a, nil
+		}
+	}
+	return Answer{}, e
+}
+
+func (h *handler) handle(ctx context.Context, x *Exchange, e *Error) (a Answer, fits bool, err error) {
+	x.setError(h.name, e)
+	if h.when != nil {
+		if fits, err := h.when.Bool(ctx, x); err != nil || !fits {
+			return Answer{}, false, err
+		}
+	}
+	a, err = h.answer.Answer(ctx, x)
+	return a, true, err
+}
+
+// Recursion reports flows that run themselves, directly or through others.
+func Recursion(flows []*Flow, r dsl.Reporter) {
+	done := map[*Flow]bool{}
+	for _, f := range flows {
+		if done[f] {
+			continue
+		}
+		var path []flowCall
+		var visit func(f *Flow) bool
+		visit = func(f *Flow) bool {
+			for i, call := range path {
+				if call.flow != f {
+					continue
+				}
+				names := []string{f.Name.Value}
+				d := dsl.Diagnostic{Code: "recursion", Hint: "use each for a repetition"}
+				for _, call := range path[i+1:] {
+					names = append(names, call.flow.Name.Value)
+					d.Related = append(d.Related, dsl.Related{Span: call.at, Message: "runs " + call.flow.Name.Value})
+				}
+				last := d.Related[len(d.Related)-1]
+				d.Span, d.Related = last.Span, d.Related[:len(d.Related)-1]
+				d.Message = "this flow runs itself: " + strings.Join(names, " -> ")
+				r.Report(d)
+				return true
+			}
+			if done[f] {
+				return false
+			}
+			for _, call := range f.calls {
+				path = append(path, call)
+				if visit(call.flow) {
+					return true
+				}
+				path = path[:len(path)-1]
+			}
+			done[f] = true
+			return false
+		}
+		path = append(path, flowCall{flow: f})
+		cyclic := false
+		for _, call := range f.calls {
+			path = append(path[:1], call)
+			cyclic = cyclic || visit(call.flow)
+		}
+		done[f] = true
+		if cyclic {
+			for _, call := range path {
+				done[call.flow] = true
+			}
+		}
+	}
+}

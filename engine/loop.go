@@ -1,0 +1,86 @@
+package engine
+
+import (
+	"context"
+
+	"github.com/tidwall/gjson"
+	"github.com/weir-run/weir/dsl"
+)
+
+// Loop is the body of a repetition: each round has an Exchange of its own,
+// with the variables and the results of the steps inside.
+type Loop struct {
+	frame *frame
+	item  *name
+	index *name // nil: the rounds are not counted
+}
+
+// Loop compiles what body compiles in a frame of its own, in which item (and
+// index, if it has a name) stand for the element at hand and its place. inside
+// is what faults call the loop.
+func (c *Compiler) Loop(item, index dsl.String, inside string, body func()) *Loop {
+	l := &Loop{frame: c.pushFrame()}
+	s := &scope{parent: c.scope, frame: l.frame, c: c, names: map[string]*entry{}}
+	c.within(s, func() {
+		variable := func(v dsl.String) *name {
+			if !c.free(v) {
+				return c.name(l.frame, v.Value)
+			}
+			n := c.name(l.frame, v.Value)
+			s.names[v.Value] = &entry{Name: s.bound(n), at: v.Span}
+			return n
+		}
+		l.item = variable(item)
+		if index.Value != "" {
+			l.index = variable(index)
+		}
+		c.Inside(inside, body)
+	})
+	c.frame = l.frame.parent
+	return l
+}
+
+// Round runs fn with the Exchange of one round.
+func (l *Loop) Round(x *Exchange, item Value, i int, fn func(x *Exchange) error) error {
+	in := l.frame.exchange(x.In, x)
+	defer in.release()
+	in.results[l.item.index].cell.set(item)
+	if l.index != nil {
+		in.results[l.index.index].cell.set(Go(i))
+	}
+	return fn(in)
+}
+
+// Items gives the elements of the list that an expression stands for, still as
+// JSON where they are. What is no list is a *dsl.Fault.
+func Items(ctx context.Context, x *Exchange, e *dsl.Expr) ([]Value, error) {
+	text, ok, err := e.JSON(x)
+	if err != nil {
+		return nil, err
+	}
+	if ok {
+		list := gjson.Parse(text)
+		if !list.IsArray() {
+			return nil, dsl.NotList(e.Span(), dsl.DecodeJSON(text))
+		}
+		var items []Value
+		list.ForEach(func(_, item gjson.Result) bool {
+			items = append(items, JSON(item.Raw))
+			return true
+		})
+		return items, nil
+	}
+	v, err := e.Eval(ctx, x)
+	if err != nil {
+		return nil, err
+	}
+	list, ok := v.([]any)
+	if !ok {
+		return nil, dsl.NotList(e.Span(), v)
+	}
+	items := make([]Value, len(list))
+	for i := range list {
+		items[i] = Go(list[i])
+	}
+	return items, nil
+}

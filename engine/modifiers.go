@@ -1,0 +1,225 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/weir-run/weir/dsl"
+)
+
+// modifiers are the keys that every step may have beside its verb's own.
+type modifiers struct {
+	ID       dsl.String   `yaml:"id" doc:"The name of the step's result in expressions."`
+	When     dsl.Cond     `yaml:"when" doc:"The step runs only if this condition is true. The result of a step that did not run is null."`
+	Timeout  dsl.Duration `yaml:"timeout" doc:"How long the step may take, with all its retries."`
+	Retry    *RetryConfig `yaml:"retry" doc:"Runs the step again when it fails."`
+	Fallback dsl.Shape    `yaml:"fallback" doc:"The result if the step fails. error is the failure."`
+	Catch    dsl.Steps    `yaml:"catch" doc:"Steps that run if the step fails. error is the failure."`
+}
+
+var modifierKeys = []string{"id", "when", "timeout", "retry", "fallback", "catch"}
+
+func isModifier(key string) bool { return slices.Contains(modifierKeys, key) }
+
+// RetryConfig is how often and when something is tried again.
+type RetryConfig struct {
+	Attempts   int          `yaml:"attempts" doc:"How often it is tried in all." default:"3" min:"2" max:"10"`
+	On         []dsl.String `yaml:"on" doc:"The failures that are worth another attempt: kinds such as connect, timeout, reset, or statuses such as 503. Default: connect, timeout, reset, 502, 503, 504."`
+	Backoff    dsl.Duration `yaml:"backoff" doc:"The most the first pause can last; each further one can last twice as long. The pause itself is random." default:"25ms"`
+	MaxBackoff dsl.Duration `yaml:"max_backoff" doc:"The most any pause can last." default:"250ms"`
+}
+
+// retryable are the kinds that an author can retry on.
+var retryable = []string{
+	string(KindStatus), string(KindTimeout), string(KindConnect), string(KindReset), string(KindBreaker),
+	string(KindOverloaded), string(KindMalformed), string(KindFail),
+}
+
+var retryByDefault = []string{string(KindConnect), string(KindTimeout), string(KindReset), "502", "503", "504"}
+
+// guarded is a step with its name and its modifiers. From the outside in:
+//
+//	when      decides whether anything happens at all
+//	catch, fallback   see the failure that remains
+//	timeout   bounds all attempts together
+//	retry     repeats the verb
+type guarded struct {
+	run      Step
+	step     string
+	span     dsl.Span
+	slot     Slot
+	when     *dsl.Expr
+	timeout  time.Duration
+	retry    *retry
+	fallback *dsl.ShapeTemplate
+	catch    Sequence
+	handles  bool
+	errName  *name // what error stands for in fallback and catch
+}
+
+type retry struct {
+	attempts   int
+	on         []string
+	backoff    time.Duration
+	maxBackoff time.Duration
+}
+
+func (c *Compiler) modify(g *guarded, m *modifiers) {
+	if m.When.Node != nil {
+		g.when = c.Cond(m.When)
+	}
+	g.timeout = time.Duration(m.Timeout)
+	if m.Retry != nil {
+		g.retry = c.retry(m.Retry)
+	}
+	if m.Fallback.Node != nil && m.Catch.Node != nil {
+		c.Report(dsl.Diagnostic{Span: m.Catch.Node.Span, Code: "two-handlers", Message: "a step has a fallback or a catch, not both",
+			Hint: "a fallback gives a value, a catch runs steps", Related: []dsl.Related{{Span: m.Fallback.Node.Span, Message: "the fallback"}}})
+	}
+	if m.Fallback.Node == nil && m.Catch.Node == nil {
+		return
+	}
+	g.handles = true
+	in, errName := c.scope.handler(g.span)
+	g.errName = errName
+	c.within(in, func() {
+		if m.Fallback.Node != nil {
+			g.fallback = c.Shape(m.Fallback)
+		}
+		if m.Catch.Node != nil {
+			g.catch = c.Steps(m.Catch)
+		}
+	})
+}
+
+func (c *Compiler) retry(cfg *RetryConfig) *retry {
+	r := &retry{attempts: cfg.Attempts, backoff: time.Duration(cfg.Backoff), maxBackoff: time.Duration(cfg.MaxBackoff), on: retryByDefault}
+	if len(cfg.On) > 0 {
+		r.on = nil
+	}
+	for _, on := range cfg.On {
+		status, err := strconv.Atoi(on.Value)
+		if err == nil && status >= 400 && status <= 599 || slices.Contains(retryable, on.Value) {
+			r.on = append(r.on, on.Value)
+			continue
+		}
+		d := dsl.Diagnostic{Span: on.Span, Code: "bad-retry", Message: fmt.Sprintf("%q is nothing to retry on", on.Value),
+			Hint: "use a status from 400 to 599, or one of " + fmt.Sprint(retryable)}
+		if near, ok := dsl.Nearest(on.Value, retryable); ok {
+			d.Hint = fmt.Sprintf("did you mean %q?", near)
+		}
+		c.Report(d)
+	}
+	return r
+}
+
+// Run is what Step asks for.
+func (g *guarded) Run(ctx context.Context, x *Exchange) error {
+	if e := Interrupted(ctx); e != nil {
+		return g.named(e)
+	}
+	if g.when != nil {
+		run, err := g.when.Bool(ctx, x)
+		if err != nil {
+			return g.named(failure(ctx, err))
+		}
+		if !run {
+			return nil
+		}
+	}
+	err := g.bounded(ctx, x)
+	if err == nil || errors.Is(err, ErrReturn) {
+		return err
+	}
+	e := g.named(failure(ctx, err))
+	if !g.handles || ctx.Err() != nil {
+		return e // nobody waits for what a handler could still give
+	}
+	x.setError(g.errName, e)
+	if g.fallback == nil {
+		x.Set(g.slot, Result{Status: e.Status})
+		x.SetError(g.slot, e)
+		return g.catch.Run(ctx, x)
+	}
+	v, err := ValueOf(ctx, x, g.fallback)
+	if err != nil {
+		return g.named(failure(ctx, err))
+	}
+	x.Set(g.slot, Result{Value: v, Status: e.Status})
+	x.SetError(g.slot, e)
+	return nil
+}
+
+// named gives a failure the name and place of the innermost step it left.
+func (g *guarded) named(e *Error) *Error {
+	if e.Step == "" {
+		e.Step = g.step
+		if !e.Span.Valid() {
+			e.Span = g.span
+		}
+	}
+	return e
+}
+
+func (g *guarded) bounded(ctx context.Context, x *Exchange) error {
+	if g.timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, g.timeout, errStepTimeout)
+		defer cancel()
+	}
+	if g.retry == nil {
+		err := g.run.Run(ctx, x)
+		if g.timeout > 0 && err != nil && !errors.Is(err, ErrReturn) {
+			return failure(ctx, err) // while the context still knows why
+		}
+		return err
+	}
+	for attempt := 1; ; attempt++ {
+		err := g.run.Run(ctx, x)
+		if err == nil || errors.Is(err, ErrReturn) {
+			return err
+		}
+		e := failure(ctx, err)
+		e.Attempts = max(e.Attempts, attempt)
+		if attempt == g.retry.attempts || !g.retry.worth(e) || !pause(ctx, g.retry.delay(attempt)) {
+			return e
+		}
+	}
+}
+
+// worth reports whether a failure is one of those to try again.
+func (r *retry) worth(e *Error) bool {
+	return slices.Contains(r.on, string(e.Kind)) || e.Status != 0 && slices.Contains(r.on, strconv.Itoa(e.Status))
+}
+
+// delay is a random pause up to a bound that doubles with each attempt: full
+// jitter, which spreads the retries of many callers best (AWS Architecture
+// Blog, "Exponential Backoff and Jitter", 2015).
+func (r *retry) delay(attempt int) time.Duration {
+	bound := min(r.backoff<<min(attempt-1, 20), r.maxBackoff)
+	if bound <= 0 {
+		return 0
+	}
+	return rand.N(bound)
+}
+
+// pause waits, and reports whether there is time left after it. It does not
+// start a wait that the deadline would end.
+func pause(ctx context.Context, d time.Duration) bool {
+	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= d {
+		return false
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-t.C:
+		return true
+	}
+}

@@ -1,0 +1,228 @@
+package engine
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/weir-run/weir/dsl"
+)
+
+// scope is the set of names visible at one place of a flow. Scopes nest; inner
+// names vanish with their scope, and no name is used twice.
+type scope struct {
+	parent *scope
+	frame  *frame
+	c      *Compiler
+	names  map[string]*entry
+	later  map[string]dsl.Span // ids of steps that run after this place
+}
+
+type entry struct {
+	*dsl.Name
+	at   dsl.Span
+	step *name // set if the entry is a step's result
+}
+
+func (s *scope) inner() *scope {
+	return &scope{parent: s, frame: s.frame, c: s.c, names: map[string]*entry{}}
+}
+
+func (s *scope) find(text string) (*entry, bool) {
+	for ; s != nil; s = s.parent {
+		if e, ok := s.names[text]; ok {
+			return e, true
+		}
+	}
+	return nil, false
+}
+
+// Name is what dsl.Scope asks for.
+func (s *scope) Name(text string) (*dsl.Name, bool) {
+	if text == "steps" {
+		return s.steps(), true
+	}
+	if e, ok := s.find(text); ok {
+		return e.Name, true
+	}
+	for o := s; o != nil; o = o.parent {
+		if at, ok := o.later[text]; ok {
+			return &dsl.Name{Denied: &dsl.Denied{
+				Message: fmt.Sprintf("step %q has not run yet at this place", text),
+				Hint:    "a list of steps runs in order: move this step below it, or put both into a compose, which orders by data",
+				Related: []dsl.Related{{Span: at, Message: "it stands here"}},
+			}}, true
+		}
+	}
+	return nil, false
+}
+
+// Names is what dsl.Scope asks for.
+func (s *scope) Names() []string {
+	list := []string{"steps"}
+	for o := s; o != nil; o = o.parent {
+		for text := range o.names {
+			list = append(list, text)
+		}
+	}
+	slices.Sort(list)
+	return list
+}
+
+// Loop is what dsl.Scope asks for.
+func (s *scope) Loop(text string, at dsl.Span) (dsl.Scope, dsl.Var) {
+	in := s.inner()
+	n := s.c.name(s.frame, text)
+	in.names[text] = &entry{Name: s.bound(n), at: at}
+	return in, loopVar{n}
+}
+
+// bound lets expressions read a name's value.
+func (s *scope) bound(n *name) *dsl.Name {
+	return &dsl.Name{Bind: func(path dsl.Path) dsl.Read {
+		r := &read{name: n, id: -1, up: s.c.levels(n.frame)}
+		n.read = true
+		s.c.log = append(s.c.log, n)
+		if len(path) > 0 {
+			r.id = n.paths.add(path)
+		}
+		return r
+	}}
+}
+
+// beside lets expressions read what stands beside a step's result.
+func (s *scope) beside(n *name, t dsl.ValueType, get func(o *outcome, path dsl.Path) any) *dsl.Name {
+	return &dsl.Name{Type: t, Bind: func(path dsl.Path) dsl.Read {
+		up := s.c.levels(n.frame)
+		s.c.log = append(s.c.log, n)
+		return field(func(x *Exchange) any { return get(&x.up(up).results[n.index], path) })
+	}}
+}
+
+// steps are the fields of the name steps: what stands beside each result.
+func (s *scope) steps() *dsl.Name {
+	fields := map[string]*dsl.Name{}
+	for o := s; o != nil; o = o.parent {
+		for text, e := range o.names {
+			if e.step == nil {
+				continue
+			}
+			n := e.step
+			took := s.beside(n, dsl.TypeDuration, func(o *outcome, _ dsl.Path) any { return o.took })
+			bind := took.Bind
+			took.Bind = func(p dsl.Path) dsl.Read { n.timed = true; return bind(p) }
+			fields[text] = &dsl.Name{Type: dsl.TypeObject, Fields: map[string]*dsl.Name{
+				"status":  s.beside(n, dsl.TypeInt, func(o *outcome, _ dsl.Path) any { return o.status }),
+				"headers": s.beside(n, dsl.TypeObject, func(o *outcome, p dsl.Path) any { return headerValue(o.header, p) }),
+				"error":   s.beside(n, dsl.TypeObject, func(o *outcome, p dsl.Path) any { return errorValue(o.err, p) }),
+				"took":    took,
+			}}
+		}
+	}
+	return &dsl.Name{Type: dsl.TypeObject, Fields: fields}
+}
+
+// headerValue is the combined value of one header (RFC 9110 section 5.3), or
+// of all.
+func headerValue(h http.Header, path dsl.Path) any {
+	if len(path) == 0 {
+		all := map[string]any{}
+		for k, v := range h {
+			all[k] = strings.Join(v, ", ")
+		}
+		return all
+	}
+	if v := h.Values(path[0].Name); len(v) > 0 && len(path) == 1 {
+		return strings.Join(v, ", ")
+	}
+	return nil
+}
+
+// errorValue is one field of an error, or the whole as an object.
+func errorValue(err *Error, path dsl.Path) any {
+	if err == nil {
+		return nil
+	}
+	all := map[string]any{"step": err.Step, "kind": string(err.Kind), "status": err.Status, "message": err.Message, "attempts": err.Attempts}
+	if len(path) == 0 {
+		return all
+	}
+	if len(path) == 1 {
+		return all[path[0].Name]
+	}
+	return nil
+}
+
+// handler opens the scope of a handler: error is the failure it handles.
+func (s *scope) handler(at dsl.Span) (*scope, *name) {
+	in := s.inner()
+	n := s.c.name(s.frame, "error")
+	in.names["error"] = &entry{at: at, Name: &dsl.Name{Type: dsl.TypeObject, Fields: map[string]*dsl.Name{
+		"step":     s.beside(n, dsl.TypeString, func(o *outcome, _ dsl.Path) any { return o.err.Step }),
+		"kind":     s.beside(n, dsl.TypeString, func(o *outcome, _ dsl.Path) any { return string(o.err.Kind) }),
+		"code":     s.beside(n, dsl.TypeString, func(o *outcome, _ dsl.Path) any { return o.err.Code }),
+		"status":   s.beside(n, dsl.TypeInt, func(o *outcome, _ dsl.Path) any { return o.err.Status }),
+		"message":  s.beside(n, dsl.TypeString, func(o *outcome, _ dsl.Path) any { return o.err.Message }),
+		"attempts": s.beside(n, dsl.TypeInt, func(o *outcome, _ dsl.Path) any { return o.err.Attempts }),
+		"body":     s.bound(n),
+	}}}
+	return in, n
+}
+
+// setError gives a handler its error.
+func (x *Exchange) setError(n *name, err *Error) {
+	o := &x.results[n.index]
+	o.cell.set(err.Body)
+	o.err = err
+}
+
+// requestNames are the names of a flow that a gateway triggers.
+func (s *scope) requestNames(params map[string]dsl.Span) {
+	whole := func(t dsl.ValueType, get func(x *Exchange) any) *dsl.Name {
+		return &dsl.Name{Type: t, Bind: func(dsl.Path) dsl.Read { return field(get) }}
+	}
+	byKey := func(get func(x *Exchange, path dsl.Path) any) *dsl.Name {
+		return &dsl.Name{Type: dsl.TypeObject, Bind: func(p dsl.Path) dsl.Read {
+			return field(func(x *Exchange) any { return get(x, p) })
+		}}
+	}
+	fields := map[string]*dsl.Name{}
+	for text := range params {
+		fields[text] = whole(dsl.TypeString, func(x *Exchange) any { return x.In.Params(text) })
+	}
+	s.names["params"] = &entry{Name: &dsl.Name{Type: dsl.TypeObject, Fields: fields, Bind: func(dsl.Path) dsl.Read {
+		return field(func(x *Exchange) any {
+			all := map[string]any{}
+			for text := range params {
+				all[text] = x.In.Params(text)
+			}
+			return all
+		})
+	}}}
+	s.names["query"] = &entry{Name: byKey(func(x *Exchange, p dsl.Path) any { return queryValue(x.In.Query(), p) })}
+	s.names["headers"] = &entry{Name: byKey(func(x *Exchange, p dsl.Path) any { return headerValue(x.In.Request.Header, p) })}
+	s.names["request"] = &entry{Name: &dsl.Name{Type: dsl.TypeObject, Fields: map[string]*dsl.Name{
+		"method": whole(dsl.TypeString, func(x *Exchange) any { return x.In.Request.Method }),
+		"path":   whole(dsl.TypeString, func(x *Exchange) any { return x.In.Request.URL.Path }),
+		"host":   whole(dsl.TypeString, func(x *Exchange) any { return x.In.Request.Host }),
+		"remote": whole(dsl.TypeString, func(x *Exchange) any { return x.In.Remote }),
+		"id":     whole(dsl.TypeString, func(x *Exchange) any { return x.In.ID }),
+	}}}
+}
+
+// queryValue is the first value of one query parameter, or of all.
+func queryValue(q url.Values, path dsl.Path) any {
+	if len(path) == 0 {
+		all := map[string]any{}
+		for k, v := range q {
+			all[k] = v[0]
+		}
+		return all
+	}
+	if v := q[path[0].Name]; len(v) > 0 && len(path) == 1 {
+		return v[0]
+	}
+	return nil
+}

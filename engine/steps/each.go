@@ -1,0 +1,116 @@
+package steps
+
+import (
+	"context"
+	"strings"
+
+	"github.com/weir-run/weir/dsl"
+	"github.com/weir-run/weir/engine"
+)
+
+type eachConfig struct {
+	Each  dsl.Text  `yaml:"each" doc:"NAME in LIST: the name that stands for the element, and an expression that gives the list. NAME, INDEX in LIST counts the elements from 0." required:"true"`
+	Limit int       `yaml:"limit" doc:"How many elements are worked on at a time." default:"8" min:"1" max:"1024"`
+	Steps dsl.Steps `yaml:"steps" doc:"What to do for each element."`
+	Yield dsl.Shape `yaml:"yield" doc:"What each element becomes in the step's result, a list in the order of the elements."`
+}
+
+// Each repeats steps for the elements of a list.
+var Each = dsl.Define("each",
+	"Runs steps for every element of a list, some at a time. The result is the list of what the rounds yield, in the order of the elements. "+
+		"If a round fails, the others are cancelled and the step fails.",
+	compileEach,
+	dsl.Example{Name: "enrich each element with at most four calls at a time", YAML: `
+each: order in body.orders
+id: enriched
+limit: 4
+steps:
+  - id: stock
+    call: GET stock /items/$(order.sku)
+yield: { id: $(order.id), qty: $(stock.qty) }
+`})
+
+type each struct {
+	list   *dsl.Expr
+	loop   *engine.Loop
+	steps  engine.Sequence
+	yield  *dsl.ShapeTemplate
+	limit  int
+	result engine.Slot
+}
+
+func compileEach(c *engine.Compiler, at *dsl.Node, cfg *eachConfig) engine.Step {
+	item, index, from, ok := splitEach(cfg.Each.Node)
+	if !ok {
+		c.Report(dsl.Diagnostic{Span: cfg.Each.Node.Span, Code: "bad-each", Message: "each needs a name and a list", Hint: "write each: order in orders"})
+		return nil
+	}
+	if cfg.Yield.Node == nil {
+		if id := at.Field("id"); id != nil {
+			c.Report(dsl.Diagnostic{Span: id.Span, Code: "no-result", Message: "this each has an id but yields nothing", Hint: "add yield: what each element becomes"})
+		}
+		if cfg.Steps.Node == nil {
+			c.Report(dsl.Diagnostic{Span: at.Span, Code: "empty-steps", Message: "this each does nothing", Hint: "add steps, or yield"})
+		}
+	}
+	s := &each{limit: cfg.Limit, result: c.Result()}
+	s.list = c.ExprPart(cfg.Each.Node, from)
+	s.loop = c.Loop(item, index, "each", func() {
+		s.steps = c.StepsThen(cfg.Steps, func() {
+			if cfg.Yield.Node != nil {
+				s.yield = c.Shape(cfg.Yield)
+			}
+		})
+	})
+	return s
+}
+
+// splitEach splits "item, index in list".
+func splitEach(n *dsl.Node) (item, index dsl.String, from int, ok bool) {
+	i := strings.Index(n.Text, " in ")
+	if i < 0 {
+		return item, index, 0, false
+	}
+	part := func(a, b int) dsl.String {
+		for a < b && n.Text[a] == ' ' {
+			a++
+		}
+		for b > a && n.Text[b-1] == ' ' {
+			b--
+		}
+		return dsl.String{Value: n.Text[a:b], Span: n.At(a, b)}
+	}
+	if comma := strings.IndexByte(n.Text[:i], ','); comma >= 0 {
+		item, index = part(0, comma), part(comma+1, i)
+		return item, index, i + len(" in "), item.Value != "" && index.Value != ""
+	}
+	item = part(0, i)
+	return item, index, i + len(" in "), item.Value != ""
+}
+
+// Run is what engine.Step asks for.
+func (s *each) Run(ctx context.Context, x *engine.Exchange) error {
+	items, err := engine.Items(ctx, x, s.list)
+	if err != nil {
+		return err
+	}
+	texts := make([]string, len(items))
+	err = engine.Parallel(ctx, len(items), s.limit, func(ctx context.Context, i int) error {
+		if e := engine.Interrupted(ctx); e != nil {
+			return e
+		}
+		return s.loop.Round(x, items[i], i, func(x *engine.Exchange) error {
+			if err := s.steps.Run(ctx, x); err != nil || s.yield == nil {
+				return err
+			}
+			b, err := s.yield.AppendJSON(ctx, x, nil)
+			texts[i] = string(b)
+			return err
+		})
+	})
+	if err != nil || s.yield == nil {
+		return err
+	}
+	x.Set(s.result, engine.Result{Value: engine.JSON("[" + strings.Join(texts, ",") + "]")})
+	return nil
+}

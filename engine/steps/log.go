@@ -1,0 +1,67 @@
+package steps
+
+import (
+	"context"
+	"log/slog"
+
+	"github.com/weir-run/weir/dsl"
+	"github.com/weir-run/weir/engine"
+)
+
+type logConfig struct {
+	Log    dsl.Text             `yaml:"log" doc:"The message." required:"true"`
+	Level  string               `yaml:"level" doc:"How much it matters." default:"info" enum:"debug|info|warn|error"`
+	Fields map[string]dsl.Shape `yaml:"fields" doc:"Values beside the message."`
+}
+
+// Log writes a line to the log.
+var Log = dsl.Define("log", "Writes a line to the log, with the flow and the request id beside it.", compileLog,
+	dsl.Example{Name: "a line with a value", YAML: `
+log: order $(body.id) came in
+level: debug
+fields: { items: $(len(body.items)) }
+`})
+
+type logStep struct {
+	message *dsl.TextTemplate
+	level   slog.Level
+	flow    string
+	fields  []logField
+}
+
+type logField struct {
+	name  string
+	shape *dsl.ShapeTemplate
+}
+
+func compileLog(c *engine.Compiler, at *dsl.Node, cfg *logConfig) engine.Step {
+	s := &logStep{message: c.Text(cfg.Log.Node, dsl.PlainText), flow: c.Flow().Name.Value}
+	s.level = map[string]slog.Level{"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError}[cfg.Level]
+	if fields := at.Field("fields"); fields != nil {
+		for _, f := range fields.Fields {
+			s.fields = append(s.fields, logField{f.Key.Text, c.Shape(cfg.Fields[f.Key.Text])})
+		}
+	}
+	return s
+}
+
+// Run is what engine.Step asks for.
+func (s *logStep) Run(ctx context.Context, x *engine.Exchange) error {
+	if !x.In.Log.Enabled(ctx, s.level) {
+		return nil
+	}
+	message, err := s.message.String(ctx, x)
+	if err != nil {
+		return err
+	}
+	attrs := []slog.Attr{slog.String("flow", s.flow), slog.String("request_id", x.In.ID)}
+	for i := range s.fields {
+		v, err := engine.ValueOf(ctx, x, s.fields[i].shape)
+		if err != nil {
+			return err
+		}
+		attrs = append(attrs, slog.Any(s.fields[i].name, v.Decoded()))
+	}
+	x.In.Log.LogAttrs(ctx, s.level, message, attrs...)
+	return nil
+}

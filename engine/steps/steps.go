@@ -1,0 +1,10 @@
+// Package steps holds the verbs of the language that need nothing but the
+// engine: one file each, named by its key.
+package steps
+
+import "github.com/weir-run/weir/engine"
+
+// All are the verbs of this package.
+func All() []engine.StepKind {
+	return []engine.StepKind{Compose, Each, Set, Switch, Try, Run, Return, Fail, Log}
+}

@@ -1,0 +1,99 @@
+package steps
+
+import (
+	"context"
+
+	"github.com/weir-run/weir/dsl"
+	"github.com/weir-run/weir/engine"
+)
+
+type switchConfig struct {
+	Switch []caseConfig `yaml:"switch" doc:"The cases, in order. The first whose condition is true is taken." required:"true"`
+}
+
+type caseConfig struct {
+	Span  dsl.Span  `yaml:",span"`
+	When  dsl.Cond  `yaml:"when" doc:"The condition; a last case without one is taken if no other is."`
+	Steps dsl.Steps `yaml:"steps" doc:"What the case does."`
+	Yield dsl.Shape `yaml:"yield" doc:"The result of the switch if this case is taken."`
+}
+
+// Switch takes the first case that fits.
+var Switch = dsl.Define("switch", "Takes the first case whose condition is true. Without one, nothing is done and the result is null.", compileSwitch,
+	dsl.Example{Name: "a value by condition", YAML: `
+id: shipping
+switch:
+  - when: body.total > 100
+    yield: 0
+  - when: body.express ?? false
+    steps:
+      - id: quote
+        call: GET carrier /quote
+    yield: $(quote.price)
+  - yield: 4.90
+`})
+
+type switchStep struct {
+	cases  []switchCase
+	result engine.Slot
+}
+
+type switchCase struct {
+	when  *dsl.Expr
+	steps engine.Sequence
+	yield *dsl.ShapeTemplate
+}
+
+func compileSwitch(c *engine.Compiler, at *dsl.Node, cfg *switchConfig) engine.Step {
+	s := &switchStep{result: c.Result()}
+	yields := false
+	for i, cc := range cfg.Switch {
+		if cc.When.Node == nil && i < len(cfg.Switch)-1 {
+			c.Report(dsl.Diagnostic{Span: cc.Span, Code: "unreachable", Message: "only the last case can do without a condition: the cases after this one are never taken", Hint: "add when:, or move it to the end"})
+		}
+		if cc.Steps.Node == nil && cc.Yield.Node == nil {
+			c.Report(dsl.Diagnostic{Span: cc.Span, Code: "empty-steps", Message: "this case does nothing", Hint: "add steps, or yield"})
+		}
+		var k switchCase
+		if cc.When.Node != nil {
+			k.when = c.Cond(cc.When)
+		}
+		k.steps = c.StepsThen(cc.Steps, func() {
+			if cc.Yield.Node != nil {
+				k.yield = c.Shape(cc.Yield)
+				yields = true
+			}
+		})
+		s.cases = append(s.cases, k)
+	}
+	if id := at.Field("id"); id != nil && !yields && len(cfg.Switch) > 0 {
+		c.Report(dsl.Diagnostic{Span: id.Span, Code: "no-result", Message: "this switch has an id but no case yields anything", Hint: "add yield: to its cases"})
+	}
+	return s
+}
+
+// Run is what engine.Step asks for.
+func (s *switchStep) Run(ctx context.Context, x *engine.Exchange) error {
+	for i := range s.cases {
+		k := &s.cases[i]
+		if k.when != nil {
+			fits, err := k.when.Bool(ctx, x)
+			if err != nil {
+				return err
+			}
+			if !fits {
+				continue
+			}
+		}
+		if err := k.steps.Run(ctx, x); err != nil || k.yield == nil {
+			return err
+		}
+		v, err := engine.ValueOf(ctx, x, k.yield)
+		if err != nil {
+			return err
+		}
+		x.Set(s.result, engine.Result{Value: v})
+		return nil
+	}
+	return nil
+}

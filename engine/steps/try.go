@@ -1,0 +1,60 @@
+package steps
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/weir-run/weir/dsl"
+	"github.com/weir-run/weir/engine"
+)
+
+type tryConfig struct {
+	Try     dsl.Steps `yaml:"try" doc:"The steps. The first that fails ends them; catch beside them handles the failure." required:"true"`
+	Finally dsl.Steps `yaml:"finally" doc:"Steps that run after them in any case: on success, on failure, on return and when the time is up."`
+}
+
+// Try groups steps so that one handler serves them all.
+var Try = dsl.Define("try", "Runs steps as one, so that catch or fallback handles a failure of any of them, and finally cleans up behind them.", compileTry,
+	dsl.Example{Name: "one handler for several steps", YAML: `
+try:
+  - id: hold
+    call: POST stock /holds
+  - call: POST payments /charges
+catch:
+  - log: charge failed with $(error.message)
+    level: warn
+finally:
+  - log: done
+`})
+
+// cleanup is how long finally may take when the flow's own time is up.
+const cleanup = 5 * time.Second
+
+type try struct {
+	body, finally engine.Sequence
+}
+
+func compileTry(c *engine.Compiler, _ *dsl.Node, cfg *tryConfig) engine.Step {
+	t := &try{body: c.Steps(cfg.Try)}
+	if cfg.Finally.Node != nil {
+		c.Inside("finally", func() { t.finally = c.Steps(cfg.Finally) })
+	}
+	return t
+}
+
+// Run is what engine.Step asks for.
+func (t *try) Run(ctx context.Context, x *engine.Exchange) (err error) {
+	if t.finally == nil {
+		return t.body.Run(ctx, x)
+	}
+	defer func() {
+		// What must be cleaned up must be so for a caller who is gone, too.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanup)
+		defer cancel()
+		if e := t.finally.Run(ctx, x); e != nil && (err == nil || errors.Is(err, engine.ErrReturn)) {
+			err = e
+		}
+	}()
+	return t.body.Run(ctx, x)
+}
