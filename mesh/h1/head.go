@@ -85,11 +85,8 @@ func parseHead(block string, lines int, method string, resp *http.Response) (hea
 	if err := parseStatusLine(line, resp); err != nil {
 		return head{}, err
 	}
-	var (
-		fields  = make(http.Header, lines-1)
-		values  = make([]string, lines-1)
-		lengths []string
-	)
+	fields := make(http.Header, lines-1)
+	values := make([]string, lines-1)
 	for i := 0; block != ""; i++ {
 		if line, block, ok = cutLine(block); !ok {
 			return head{}, malformed("no end of line")
@@ -106,8 +103,7 @@ func parseHead(block string, lines int, method string, resp *http.Response) (hea
 		fields[name] = values[i : i+1 : i+1]
 	}
 	resp.Header = fields
-	lengths = fields["Content-Length"]
-	return parseFraming(method, resp, lengths)
+	return parseFraming(method, resp)
 }
 
 // parseStatusLine reads "HTTP/1.1 200 OK". RFC 9112 section 4 wants the space
@@ -155,15 +151,16 @@ func parseField(line string) (name, value string, err error) {
 func cutLine(s string) (line, rest string, ok bool) { return strings.Cut(s, "\r\n") }
 
 // parseFraming finds where the body ends and what becomes of the connection.
-func parseFraming(method string, resp *http.Response, lengths []string) (head, error) {
+func parseFraming(method string, resp *http.Response) (head, error) {
 	h := head{length: -1}
 	fields := resp.Header
+	lengths := fields["Content-Length"]
 	connection := fields["Connection"]
-	if hasToken(connection, "close") {
-		h.close = true
+	h.close = hasToken(connection, "close")
+	if resp.ProtoMinor == 0 {
+		h.close = h.close || !hasToken(connection, "keep-alive")
+	} else if h.close {
 		delete(fields, "Connection") // said by Response.Close
-	} else if resp.ProtoMinor == 0 {
-		h.close = !hasToken(connection, "keep-alive")
 	}
 	if len(lengths) > 0 {
 		n, err := parseLength(lengths)
