@@ -250,7 +250,7 @@ func (c *converter) node(y *yaml.Node, at place) *Node {
 
 	start := c.offset(y.Line, y.Column)
 	n.Span = Span{c.src, start, start}
-	c.properties(n, y)
+	c.properties(n, y, at.flow)
 	switch {
 	case y.Kind == yaml.AliasNode:
 	case c.left < 0:

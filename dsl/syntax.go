@@ -113,6 +113,7 @@ type syntaxReader struct {
 	levels []level
 	fault  *Diagnostic
 	open   Span // the plain value above, which the next line may continue
+	root   Span // the document's value, if it is not a block of entries
 }
 
 func (w *syntaxReader) failed() bool { return w.fault != nil }
@@ -211,6 +212,8 @@ func (w *syntaxReader) entry(column int) {
 		w.entry(w.column(w.p))
 	case isIndicator(rest, '?'):
 		w.fail(w.p, w.p+1, "complex-key", "a key is a plain word or a quoted text", "write it as key: value")
+	case isIndicator(rest, ':'):
+		w.fail(w.p, w.p+1, "empty-key", "a key is missing before the colon", "write key: value, or quote a value that holds a colon")
 	default:
 		if end, colon := w.key(); colon >= 0 {
 			if w.place(column, false, Span{w.src, w.p, end}) {
@@ -297,8 +300,8 @@ func (w *syntaxReader) place(column int, list bool, entry Span) bool {
 			w.misaligned(entry, closed, level{column: -1})
 			return false
 		}
-		if w.open.Valid() {
-			w.fail(entry.Start, entry.End, "syntax", "a key or list item stands behind a text that is not part of one", "write key: value, with a space behind the colon", Related{w.open, "this text"})
+		if w.root.Valid() {
+			w.fail(entry.Start, entry.End, "syntax", "a key or list item stands behind a value that is not part of one", "write key: value, with a space behind the colon", Related{w.root, "this value"})
 			return false
 		}
 		w.levels = append(w.levels, level{column, list, true, entry})
@@ -391,8 +394,14 @@ func (w *syntaxReader) scalarLine(column int) {
 	if len(w.levels) > 0 {
 		w.levels[len(w.levels)-1].wants = false
 		column = w.levels[len(w.levels)-1].column
-	} else {
-		column = -1
+		w.value(column)
+		return
 	}
-	w.value(column)
+	start := w.p
+	if w.root.Valid() {
+		w.fail(start, end, "syntax", "the document's value has ended before this", "begin another document with ---, or write a list", Related{w.root, "the value"})
+		return
+	}
+	w.value(-1)
+	w.root = Span{w.src, start, min(max(w.p, start), w.lineEnd(start))}
 }

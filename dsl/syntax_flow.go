@@ -97,7 +97,9 @@ func (f *flowReader) step(column int) {
 	case c == '"' || c == '\'':
 		f.quote(column)
 		top.value = true
-	case c == '!' || c == '&' || c == '*' || c == '@' || c == '`' || c == '%' || c == '|' || c == '>' || isIndicator(f.text[p:], '-') || isIndicator(f.text[p:], '?'):
+	case c == '!' || c == '&' || c == '*':
+		f.property(true)
+	case c == '@' || c == '`' || c == '%' || c == '|' || c == '>' || isIndicator(f.text[p:], '-') || isIndicator(f.text[p:], '?'):
 		f.fail(p, p+1, "syntax", "a value cannot begin with "+char(c)+" here", "quote the value")
 	default:
 		f.plain(top)
@@ -132,7 +134,8 @@ func (f *flowReader) missingComma(p int) {
 		f.fail(p, p+1, "syntax", "a value that holds "+char(f.text[p])+" needs quotes inside [ ] and { }", "quote the value, or put a comma before the bracket")
 		return
 	}
-	f.fail(p, p+1, "syntax", "a comma is missing before this", "put a comma between two entries, or quote the whole value")
+	at := f.open[len(f.open)-1].at
+	f.fail(p, p+1, "syntax", "a comma is missing before this", "put a comma between two entries, or quote the whole value", Related{Span{f.src, at, at + 1}, "inside this bracket"})
 }
 
 // plain reads an unquoted value inside brackets.
@@ -167,12 +170,4 @@ func (f *flowReader) plain(top *bracket) {
 		}
 		f.fail(start, end+1, "syntax", "a value that holds "+char(rest[0])+" needs quotes inside [ ] and { }", hint)
 	}
-}
-
-// upTo is text before the first of the stop bytes.
-func upTo(text, stops string) string {
-	if k := strings.IndexAny(text, stops); k >= 0 {
-		return text[:k]
-	}
-	return text
 }

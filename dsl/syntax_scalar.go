@@ -29,10 +29,7 @@ func (w *syntaxReader) value(column int) {
 	case c == '[' || c == '{':
 		w.flow(column)
 	case c == '!' || c == '&' || c == '*':
-		var found Diagnostics
-		property(w.src, w.p, w.end, &found)
-		x := found.All()[0]
-		w.fault = &x
+		w.property(false)
 	case isIndicator(rest, '-'):
 		w.fail(w.p, w.p+1, "syntax", "a list item cannot stand on its key's line", "begin the list on the next line, or write [a, b]; quote a text that begins with a dash and a space")
 	case isIndicator(rest, '?'):
@@ -42,6 +39,13 @@ func (w *syntaxReader) value(column int) {
 	default:
 		w.plain(w.p)
 	}
+}
+
+func (w *syntaxReader) property(flow bool) {
+	var found Diagnostics
+	property(w.src, w.p, w.end, flow, &found)
+	x := found.All()[0]
+	w.fault = &x
 }
 
 func withoutComment(line string) string {
@@ -161,7 +165,7 @@ func (w *syntaxReader) escapes(start, end int) {
 			continue
 		}
 		size := map[byte]int{'x': 2, 'u': 4, 'U': 8}[w.text[i+1]]
-		known := strings.IndexByte("0abt\tnvfer \"'/\\N_LPxuU\r\n", w.text[i+1]) >= 0
+		known := strings.IndexByte("0abt\tnvfer \"'\\N_LPxuU\r\n", w.text[i+1]) >= 0
 		number, err := strconv.ParseUint(w.text[i+2:min(i+2+size, end)], 16, 32)
 		if !known || size > 0 && (err != nil || number > 0x10ffff || 0xd800 <= number && number < 0xe000) {
 			w.fail(i, min(i+2+size, end-1), "syntax", fmt.Sprintf("the escape %s is not known", w.text[i:min(i+2+size, end-1)]), `write \\ for a backslash, or use single quotes, in which nothing is escaped`)
@@ -183,7 +187,11 @@ func (w *syntaxReader) afterValue(start int, what string) {
 	at := w.p + len(rest) - len(strings.TrimLeft(rest, " \t"))
 	hint := "remove it"
 	if whole := w.text[start:end]; !strings.ContainsAny(whole, "\r\n") {
-		hint = "quote the whole value: " + quoted(withoutComment(whole))
+		whole = strings.TrimSpace(withoutComment(whole))
+		hint = "quote the whole value: " + quoted(whole)
+		if last := len(whole) - 1; at == w.p && whole[last] == whole[0] {
+			hint = "write the quote inside the text like this: " + quoted(whole[1:last])
+		}
 	}
 	if inner := w.text[start:w.p]; strings.HasPrefix(inner, "{{") && strings.HasSuffix(inner, "}}") {
 		x := foreign(Span{w.src, start, w.p}, inner[2:len(inner)-2])

@@ -19,13 +19,16 @@ var errTrailing = errors.New("yaml: content behind the document's end")
 // property reports an anchor, alias or tag at the start of a value, and returns
 // the place behind it. A lone ! would otherwise vanish without a trace, and with
 // it the negation that it was meant to be.
-func property(src *Source, at, end int, r Reporter) (behind int) {
+func property(src *Source, at, end int, flow bool, r Reporter) (behind int) {
 	text := src.Text[at:end]
 	word := text[:wordEnd(text)]
 	span := Span{src, at, at + len(word)}
 	line := strings.TrimRight(text[:lineEnd(text)], " \t")
 	if k := strings.Index(line, " #"); k >= 0 {
 		line = strings.TrimRight(line[:k], " \t")
+	}
+	if flow {
+		line = strings.TrimRight(upTo(line, ",]}"), " \t")
 	}
 	switch {
 	case strings.HasPrefix(word, "!!"):
@@ -56,6 +59,14 @@ func property(src *Source, at, end int, r Reporter) (behind int) {
 	return at + len(word)
 }
 
+// upTo is text before the first of the stop bytes.
+func upTo(text, stops string) string {
+	if k := strings.IndexAny(text, stops); k >= 0 {
+		return text[:k]
+	}
+	return text
+}
+
 func wordEnd(text string) int {
 	if k := strings.IndexAny(text, " \t\r\n,[]{}"); k > 0 {
 		return k
@@ -74,9 +85,9 @@ func lineEnd(text string) int {
 
 // properties reports what stands before a node's content and moves the node's
 // start behind it.
-func (c *converter) properties(n *Node, y *yaml.Node) {
+func (c *converter) properties(n *Node, y *yaml.Node, flow bool) {
 	for at := n.Span.Start; at < c.end && strings.IndexByte("!&*", c.src.Text[at]) >= 0; {
-		at = property(c.src, at, c.end, c.r)
+		at = property(c.src, at, c.end, flow, c.r)
 		n.Span.Start, n.Span.End = at, at
 		if y.Kind == yaml.AliasNode || y.Kind == yaml.ScalarNode && y.Value == "" && y.Style&^yaml.TaggedStyle == 0 {
 			return
