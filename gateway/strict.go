@@ -7,11 +7,12 @@ import (
 )
 
 // refuseAmbiguous refuses requests that two parsers may read differently, or
-// that ask for what a gateway never does, and closes their connection. Much of
-// what belongs here never gets this far: net/http itself answers 400 to bad
-// encodings, to repeated or malformed Host and Content-Length fields and to
-// spaces before colons, and ignores Content-Length where there is a
-// Transfer-Encoding.
+// that ask for what a gateway never does, and closes their connection. Some of
+// that never gets here: net/http itself answers 400 to bad encodings, to
+// repeated Host fields, to conflicting Content-Length fields and to spaces
+// before colons, and 501 to transfer codings other than chunked. A
+// Content-Length beside a Transfer-Encoding it removes without a trace, as RFC
+// 9112, section 6.3 allows.
 func refuseAmbiguous(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if p, bad := ambiguity(r); bad {
@@ -39,8 +40,6 @@ func ambiguity(r *http.Request) (p Problem, bad bool) {
 		return refused("The request target holds a fragment.")
 	case !validHost(r.Host) && (r.Host != "" || r.ProtoAtLeast(1, 1)):
 		return refused("The Host field is not a host and port.")
-	case len(r.TransferEncoding) > 0 && len(r.Header["Content-Length"]) > 0:
-		return refused("The request has both a Content-Length and a Transfer-Encoding.")
 	}
 	return Problem{}, false
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"sync"
 	"time"
+	"unsafe"
 )
 
 // responseWriter counts what is written and cuts off a client that does not
@@ -69,6 +70,11 @@ func (w *responseWriter) Write(p []byte) (n int, err error) {
 			return n, err
 		}
 	}
+}
+
+// WriteString is for io.WriteString, which would copy the text otherwise.
+func (w *responseWriter) WriteString(text string) (int, error) {
+	return w.Write(unsafe.Slice(unsafe.StringData(text), len(text))) // a writer never changes what it is given
 }
 
 func (w *responseWriter) begin() {

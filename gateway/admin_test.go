@@ -1,0 +1,36 @@
+package gateway
+
+import (
+	"errors"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+func TestAdminEndpoints(t *testing.T) {
+	var unready error
+	registry := prometheus.NewRegistry()
+	newTestMetrics(t, registry).inFlight.WithLabelValues("public").Set(3)
+	a := NewAdmin(func() error { return unready }, registry)
+	a.Handle("GET /routes", text("none"))
+	check := func(method, path string, status int, body string) {
+		t.Helper()
+		w := httptest.NewRecorder()
+		a.ServeHTTP(w, httptest.NewRequest(method, path, nil))
+		if w.Code != status || !strings.Contains(w.Body.String(), body) {
+			t.Errorf("%s %s: got %d, %s", method, path, w.Code, w.Body)
+		}
+	}
+	check("GET", "/healthz", 200, "ok")
+	check("HEAD", "/healthz", 200, "")
+	check("GET", "/readyz", 200, "ready")
+	check("GET", "/metrics", 200, `weir_http_requests_in_flight{gateway="public"} 3`)
+	check("GET", "/routes", 200, "none")
+	check("GET", "/none", 404, "route-not-found")
+
+	unready = errors.New("draining")
+	check("GET", "/healthz", 200, "ok")
+	check("GET", "/readyz", 503, `"detail":"draining"`)
+}
