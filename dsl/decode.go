@@ -346,6 +346,12 @@ func (d *decoder) scalar(n *Node, v reflect.Value, s *shape, x *field, name stri
 		if d.among(n, x, name) {
 			v.SetString(n.Text)
 		}
+		if k := strings.Index(n.Text, "$("); k >= 0 && openExpression(n.Text) < 0 && !strings.HasPrefix(n.Text[max(k-1, 0):], "$$(") {
+			d.r.Report(Diagnostic{
+				Span: n.At(k, k+2), Severity: Warning, Code: "not-evaluated",
+				Message: fmt.Sprintf("%s is plain text, so the expression in it is not evaluated", quotedName(name)), Hint: "write the value itself",
+			})
+		}
 	case formString:
 		if d.among(n, x, name) {
 			v.Set(reflect.ValueOf(String{n.Text, n.Span}))

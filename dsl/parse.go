@@ -15,7 +15,20 @@ const (
 	maxSourceBytes = 4 << 20
 	maxDepth       = 100
 	maxNodes       = 200_000
+	maxFaults      = 1000 // per file; what is beyond is not reported
 )
+
+// capped passes on the first faults only.
+type capped struct {
+	Reporter
+	left int
+}
+
+func (c *capped) Report(x Diagnostic) {
+	if c.left--; c.left >= 0 {
+		c.Reporter.Report(x)
+	}
+}
 
 // Parse reads all YAML documents of a file. It reports every fault it finds:
 // bad syntax (and goes on with the next document), duplicate keys, and the
@@ -25,6 +38,7 @@ func Parse(src *Source, r Reporter) []*Node {
 	if !readable(src, r) {
 		return nil
 	}
+	r = &capped{r, maxFaults}
 	var roots []*Node
 	left := maxNodes
 	for _, d := range documents(src, r) {

@@ -82,7 +82,7 @@ func (p *painter) diagnostic(d Diagnostic) {
 	}
 	p.paint(severityColor(d.Severity), d.Severity.String()+":")
 	p.WriteByte(' ')
-	p.paint(bold, printable(d.Message))
+	p.paint(bold, sentence(d.Message))
 	if d.Code != "" {
 		p.WriteString(" [" + printable(d.Code) + "]")
 	}
@@ -91,7 +91,7 @@ func (p *painter) diagnostic(d Diagnostic) {
 	if d.Hint != "" {
 		p.WriteString(strings.Repeat(" ", gutter+2))
 		p.paint(green, "help:")
-		p.WriteString(" " + printable(d.Hint) + "\n")
+		p.WriteString(" " + sentence(d.Hint) + "\n")
 	}
 	for _, r := range d.Related {
 		p.WriteString(strings.Repeat(" ", gutter+2))
@@ -100,7 +100,7 @@ func (p *painter) diagnostic(d Diagnostic) {
 		if place := r.Span.String(); place != "" {
 			p.WriteString(printable(place) + ": ")
 		}
-		p.WriteString(printable(r.Message) + "\n")
+		p.WriteString(sentence(r.Message) + "\n")
 		p.excerpt(r.Span, gutter, '-', blue)
 	}
 }
@@ -140,7 +140,7 @@ type clipped struct {
 func clip(text string, from, to int) clipped {
 	const lead = lineWidth / 3
 	left, right := 0, len(text)
-	if len(text) > lineWidth && cells(text) > lineWidth {
+	if forth(text, 0, lineWidth) < len(text) {
 		left = back(text, from, lead)
 		right = forth(text, from, lineWidth-lead)
 		if left == 0 {
@@ -184,6 +184,15 @@ func forth(text string, from, width int) int {
 		from += size
 	}
 	return from
+}
+
+// sentence is a printable message, cut where it quotes something endless.
+func sentence(text string) string {
+	const limit = 4 * lineWidth
+	if end := forth(text, 0, limit); end < len(text) {
+		return printable(text[:end]) + "…"
+	}
+	return printable(text)
 }
 
 // printable makes everything visible that a terminal would obey.

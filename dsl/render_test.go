@@ -124,6 +124,9 @@ func TestRender(t *testing.T) {
 			Diagnostic{Span: Span{src, len(src.Text), len(src.Text)}, Message: "m"},
 			"shop/profile.yaml:7:1: error: m\n 7 |\n   | ^\n",
 		},
+		"long messages are cut": {
+			Diagnostic{Message: strings.Repeat("m", 1000)}, "error: " + strings.Repeat("m", 400) + "…\n",
+		},
 		"no address": {Diagnostic{Severity: Note, Code: "c", Message: "m", Hint: "h"}, "note: m [c]\n   help: h\n"},
 	}
 	for name, tt := range tests {

@@ -3,6 +3,7 @@ package dsl
 import (
 	"reflect"
 	"strconv"
+	"strings"
 )
 
 // Type is the name of what a value may be, as reference pages show it.
@@ -100,7 +101,7 @@ func describeObject(t reflect.Type, open map[reflect.Type]*Schema) *Schema {
 // JSONSchema is the schema in JSON Schema 2020-12, without $schema, ready to be
 // part of a larger one. A recursive object is an $anchor named after its type.
 // It says the same as Decode, except for the ranges of durations, sizes and
-// percentages, which it cannot express.
+// percentages, which it cannot express, and for 3.0, which it takes for whole.
 func (s *Schema) JSONSchema() map[string]any {
 	j := s.constraints()
 	if s.Doc != "" {
@@ -145,9 +146,9 @@ func (s *Schema) constraints() map[string]any {
 		}
 		return j
 	case DurationType:
-		return patternJSON(`^(?=.)(\d+(\.\d+)?d)?(\d+(\.\d+)?h)?(\d+(\.\d+)?m)?(\d+(\.\d+)?s)?(\d+(\.\d+)?ms)?(\d+(\.\d+)?(us|µs|μs))?(\d+ns)?$`)
+		return patternJSON(unitsPattern(durationUnits))
 	case SizeType:
-		return patternJSON(`^(\d+(\.\d+)?(TiB|TB|GiB|GB|MiB|MB|KiB|KB))*(\d+B)?$`)
+		return patternJSON(unitsPattern(sizeUnits))
 	case PercentType:
 		return patternJSON(`^(100(\.0+)?|\d{1,2}(\.\d+)?)%$`)
 	case StepsType:
@@ -156,6 +157,24 @@ func (s *Schema) constraints() map[string]any {
 		return map[string]any{"type": "object"}
 	}
 	return map[string]any{}
+}
+
+// unitsPattern is parseUnits as a regular expression. Only the smallest unit has
+// no fractions.
+func unitsPattern(units []unit) string {
+	var b strings.Builder
+	b.WriteByte('^')
+	for _, u := range units {
+		name, fraction := u.name, `(\.\d+)?`
+		if name == "us" {
+			name = "(us|µs|μs)"
+		}
+		if u.size == 1 {
+			fraction = `(\.0+)?`
+		}
+		b.WriteString(`(\d+` + fraction + name + `)?`)
+	}
+	return b.String() + "$"
 }
 
 func patternJSON(pattern string) map[string]any {

@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // The YAML library says little about a syntax error and often names the wrong
@@ -69,6 +70,7 @@ var complaints = []struct{ theirs, ours, hint string }{
 	{"tab character", "a tab stands where only spaces may", "indent with spaces"},
 	{"escape", "the escape sequence is not known", `write \\ for a backslash, or use single quotes`},
 	{"hexdecimal", "the escape sequence is not complete", `write \\ for a backslash, or use single quotes`},
+	{"indentation indicator", "the indentation of a block is one digit from 1 to 9", "delete the digit, and indent the block's lines alike"},
 	{"behind the document's end", "the document has ended before this", "begin another document with ---"},
 	{"expected <document start>", "the document has ended before this", "begin another document with ---"},
 }
@@ -121,6 +123,9 @@ func (w *syntaxReader) failed() bool { return w.fault != nil }
 func (w *syntaxReader) fail(start, end int, code, message, hint string, related ...Related) {
 	if w.fault == nil {
 		end = min(max(end, start), len(w.text))
+		for end < len(w.text) && !utf8.RuneStart(w.text[end]) {
+			end++
+		}
 		w.fault = &Diagnostic{
 			Span: Span{w.src, min(start, end), end}, Code: code, Message: message, Hint: hint, Related: related,
 		}
@@ -194,6 +199,9 @@ func (w *syntaxReader) tab(p int) {
 func (w *syntaxReader) entry(column int) {
 	rest := w.text[w.p:w.lineEnd(w.p)]
 	switch {
+	case len(w.levels) > maxDepth:
+		x := tooDeep(Span{w.src, w.p, w.p + 1})
+		w.fault = &x
 	case isIndicator(rest, '-'):
 		at := w.p
 		if !w.place(column, true, Span{w.src, at, at + 1}) {
@@ -240,6 +248,9 @@ func (w *syntaxReader) key() (end, colon int) {
 		}
 		white := len(line[k:]) - len(strings.TrimLeft(line[k:], " \t"))
 		if isIndicator(line[k+white:], ':') {
+			if line[0] == '"' {
+				w.escapes(w.p, w.p+k)
+			}
 			return w.p + k, w.p + k + white
 		}
 		return 0, -1
@@ -367,11 +378,11 @@ func (w *syntaxReader) scalarLine(column int) {
 		w.plain(w.open.Start)
 		return
 	}
-	for len(w.levels) > 0 && w.levels[len(w.levels)-1].column > column {
+	for len(w.levels) > 1 && w.levels[len(w.levels)-1].column > column {
 		w.levels = w.levels[:len(w.levels)-1]
 	}
 	end := w.lineEnd(w.p)
-	if k := len(w.levels) - 1; k >= 0 && (!w.levels[k].wants || w.levels[k].column == column) {
+	if k := len(w.levels) - 1; k >= 0 && (!w.levels[k].wants || w.levels[k].column >= column) {
 		line := strings.TrimRight(w.text[w.p:end], " \t")
 		hint := "write key: value"
 		if k := strings.IndexByte(line, ':'); k > 0 {

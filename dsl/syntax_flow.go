@@ -68,7 +68,7 @@ func (f *flowReader) step(column int) {
 		if looksLikeEntry && (indent <= column || inList) {
 			f.unclosed()
 		}
-	case c == '#' && f.blank(p-1):
+	case c == '#' && strings.IndexByte(" \t\r\n", f.text[p-1]) >= 0:
 		f.p = f.lineEnd(p)
 	case c == '[' || c == '{':
 		if top != nil && top.value {
@@ -140,9 +140,8 @@ func (f *flowReader) missingComma(p int) {
 
 // plain reads an unquoted value inside brackets.
 func (f *flowReader) plain(top *bracket) {
-	start, end := f.p, f.p
-	line := f.text[:f.lineEnd(start)]
-	for end < len(line) && strings.IndexByte(",[]{}", line[end]) < 0 && !isIndicator(line[end:], ':') {
+	start, end, line := f.p, f.p, f.text
+	for end < len(line) && strings.IndexByte(",[]{}\r\n", line[end]) < 0 && !isIndicator(line[end:], ':') {
 		if line[end] == '#' && (line[end-1] == ' ' || line[end-1] == '\t') {
 			break
 		}
@@ -150,6 +149,7 @@ func (f *flowReader) plain(top *bracket) {
 	}
 	f.p, top.value = end, true
 	text := line[start:end]
+	line = line[:end+lineEnd(nearby(line[end:]))]
 	if open := openExpression(text); open >= 0 && end < len(line) && line[end] != '#' {
 		x := cutInline(Span{f.src, start, end}, open, line[end])
 		f.fault = &x

@@ -133,7 +133,7 @@ func (w *syntaxReader) quote(column int) {
 		end = len(w.text)
 	}
 	unclosed := k < 0
-	for p := w.lineEnd(start); p < end && !unclosed; p = w.lineEnd(p) {
+	for p := start + lineEnd(w.text[start:end]); p < end && !unclosed; p = w.lineEnd(p) {
 		p += lineBreak(w.text, p)
 		indent := spaces(w.text, p)
 		line := w.text[p+indent : w.lineEnd(p)]

@@ -20,7 +20,7 @@ var errTrailing = errors.New("yaml: content behind the document's end")
 // the place behind it. A lone ! would otherwise vanish without a trace, and with
 // it the negation that it was meant to be.
 func property(src *Source, at, end int, flow bool, r Reporter) (behind int) {
-	text := src.Text[at:end]
+	text := nearby(src.Text[at:end])
 	word := text[:wordEnd(text)]
 	span := Span{src, at, at + len(word)}
 	line := strings.TrimRight(text[:lineEnd(text)], " \t")
@@ -58,6 +58,10 @@ func property(src *Source, at, end int, flow bool, r Reporter) (behind int) {
 	}
 	return at + len(word)
 }
+
+// nearby is what a remedy looks at. Without the bound, a file of one long line
+// with a fault in each of its values would be read once for each.
+func nearby(text string) string { return text[:min(len(text), 2048)] }
 
 // upTo is text before the first of the stop bytes.
 func upTo(text, stops string) string {
@@ -154,7 +158,7 @@ func (c *converter) cutShort(n *Node, at place) bool {
 	if open < 0 {
 		return false
 	}
-	rest := c.src.Text[n.Span.End:c.end]
+	rest := nearby(c.src.Text[n.Span.End:c.end])
 	line := strings.TrimLeft(rest[:lineEnd(rest)], " \t")
 	switch {
 	case strings.HasPrefix(line, "#"):
@@ -178,7 +182,7 @@ func cutInline(value Span, open int, by byte) Diagnostic {
 		Message: fmt.Sprintf("inside [ ] and { }, YAML ends the unquoted expression at %s", char(by)),
 		Hint:    "quote the value: '$(...)'",
 	}
-	text := value.Source.Text[value.Start:]
+	text := nearby(value.Source.Text[value.Start:])
 	if text = text[:lineEnd(text)]; open < len(text) {
 		if k := closeExpression(text, open); k > 0 {
 			x.Span.End = value.Start + k
@@ -278,7 +282,7 @@ func foreign(span Span, inner string) Diagnostic {
 // doubleBraces reports {{ x }} as a whole value, which YAML reads as a mapping
 // with a mapping for a key.
 func (c *converter) doubleBraces(n *Node) bool {
-	text := c.src.Text[n.Span.Start:c.end]
+	text := nearby(c.src.Text[n.Span.Start:c.end])
 	if !strings.HasPrefix(text, "{{") {
 		return false
 	}
