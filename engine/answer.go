@@ -95,8 +95,11 @@ func (t *AnswerTemplate) Answer(ctx context.Context, x *Exchange) (Answer, error
 	_, whole := t.body.Expr()
 	_, text := t.body.Text()
 	if whole || text || t.body.Null() {
-		a.Body, err = ValueOf(ctx, x, t.body)
-		return a, err
+		v, err := ValueOf(ctx, x, t.body)
+		if _, isText := v.Text(); err != nil || isText || v.form != formGo {
+			a.Body = v
+			return a, err
+		}
 	}
 	a.buf = buffers.Get().(*[]byte)
 	b, err := t.body.AppendJSON(ctx, x, (*a.buf)[:0])

@@ -25,6 +25,7 @@ type StepKind = dsl.Kind[*Compiler, Step]
 type Language struct {
 	Steps     *dsl.Catalog[*Compiler, Step]
 	Resources *Resources
+	Env       func(name string) (value string, ok bool)
 }
 
 // Resources are the named things of a program that steps refer to, such as

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 
 	"github.com/weir-run/weir/dsl"
 )
@@ -56,6 +57,27 @@ func (e *Error) Error() string {
 }
 
 func (e *Error) Unwrap() error { return e.Err }
+
+// HTTPStatus is the status of an answer that tells of the failure: 502 and 504
+// speak of a backend (RFC 9110 sections 15.6.3 and 15.6.5), whose own status is
+// never passed on.
+func (e *Error) HTTPStatus() int {
+	switch e.Kind {
+	case KindStatus, KindConnect, KindReset, KindMalformed, KindTooLarge:
+		return http.StatusBadGateway
+	case KindTimeout, KindDeadline:
+		return http.StatusGatewayTimeout
+	case KindBreaker, KindOverloaded:
+		return http.StatusServiceUnavailable
+	case KindInput:
+		return http.StatusBadRequest
+	case KindCanceled:
+		return 499 // nobody reads it; the log does
+	case KindFail:
+		return e.Status
+	}
+	return http.StatusInternalServerError
+}
 
 // ErrReturn ends a flow that has its answer. Steps pass it on; nothing
 // catches it.

@@ -18,7 +18,7 @@ type Input struct {
 	ID      string // the request id, for logs and answers
 	Request *http.Request
 	Writer  http.ResponseWriter // for steps that stream their answer
-	Params  func(name string) string
+	Params  Params
 	Body    Value
 	Remote  string
 	With    Value // the input of a sub-flow
@@ -26,6 +26,11 @@ type Input struct {
 
 	once  sync.Once
 	query url.Values
+}
+
+// Params are the variables of the path that the request came by.
+type Params interface {
+	Var(name string) (value string, ok bool)
 }
 
 // Query is the request's query, parsed at the first call. What is malformed in
@@ -50,6 +55,11 @@ type outcome struct {
 	header http.Header
 	took   time.Duration
 	err    *Error
+}
+
+func (in *Input) param(name string) string {
+	value, _ := in.Params.Var(name)
+	return value
 }
 
 // An Exchange is one request on its way through a flow, or one round of a loop

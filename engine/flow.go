@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -38,6 +37,10 @@ type Trigger struct {
 	Span         dsl.Span
 }
 
+// Sound reports whether the trigger names a route at all; if not, that has
+// been reported.
+func (t *Trigger) Sound() bool { return t.Path != "" }
+
 // flowConfig is a flow as it is written.
 type flowConfig struct {
 	Flow    dsl.String                 `yaml:"flow" doc:"The name of the flow, unique in the program." required:"true"`
@@ -65,7 +68,7 @@ type InputDefinition struct {
 type handlerConfig struct {
 	When    dsl.Cond             `yaml:"when" doc:"Which failures this answers; all, if it is left out."`
 	Return  dsl.Shape            `yaml:"return" doc:"The body of the answer. An object with a title becomes a problem document (RFC 9457)."`
-	Status  dsl.Shape            `yaml:"status" doc:"The status of the answer." default:"500"`
+	Status  dsl.Shape            `yaml:"status" doc:"The status of the answer. Default: what the kind of failure means, such as 502 for a backend that failed."`
 	Headers map[string]dsl.Shape `yaml:"headers" doc:"Headers of the answer."`
 }
 
@@ -78,7 +81,7 @@ func DeclareFlow(n *dsl.Node, r dsl.Reporter) *Flow {
 		return nil
 	}
 	f.Name, f.Summary = f.config.Flow, f.config.Summary
-	if t := f.config.Trigger; t != nil && ok {
+	if t := f.config.Trigger; t != nil {
 		f.Trigger = f.declare(t, r)
 		if len(f.config.Input) > 0 {
 			r.Report(dsl.Diagnostic{Span: n.Field("input").Span, Code: "input-and-trigger", Message: "a flow with a trigger reads params, query, headers and body, not input",
@@ -91,17 +94,13 @@ func DeclareFlow(n *dsl.Node, r dsl.Reporter) *Flow {
 	return f
 }
 
-var methods = []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
-
 func (f *Flow) declare(t *triggerConfig, r dsl.Reporter) *Trigger {
 	method, path, _ := strings.Cut(t.HTTP.Value, " ")
 	out := &Trigger{Method: method, Path: strings.TrimSpace(path), Gateway: t.Gateway, Deadline: time.Duration(t.Deadline), MaxBody: int64(t.MaxBody), Span: t.HTTP.Span}
-	if !slices.Contains(methods, method) || !strings.HasPrefix(out.Path, "/") {
-		d := dsl.Diagnostic{Span: t.HTTP.Span, Code: "bad-route", Message: fmt.Sprintf("%q is no route", t.HTTP.Value), Hint: "write METHOD /path, for example GET /customers/{id}"}
-		if near, ok := dsl.Nearest(method, methods); ok && near != method {
-			d.Hint = fmt.Sprintf("did you mean %s %s?", near, out.Path)
-		}
-		r.Report(d)
+	if !strings.HasPrefix(out.Path, "/") {
+		r.Report(dsl.Diagnostic{Span: t.HTTP.Span, Code: "bad-route", Message: fmt.Sprintf("%q is no route", t.HTTP.Value), Hint: "write METHOD /path, for example GET /customers/{id}"})
+		out.Path = ""
+		return out
 	}
 	f.params = map[string]dsl.Span{}
 	for rest := out.Path; ; {
@@ -162,6 +161,7 @@ func (f *Flow) Compile(lang *Language, r dsl.Reporter) {
 	c.exprs = dsl.NewExpressions(c)
 	p := &Program{flow: f, frame: c.pushFrame()}
 	c.scope = &scope{frame: p.frame, c: c, names: map[string]*entry{}}
+	c.scope.names["env"] = &entry{Name: dsl.EnvName(lang.Env)}
 	if f.Trigger != nil {
 		c.scope.requestNames(f.params)
 		p.request = c.name(p.frame, "body")
@@ -271,7 +271,9 @@ func (h *handler) handle(ctx context.Context, x *Exchange, e *Error) (a Answer, 
 			return Answer{}, false, err
 		}
 	}
-	a, err = h.answer.Answer(ctx, x)
+	if a, err = h.answer.Answer(ctx, x); a.Status == 0 {
+		a.Status = e.HTTPStatus()
+	}
 	return a, true, err
 }
 

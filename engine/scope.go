@@ -190,13 +190,13 @@ func (s *scope) requestNames(params map[string]dsl.Span) {
 	}
 	fields := map[string]*dsl.Name{}
 	for text := range params {
-		fields[text] = whole(dsl.TypeString, func(x *Exchange) any { return x.In.Params(text) })
+		fields[text] = whole(dsl.TypeString, func(x *Exchange) any { return x.In.param(text) })
 	}
 	s.names["params"] = &entry{Name: &dsl.Name{Type: dsl.TypeObject, Fields: fields, Bind: func(dsl.Path) dsl.Read {
 		return field(func(x *Exchange) any {
 			all := map[string]any{}
 			for text := range params {
-				all[text] = x.In.Params(text)
+				all[text] = x.In.param(text)
 			}
 			return all
 		})

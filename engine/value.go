@@ -380,6 +380,18 @@ func (v Value) Decoded() any {
 	return v.value
 }
 
+// JSON is the value as JSON text.
+func (v Value) JSON() string {
+	if v.form == formJSON {
+		return v.text
+	}
+	b, err := v.AppendJSON(nil)
+	if err != nil {
+		return "null" // every place that makes a value has checked it
+	}
+	return string(b)
+}
+
 // Text gives a value that is text.
 func (v Value) Text() (string, bool) {
 	s, ok := v.value.(string)

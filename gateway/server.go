@@ -96,6 +96,12 @@ func (s *Server) Listen(addr string, c ListenerConfig) (*Listener, error) {
 	return l, nil
 }
 
+// CheckAddress reports what is wrong with an address to listen on.
+func CheckAddress(addr string) error {
+	_, _, err := splitAddr(addr)
+	return err
+}
+
 // splitAddr makes addresses comparable: ":http" and "0.0.0.0:80" are one.
 func splitAddr(addr string) (host, port string, err error) {
 	host, name, err := net.SplitHostPort(addr)

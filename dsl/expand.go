@@ -1,0 +1,119 @@
+package dsl
+
+import (
+	"context"
+	"fmt"
+	"strings"
+)
+
+// Expand resolves the $(env.NAME) of configuration that is needed before any
+// request is there. It gives n itself if there are none. A variable that is
+// not set is a fault, unless the expression says with ?? what it means.
+func Expand(n *Node, r Reporter, env func(string) (string, bool)) *Node {
+	e := expander{exprs: NewExpressions(r), r: r, scope: envScope{env}}
+	return e.node(n)
+}
+
+type expander struct {
+	exprs *Expressions
+	r     Reporter
+	scope envScope
+}
+
+func (e *expander) node(n *Node) *Node {
+	switch n.Kind {
+	case List:
+		for i, item := range n.Items {
+			if x := e.node(item); x != item {
+				out := *n
+				out.Items = append([]*Node(nil), n.Items...)
+				out.Items[i] = x
+				n = &out
+			}
+		}
+	case Map:
+		for i, f := range n.Fields {
+			if x := e.node(f.Value); x != f.Value {
+				out := *n
+				out.Fields = append([]Field(nil), n.Fields...)
+				out.Fields[i].Value = x
+				n = &out
+			}
+		}
+	case Scalar:
+		if strings.Contains(n.Text, "$(") {
+			return e.scalar(n)
+		}
+	}
+	return n
+}
+
+func (e *expander) scalar(n *Node) *Node {
+	t := e.exprs.Text(n, PlainText, e.scope)
+	if t == nil {
+		return n
+	}
+	for _, p := range t.parts {
+		if p.expr == nil {
+			continue
+		}
+		if v, err := p.expr.Eval(context.Background(), e.scope); err == nil && v == nil {
+			e.r.Report(Diagnostic{Span: p.expr.Span(), Code: "unset-variable", Message: fmt.Sprintf("%s is not set", p.expr),
+				Hint: fmt.Sprintf("set it, or give a default: $(%s ?? \"...\")", p.expr)})
+			return n
+		}
+	}
+	text, err := t.String(context.Background(), e.scope)
+	if err != nil {
+		e.r.Report(Diagnostic{Span: n.Span, Code: "bad-expression", Message: err.Error()})
+		return n
+	}
+	return &Node{Kind: Scalar, Style: n.Style, Type: resolve(text), Span: n.Span, Text: text, from: n.Span.Start}
+}
+
+// envScope knows one name, env.
+type envScope struct {
+	lookup func(string) (string, bool)
+}
+
+// Env is what Env asks for.
+func (envScope) Env() {}
+
+// Name is what Scope asks for.
+func (s envScope) Name(name string) (*Name, bool) {
+	if name != "env" {
+		return nil, false
+	}
+	return EnvName(s.lookup), true
+}
+
+// Names is what Scope asks for.
+func (envScope) Names() []string { return []string{"env"} }
+
+// Loop is what Scope asks for. Text has no loops.
+func (s envScope) Loop(string, Span) (Scope, Var) { return s, nil }
+
+// EnvName is the name env: env.NAME is the text of a variable, or null.
+func EnvName(lookup func(string) (string, bool)) *Name {
+	return &Name{Type: TypeObject, Bind: func(p Path) Read { return envRead{lookup, p} }}
+}
+
+type envRead struct {
+	lookup func(string) (string, bool)
+	path   Path
+}
+
+// Value is what Read asks for. The whole environment is not to be had: it
+// holds what was never meant for flows.
+func (r envRead) Value(Env) (any, error) {
+	if len(r.path) != 1 {
+		return nil, fmt.Errorf("env is read by name: env.NAME")
+	}
+	if v, ok := r.lookup(r.path[0].Name); ok {
+		return v, nil
+	}
+	return nil, nil
+}
+
+// JSON is what Read asks for.
+func (envRead) JSON(Env) (string, bool, error) { return "", false, nil }

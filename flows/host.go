@@ -1,0 +1,295 @@
+package flows
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/weir-run/weir/gateway"
+	"github.com/weir-run/weir/mesh"
+)
+
+// Host serves programs, one at a time. It is safe for concurrent use.
+type Host struct {
+	log     *slog.Logger
+	metrics *gateway.Metrics
+	server  *gateway.Server
+	drain   time.Duration
+	current atomic.Pointer[generation]
+
+	mu        sync.Mutex                   // of what follows; held by Apply and Shutdown
+	listeners map[string]*gateway.Listener // by listenerKey
+	clients   map[string]*client           // by connectors.Service.Key
+	closing   bool
+	leaving   sync.WaitGroup // listeners that end
+}
+
+// client is a service's client and how many generations use it.
+type client struct {
+	*mesh.Service
+	uses int
+}
+
+// HostOptions are what a Host needs.
+type HostOptions struct {
+	Log     *slog.Logger
+	Metrics *gateway.Metrics
+	// Drain is how long requests in progress may take when their listener goes.
+	Drain time.Duration
+}
+
+// NewHost makes a Host that serves nothing yet.
+func NewHost(o HostOptions) *Host {
+	return &Host{
+		log: o.Log, metrics: o.Metrics, drain: o.Drain, server: gateway.NewServer(o.Log),
+		listeners: map[string]*gateway.Listener{}, clients: map[string]*client{},
+	}
+}
+
+// generation is one program at work. refs counts the requests in it; retired
+// is added when another has taken its place, so that the count shows both.
+type generation struct {
+	program  *Program
+	handlers map[string]http.Handler // by listenerKey
+	refs     atomic.Int64
+	finish   func()
+}
+
+const retired = -1 << 62
+
+// acquire gives the current generation, which stays open until release.
+func (h *Host) acquire() *generation {
+	for {
+		g := h.current.Load()
+		if g == nil || g.refs.Add(1) > 0 {
+			return g
+		}
+		g.refs.Add(-1) // it retired between the two steps
+	}
+}
+
+func (g *generation) release() {
+	if g.refs.Add(-1) == retired {
+		g.finish()
+	}
+}
+
+func (g *generation) retire() {
+	if g.refs.Add(retired) == retired {
+		g.finish()
+	}
+}
+
+// entry is the handler of one listener for all generations.
+type entry struct {
+	host *Host
+	key  string
+}
+
+func (e *entry) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	g := e.host.acquire()
+	if g == nil {
+		http.Error(w, "not ready", http.StatusServiceUnavailable)
+		return
+	}
+	defer g.release()
+	handler, ok := g.handlers[e.key]
+	if !ok { // the listener is on its way out, or in
+		w.Header().Set("Connection", "close")
+		gateway.WriteProblem(w, r, gateway.Problem{Status: http.StatusServiceUnavailable, Code: gateway.CodeUnavailable})
+		return
+	}
+	handler.ServeHTTP(w, r)
+}
+
+// listenerKey keeps gateways on ports that the system chooses apart.
+func listenerKey(g *Gateway) string {
+	if _, port, err := net.SplitHostPort(g.Listen); err == nil && port == "0" {
+		return g.Name.Value + " " + g.Listen
+	}
+	return g.Listen
+}
+
+// Apply makes p the program that is served: everything new is opened first,
+// then one pointer is swapped, then what is gone drains and closes. If
+// something cannot be opened nothing has changed, and the error says what.
+func (h *Host) Apply(p *Program) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closing {
+		return errors.New("shutting down")
+	}
+	opened, err := h.listen(p)
+	if err != nil {
+		return err
+	}
+	g := &generation{program: p, handlers: map[string]http.Handler{}}
+	keys, err := h.openServices(p)
+	if err != nil {
+		for _, l := range opened {
+			_ = l.Shutdown(context.Background()) // it has served nothing
+		}
+		return err
+	}
+	g.finish = func() { go h.closeServices(keys) }
+	for _, gw := range p.Gateways {
+		g.handlers[listenerKey(gw)] = gateway.NewHandler(gw.router, gateway.Options{
+			Gateway: gw.Name.Value, Log: h.log, Metrics: h.metrics, MaxBody: gw.MaxBody,
+		})
+	}
+	old := h.current.Swap(g)
+	for key, l := range opened {
+		h.listeners[key] = l
+		l.Swap(&entry{h, key})
+		l.Start()
+	}
+	if old != nil {
+		old.retire()
+	}
+	for key, l := range h.listeners {
+		if _, stays := g.handlers[key]; !stays {
+			delete(h.listeners, key)
+			h.leave(l)
+		}
+	}
+	return nil
+}
+
+// listen opens the listeners that p needs and the host has not.
+func (h *Host) listen(p *Program) (opened map[string]*gateway.Listener, err error) {
+	opened = map[string]*gateway.Listener{}
+	for _, gw := range p.Gateways {
+		key := listenerKey(gw)
+		if h.listeners[key] != nil {
+			continue
+		}
+		l, err := h.server.Listen(gw.Listen, gateway.ListenerConfig{Name: gw.Name.Value})
+		if err != nil {
+			for _, l := range opened {
+				_ = l.Shutdown(context.Background())
+			}
+			return nil, fmt.Errorf("gateway %s: %w", gw.Name.Value, err)
+		}
+		opened[key] = l
+	}
+	return opened, nil
+}
+
+// leave ends a listener without holding up what goes on.
+func (h *Host) leave(l *gateway.Listener) {
+	h.leaving.Go(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), h.drain)
+		defer cancel()
+		if err := l.Shutdown(ctx); err != nil {
+			h.log.Warn("a listener did not drain in time", "address", l.Addr().String(), "error", err)
+		}
+	})
+}
+
+// openServices opens the services of p, taking over the clients of equal ones.
+func (h *Host) openServices(p *Program) (keys []string, err error) {
+	for _, s := range p.Services {
+		key := s.Key()
+		c := h.clients[key]
+		if c == nil {
+			if err := s.Open(nil); err != nil {
+				h.dropServices(keys)
+				return nil, fmt.Errorf("service %s: %w", s.Name.Value, err)
+			}
+			c = &client{Service: s.Client()}
+			h.clients[key] = c
+		} else if err := s.Open(c.Service); err != nil {
+			return nil, err
+		}
+		c.uses++
+		keys = append(keys, key)
+	}
+	return keys, nil
+}
+
+func (h *Host) closeServices(keys []string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.dropServices(keys)
+}
+
+func (h *Host) dropServices(keys []string) {
+	for _, key := range keys {
+		c := h.clients[key]
+		if c.uses--; c.uses == 0 {
+			delete(h.clients, key)
+			c.Close()
+		}
+	}
+}
+
+// Program is what is served, or nil.
+func (h *Host) Program() *Program {
+	if g := h.current.Load(); g != nil {
+		return g.program
+	}
+	return nil
+}
+
+// Addr is the address that a gateway listens on, or nil if there is none.
+func (h *Host) Addr(name string) net.Addr {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	g := h.current.Load()
+	if g == nil {
+		return nil
+	}
+	for _, gw := range g.program.Gateways {
+		if gw.Name.Value == name {
+			return h.listeners[listenerKey(gw)].Addr()
+		}
+	}
+	return nil
+}
+
+// Services are the clients of all services, for metrics.
+func (h *Host) Services() []*mesh.Service {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	list := make([]*mesh.Service, 0, len(h.clients))
+	for _, c := range h.clients {
+		list = append(list, c.Service)
+	}
+	return list
+}
+
+// Shutdown stops accepting, waits for the requests in progress until ctx ends,
+// and closes everything.
+func (h *Host) Shutdown(ctx context.Context) error {
+	h.mu.Lock()
+	h.closing = true
+	listeners := h.listeners
+	h.listeners = map[string]*gateway.Listener{}
+	h.mu.Unlock()
+	errs := make(chan error, len(listeners))
+	for _, l := range listeners {
+		go func() { errs <- l.Shutdown(ctx) }()
+	}
+	var err error
+	for range listeners {
+		err = errors.Join(err, <-errs)
+	}
+	h.leaving.Wait()
+	if old := h.current.Swap(nil); old != nil {
+		done := make(chan struct{})
+		finish := old.finish
+		old.finish = func() { finish(); close(done) }
+		old.retire()
+		select {
+		case <-done:
+		case <-ctx.Done():
+		}
+	}
+	return err
+}

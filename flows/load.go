@@ -1,0 +1,129 @@
+// Package flows makes one program of directories of flow files and keeps it
+// running: load, check, open, swap, watch, drain.
+//
+// A Program is checked as a whole before anything changes, and is pure: the
+// same files and environment give the same Program. A Host serves one Program
+// at a time, as a generation: a new one is opened beside the old, swapped in
+// by one pointer, and the old one closes when its last request has ended.
+// What both have in common, by its configuration, is carried over: listeners,
+// and the connections, breakers and statistics of services.
+package flows
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/weir-run/weir/dsl"
+)
+
+// Files are the flow files of some directories as they were at one moment.
+type Files struct {
+	Sources []*dsl.Source // sorted by name
+	Hash    string        // of all names and texts, in hex
+}
+
+// Load reads all .yaml and .yml files below the directories; a path may also
+// be a file. Symbolic links are followed. Names that start with a dot are
+// passed over: editors and Kubernetes keep their own there.
+func Load(paths []string) (*Files, error) {
+	found, err := find(paths)
+	if err != nil {
+		return nil, err
+	}
+	f := &Files{}
+	sum := sha256.New()
+	for _, file := range found {
+		text, err := os.ReadFile(file.path)
+		if err != nil {
+			return nil, fmt.Errorf("cannot read %s: %w", file.path, reason(err))
+		}
+		f.Sources = append(f.Sources, dsl.NewSource(file.path, string(text)))
+		fmt.Fprintf(sum, "%q %q\n", file.path, text)
+	}
+	f.Hash = hex.EncodeToString(sum.Sum(nil))
+	return f, nil
+}
+
+// file is one flow file and what tells whether it has changed.
+type file struct {
+	path  string
+	stamp stamp
+}
+
+// find lists the flow files of paths, each once, sorted.
+func find(paths []string) ([]file, error) {
+	seen := map[string]bool{}
+	var files []file
+	for _, path := range paths {
+		info, err := os.Stat(path)
+		if err != nil {
+			return nil, fmt.Errorf("cannot read %s: %w", path, reason(err))
+		}
+		if !info.IsDir() {
+			files = add(files, seen, filepath.Clean(path), info)
+			continue
+		}
+		if files, err = walk(files, seen, filepath.Clean(path), 0); err != nil {
+			return nil, err
+		}
+	}
+	slices.SortFunc(files, func(a, b file) int { return strings.Compare(a.path, b.path) })
+	return files, nil
+}
+
+const maxDirectories = 64 // levels; links can make a circle
+
+func walk(files []file, seen map[string]bool, dir string, depth int) ([]file, error) {
+	if depth > maxDirectories {
+		return nil, fmt.Errorf("%s: directories nest deeper than %d levels; is there a circle of links?", dir, maxDirectories)
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read %s: %w", dir, reason(err))
+	}
+	for _, entry := range entries {
+		if strings.HasPrefix(entry.Name(), ".") {
+			continue
+		}
+		path := filepath.Join(dir, entry.Name())
+		info, err := os.Stat(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // removed since, or a link to nothing
+		}
+		if err != nil {
+			return nil, fmt.Errorf("cannot read %s: %w", path, reason(err))
+		}
+		if info.IsDir() {
+			if files, err = walk(files, seen, path, depth+1); err != nil {
+				return nil, err
+			}
+		} else if ext := filepath.Ext(path); ext == ".yaml" || ext == ".yml" {
+			files = add(files, seen, path, info)
+		}
+	}
+	return files, nil
+}
+
+func add(files []file, seen map[string]bool, path string, info fs.FileInfo) []file {
+	if seen[path] {
+		return files
+	}
+	seen[path] = true
+	return append(files, file{path, stampOf(info)})
+}
+
+// reason drops the path that the error repeats.
+func reason(err error) error {
+	var pathErr *fs.PathError
+	if errors.As(err, &pathErr) {
+		return pathErr.Err
+	}
+	return err
+}

@@ -1,0 +1,199 @@
+package gateway
+
+import (
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"strconv"
+	"unsafe"
+
+	"github.com/weir-run/weir/engine"
+)
+
+// Codes of the problems of a flow that failed and did not say what to answer.
+const (
+	CodeBodyMalformed       = "body-malformed"
+	CodeUpstreamFailed      = "upstream-failed"
+	CodeUpstreamUnreachable = "upstream-unreachable"
+	CodeUpstreamTimeout     = "upstream-timeout"
+	CodeUpstreamMalformed   = "upstream-malformed"
+	CodeFlowFailed          = "flow-failed"
+	CodeExpressionFailed    = "expression-failed"
+	CodeClientGone          = "client-gone"
+)
+
+// FlowHandler runs a flow for each request.
+func FlowHandler(p *engine.Program, log *slog.Logger) http.Handler {
+	return &flowHandler{program: p, readsBody: p.ReadsBody(), log: log}
+}
+
+type flowHandler struct {
+	program   *engine.Program
+	readsBody bool
+	log       *slog.Logger
+}
+
+func (h *flowHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	q := FromContext(r.Context())
+	in := &engine.Input{ID: q.ID, Request: r, Writer: w, Params: q, Remote: remote(r), Log: h.log}
+	if h.readsBody {
+		if problem, err := readBody(r, in); err != nil {
+			q.Err = err
+			WriteProblem(w, r, problem)
+			return
+		}
+	}
+	answer, failed := h.program.Run(r.Context(), in)
+	if failed != nil {
+		h.fail(w, r, q, failed)
+		return
+	}
+	if !answer.Written {
+		writeAnswer(w, &answer)
+	}
+	answer.Release()
+}
+
+// readBody reads the whole body for a flow whose expressions look into it.
+func readBody(r *http.Request, in *engine.Input) (Problem, error) {
+	text, err := readAll(r.Body, r.ContentLength)
+	if err != nil {
+		if p, ok := ProblemOf(err); ok {
+			return p, err
+		}
+		return Problem{Status: http.StatusBadRequest, Code: CodeBadRequest, Detail: "The body of the request broke off."}, err
+	}
+	r.Body = &replay{text: text}
+	if in.Body, err = engine.Body(text, r.Header.Get("Content-Type")); err != nil {
+		return Problem{Status: http.StatusBadRequest, Code: CodeBodyMalformed,
+			Detail: "The body says it is JSON: " + err.Error() + "."}, err
+	}
+	return Problem{}, nil
+}
+
+// readAll reads a body, in one piece if its length is known.
+func readAll(body io.Reader, length int64) (string, error) {
+	if length == 0 {
+		return "", nil
+	}
+	if length < 0 || length > 1<<20 {
+		b, err := io.ReadAll(body)
+		return unsafe.String(unsafe.SliceData(b), len(b)), err
+	}
+	b := make([]byte, length)
+	_, err := io.ReadFull(body, b)
+	return unsafe.String(unsafe.SliceData(b), len(b)), err
+}
+
+// replay is a body that was read and can be forwarded all the same.
+type replay struct {
+	text string
+	at   int
+}
+
+func (b *replay) Read(p []byte) (int, error) {
+	if b.at == len(b.text) {
+		return 0, io.EOF
+	}
+	n := copy(p, b.text[b.at:])
+	b.at += n
+	return n, nil
+}
+
+func (b *replay) Close() error { return nil }
+
+func remote(r *http.Request) string {
+	if host, _, err := net.SplitHostPort(r.RemoteAddr); err == nil {
+		return host
+	}
+	return r.RemoteAddr
+}
+
+var (
+	typeJSON = []string{"application/json"}
+	typeText = []string{"text/plain; charset=utf-8"}
+)
+
+// writeAnswer sends what a flow returned: a shape as JSON, text as text, bytes
+// as what they came as.
+func writeAnswer(w http.ResponseWriter, a *engine.Answer) {
+	h := w.Header()
+	for k, v := range a.Header {
+		h[k] = v
+	}
+	status := a.Status
+	if a.Body.Null() {
+		if status == 0 {
+			status = http.StatusNoContent
+		}
+		w.WriteHeader(status)
+		return
+	}
+	if status == 0 {
+		status = http.StatusOK
+	}
+	var body string
+	media := typeJSON
+	if text, contentType, ok := a.Body.Raw(); ok {
+		body, media = text, []string{contentType}
+	} else if text, ok := a.Body.Text(); ok {
+		body, media = text, typeText
+	} else {
+		body = a.Body.JSON()
+	}
+	if h["Content-Type"] == nil {
+		h["Content-Type"] = media
+	}
+	h["Content-Length"] = []string{strconv.Itoa(len(body))}
+	w.WriteHeader(status)
+	_, _ = io.WriteString(w, body) // a client that has gone is no fault of the flow
+}
+
+// fail answers for a flow that did not.
+func (h *flowHandler) fail(w http.ResponseWriter, r *http.Request, q *Request, failed *engine.Error) {
+	q.Err = failed
+	if q.w.begun() {
+		q.Code = string(failed.Kind)
+		panic(http.ErrAbortHandler) // a part must not be taken for the whole
+	}
+	if p, ok := ProblemOf(failed); ok && failed.Kind == engine.KindInternal {
+		WriteProblem(w, r, p) // the request's own body ended the flow
+		return
+	}
+	WriteProblem(w, r, failureProblem(failed))
+}
+
+// failureProblem says of a failed flow what a caller may know: which kind of thing
+// went wrong, and nothing of the inside.
+func failureProblem(e *engine.Error) Problem {
+	p := Problem{Status: e.HTTPStatus()}
+	switch e.Kind {
+	case engine.KindStatus:
+		p.Code, p.Detail = CodeUpstreamFailed, "A service that this answer needs could not give its part."
+	case engine.KindConnect, engine.KindReset:
+		p.Code, p.Detail = CodeUpstreamUnreachable, "A service that this answer needs could not be reached."
+	case engine.KindTimeout:
+		p.Code, p.Detail = CodeUpstreamTimeout, "A service that this answer needs took too long."
+	case engine.KindDeadline:
+		p.Code, p.Detail = CodeDeadlineExceeded, "The answer was not ready within the route's deadline."
+	case engine.KindBreaker:
+		p.Code, p.Detail = CodeUnavailable, "A service that this answer needs is failing and is given time to recover."
+	case engine.KindOverloaded:
+		p.Code, p.Detail = CodeOverloaded, "There is too much to do at the moment."
+	case engine.KindMalformed, engine.KindTooLarge:
+		p.Code, p.Detail = CodeUpstreamMalformed, "A service that this answer needs gave something that cannot be used."
+	case engine.KindExpression:
+		p.Code, p.Detail = CodeExpressionFailed, "The flow cannot work with the values it got."
+	case engine.KindFail:
+		p.Title, p.Code = e.Message, e.Code
+		if p.Code == "" {
+			p.Code = CodeFlowFailed
+		}
+	case engine.KindCanceled:
+		p.Code = CodeClientGone
+	default:
+		p.Code = CodeInternal
+	}
+	return p
+}
