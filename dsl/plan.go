@@ -16,25 +16,25 @@ import (
 type form uint8
 
 const (
-	formText     form = iota // string and types of it
-	formString               // String
-	formBool                 //
-	formInt                  //
-	formFloat                //
-	formDuration             //
-	formSize                 //
-	formPercent              //
-	formCustom               // other scalars: encoding.TextUnmarshaler
-	formNode                 // *Node
-	formShape                //
-	formTemplate             // Text
-	formCond                 //
-	formSteps                //
-	formBlock                //
-	formObject               // a struct
-	formPointer              // to another form
-	formList                 //
-	formTable                // map[string]T
+	formText   form = iota // string and types of it
+	formString             // String
+	formBool
+	formInt
+	formFloat
+	formDuration
+	formSize
+	formPercent
+	formCustom // other scalars: encoding.TextUnmarshaler
+	formNode   // *Node
+	formShape
+	formTemplate // Text
+	formCond
+	formSteps
+	formBlock
+	formObject  // a struct
+	formPointer // to another form
+	formList
+	formTable // map[string]T
 )
 
 // wanted is how messages call what a form asks for.

@@ -276,8 +276,8 @@ func spaces(s string, from int) int {
 // of the lines begins with white space.
 func (t *tracer) blockLines(header, p, indent int, folded, keep, strip bool) (end int) {
 	end = header
-	last := [2]int{}       // the break behind the line before
-	hasLast := false       //
+	last := [2]int{} // the break behind the line before
+	hasLast := false
 	var empty [][2]int     // the breaks of the empty lines since then
 	indentedLast := false  // that line begins with white space
 	writeEmpty := func() { // each for itself: indentation stands between them

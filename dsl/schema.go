@@ -11,16 +11,16 @@ type Type string
 
 // The types of a Schema.
 const (
-	ObjectType    Type = "object"    // fixed keys: Fields
-	ListType      Type = "list"      // of Elem
-	MapType       Type = "map"       // any keys, values of Elem
-	TextType      Type = "text"      //
-	BoolType      Type = "bool"      //
-	IntType       Type = "int"       //
-	NumberType    Type = "number"    //
-	DurationType  Type = "duration"  //
-	SizeType      Type = "size"      //
-	PercentType   Type = "percent"   //
+	ObjectType    Type = "object" // fixed keys: Fields
+	ListType      Type = "list"   // of Elem
+	MapType       Type = "map"    // any keys, values of Elem
+	TextType      Type = "text"
+	BoolType      Type = "bool"
+	IntType       Type = "int"
+	NumberType    Type = "number"
+	DurationType  Type = "duration"
+	SizeType      Type = "size"
+	PercentType   Type = "percent"
 	AnyType       Type = "any"       // YAML that is taken as it is
 	ShapeType     Type = "shape"     // YAML with $(...) at the leaves
 	TemplateType  Type = "template"  // text with $(...) inside
