@@ -246,7 +246,7 @@ func (t *tracer) block(p int, folded bool) (end int) {
 	if firstText == "" {
 		tries = []int{len(t.src)}
 	}
-	for indent := range min(shown, 16) {
+	for indent := range 32 {
 		tries = append(tries, indent)
 	}
 	for _, indent := range tries {

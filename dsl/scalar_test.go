@@ -51,6 +51,7 @@ func TestAtPointsIntoEveryStyle(t *testing.T) {
 		"literal, kept":             {"v: |+\n  a\n\n\nw: 1", "a\n\n\n", []part{{"a", "a"}, {"a\n\n\n", "a\n\n\n"}}, "|+\n  a"},
 		"literal, indicator":        {"v: |2\n    a\n  b", "  a\nb", []part{{"  a", "  a"}, {"b", "b"}}, ""},
 		"literal, indicator, blank": {"v: |1\n   \n  a", "  \n a", []part{{"  \n", "  \n"}, {"a", "a"}}, ""},
+		"literal, only white":       {"v: |1\n   \n", "  \n", []part{{"  ", "  "}, {"\n", "\n"}}, ""},
 		"literal, header comment":   {"v: |- # c\n  a", "a", []part{{"a", "a"}}, "|- # c\n  a"},
 		"literal, more indented":    {"v: |\n  a\n    b\n  c\n", "a\n  b\nc\n", []part{{"  b", "  b"}, {"c", "c"}}, ""},
 		"literal, leading breaks":   {"v: |\n\n  a\n", "\na\n", []part{{"\na", "\n  a"}, {"a", "a"}}, ""},
