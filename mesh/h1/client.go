@@ -99,6 +99,9 @@ func (c *Client) RoundTrip(req *http.Request) (*http.Response, error) {
 // caller closes the response's body; reading that body to its end, or closing it
 // near the end, lets the connection be used again. The error is an [*Error].
 //
+// A body of known length up to 64 KiB is read as a whole before anything is
+// sent. A larger one, or one of unknown length, is sent as it is read.
+//
 // The body of a response with status 101 is an io.ReadWriteCloser to which
 // neither the context nor the deadline applies.
 func (c *Client) Do(req *http.Request, o Options) (*http.Response, error) {

@@ -1,0 +1,72 @@
+package mesh
+
+import (
+	"math"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestValidate(t *testing.T) {
+	good := []string{"http://a:80"}
+	for _, c := range []struct {
+		name string
+		cfg  Config
+		want string // "field: part of the message" of all faults, by "; "
+	}{
+		{"the least", Config{Endpoints: good}, ""},
+		{"everything", Config{
+			Endpoints: []string{"http://a:1", "https://b/base", "http://[::1]:8080/"}, Balance: "round_robin",
+			Timeout: 1, ConnectTimeout: 1, MaxBody: 1,
+			Retry:   Retry{Attempts: 3, On: []string{"connect", "timeout", "reset", "503", "429"}, Backoff: 1, MaxBackoff: 2},
+			Breaker: Breaker{Ratio: 1, Of: 5, Open: 1},
+		}, ""},
+		{"no endpoint", Config{}, "endpoints: at least one"},
+		{"endpoints", Config{Endpoints: []string{
+			"a:80", "ftp://a", "http://", "http://u:p@a", "http://a?x=1", "http://a#f", "http://a:99999", "http://a:0", "", "://", "http://:80",
+		}}, "endpoints[0]: not a base URL; endpoints[1]: scheme; endpoints[2]: not a base URL; endpoints[3]: user; endpoints[4]: no query; endpoints[5]: no query; " +
+			"endpoints[6]: not a port; endpoints[7]: not a port; endpoints[8]: not a base URL; endpoints[9]: not a base URL; endpoints[10]: no host"},
+		{"an endpoint twice", Config{Endpoints: []string{"http://a", "http://a/"}}, "endpoints[1]: listed twice"},
+		{"balance", Config{Endpoints: good, Balance: "best"}, "balance: unknown balancer"},
+		{"negative", Config{Endpoints: good, Timeout: -1, ConnectTimeout: -1, MaxBody: -1,
+			Retry: Retry{Attempts: -1, Backoff: -1, MaxBackoff: -1}, Breaker: Breaker{Open: -1}},
+			"timeout: negative; connect_timeout: negative; max_body: negative; retry.attempts: not between; retry.backoff: negative; retry.max_backoff: negative; breaker.open: negative"},
+		{"retry", Config{Endpoints: good, Retry: Retry{Attempts: 11, On: []string{"503", "5xx", "200", "600", "0503", "refused"}, Backoff: 2, MaxBackoff: 1}},
+			"retry.attempts: not between; retry.on[1]: unknown; retry.on[2]: unknown; retry.on[3]: unknown; retry.on[4]: unknown; retry.on[5]: unknown; retry.backoff: longer"},
+		{"breaker count", Config{Endpoints: good, Breaker: Breaker{Failures: 5, Of: 4}}, "breaker.failures: cannot happen"},
+		{"breaker both", Config{Endpoints: good, Breaker: Breaker{Failures: 5, Ratio: 0.5}}, "breaker.failures: either"},
+		{"breaker share", Config{Endpoints: good, Breaker: Breaker{Ratio: 1.5}}, "breaker.failures: between 0% and 100%"},
+		{"breaker not a number", Config{Endpoints: good, Breaker: Breaker{Ratio: math.NaN()}}, "breaker.failures: between 0% and 100%"},
+		{"breaker of alone", Config{Endpoints: good, Breaker: Breaker{Of: 5}}, "breaker.of: needs failures"},
+		{"breaker negative", Config{Endpoints: good, Breaker: Breaker{Failures: -1}}, "breaker.failures: negative"},
+	} {
+		faults := Validate(c.cfg)
+		var want []string
+		if c.want != "" {
+			want = strings.Split(c.want, "; ")
+		}
+		if len(faults) != len(want) {
+			t.Errorf("%s: %v", c.name, faults)
+			continue
+		}
+		for i, f := range faults {
+			field, part, _ := strings.Cut(want[i], ": ")
+			if f.Field != field || !strings.Contains(f.Message, part) {
+				t.Errorf("%s: got %v, want %s", c.name, f, want[i])
+			}
+		}
+		_, err := Open("test", c.cfg)
+		if (err == nil) != (len(faults) == 0) {
+			t.Errorf("%s: Open: %v", c.name, err)
+		}
+	}
+}
+
+func TestDefaults(t *testing.T) {
+	c := Config{Retry: Retry{Attempts: 2, Backoff: time.Second}, Breaker: Breaker{Ratio: 0.5}}.withDefaults()
+	if c.ConnectTimeout != time.Second || c.MaxBody != 10<<20 || c.Balance != "round_robin" ||
+		strings.Join(c.Retry.On, " ") != "connect reset 502 503 504" || c.Retry.MaxBackoff != time.Second ||
+		c.Breaker.Of != 20 || c.Breaker.Open != 10*time.Second {
+		t.Errorf("%+v", c)
+	}
+}

@@ -1,0 +1,217 @@
+package mesh
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/weir-run/weir/mesh/h1"
+)
+
+// replying answers requests without a body, and does not allocate.
+func replying(text string) func(net.Conn, *bufio.Reader) {
+	answer := []byte(text)
+	return func(conn net.Conn, in *bufio.Reader) {
+		for {
+			line, err := in.ReadSlice('\n')
+			if err != nil {
+				return
+			}
+			if len(line) == 2 {
+				if _, err := conn.Write(answer); err != nil {
+					return
+				}
+			}
+		}
+	}
+}
+
+var plainReply = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 1024\r\n\r\n" + strings.Repeat("x", 1024)
+
+// allPolicies are switched on, and nothing fails.
+func allPolicies(base string) Config {
+	return Config{
+		Endpoints: []string{base, base + "/again"},
+		Timeout:   time.Minute,
+		Retry:     Retry{Attempts: 3},
+		Breaker:   Breaker{Ratio: 0.5},
+	}
+}
+
+func readReply(t testing.TB, rt http.RoundTripper, req *http.Request, buf []byte) {
+	resp, err := rt.RoundTrip(req)
+	for err == nil {
+		_, err = resp.Body.Read(buf)
+	}
+	if err != io.EOF {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+}
+
+// The stack costs one allocation over the bare transport, for following the
+// body, and net/http needs a request of its own and that request's URL.
+// Policies that have nothing to do cost none, but where net/http is to end a
+// call by the attempt timeout: that takes a context.
+func TestCostInAllocations(t *testing.T) {
+	base := rawServer(t, replying(plainReply))
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	req, buf := newRequest(t, "GET", base+"/", nil).WithContext(ctx), make([]byte, 4096)
+	measure := func(rt http.RoundTripper) float64 {
+		return testing.AllocsPerRun(200, func() { readReply(t, rt, req, buf) })
+	}
+	u, _, _ := parseEndpoint(base)
+	client := h1.New(u, h1.Config{})
+	defer client.Close()
+	std := newStdTransport(u, Config{}.withDefaults())
+	defer std.close()
+	bareH1, bareStd := measure(client), measure(std.rt)
+	const varies = 2 // what net/http has of its pools
+	for _, c := range []struct {
+		name    string
+		s       *Service
+		ceiling float64
+	}{
+		{"h1, no policy", open(t, Config{Endpoints: []string{base}}), bareH1 + 1},
+		{"h1, all policies", open(t, allPolicies(base)), bareH1 + 1},
+		{"net/http, no policy", overStd(open(t, Config{Endpoints: []string{base}})), bareStd + 3 + varies},
+		{"net/http, all policies", overStd(open(t, allPolicies(base))), bareStd + 13 + varies},
+	} {
+		if got := measure(c.s); got > c.ceiling {
+			t.Errorf("%s: %v allocations, ceiling %v", c.name, got, c.ceiling)
+		}
+	}
+}
+
+// BenchmarkStack shows what the layers cost over a bare transport, when nothing fails.
+func BenchmarkStack(b *testing.B) {
+	base := rawServer(b, replying(plainReply))
+	u, _, _ := parseEndpoint(base)
+	client := h1.New(u, h1.Config{})
+	defer client.Close()
+	std := newStdTransport(u, Config{}.withDefaults())
+	defer std.close()
+	for _, c := range []struct {
+		name string
+		rt   http.RoundTripper
+	}{
+		{"h1/bare", client},
+		{"h1/no policy", open(b, Config{Endpoints: []string{base}})},
+		{"h1/all policies", open(b, allPolicies(base))},
+		{"net-http/bare", std.rt},
+		{"net-http/no policy", overStd(open(b, Config{Endpoints: []string{base}}))},
+		{"net-http/all policies", overStd(open(b, allPolicies(base)))},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			ctx, cancel := context.WithCancel(b.Context())
+			defer cancel()
+			req, buf := newRequest(b, "GET", base+"/", nil).WithContext(ctx), make([]byte, 4096)
+			b.ReportAllocs()
+			for b.Loop() {
+				readReply(b, c.rt, req, buf)
+			}
+		})
+	}
+	// Without a connection below it the stack itself can be seen.
+	b.Run("nothing/all policies", func(b *testing.B) {
+		cfg := allPolicies(base)
+		cfg.Timeout = 0
+		s := open(b, cfg)
+		resp := &http.Response{StatusCode: 200, Body: http.NoBody}
+		for _, e := range s.endpoints {
+			e.transport = nothing{resp}
+		}
+		req := newRequest(b, "GET", base+"/", nil)
+		b.ReportAllocs()
+		for b.Loop() {
+			s.RoundTrip(req)
+		}
+	})
+}
+
+type nothing struct{ resp *http.Response }
+
+func (n nothing) roundTrip(*http.Request, time.Time, bool) (*http.Response, error) {
+	return n.resp, nil
+}
+func (nothing) close()                              {}
+func (nothing) connections() (dialed, closed int64) { return 0, 0 }
+
+func BenchmarkPick(b *testing.B) {
+	for _, n := range []int{3, 100} {
+		b.Run(fmt.Sprint(n, " endpoints"), func(b *testing.B) {
+			cfg := Config{Breaker: Breaker{Ratio: 0.5}}
+			for i := range n {
+				cfg.Endpoints = append(cfg.Endpoints, fmt.Sprintf("http://host%d", i))
+			}
+			s := open(b, cfg)
+			req := newRequest(b, "GET", "/", nil)
+			for b.Loop() {
+				s.balancer.Pick(Choice{Request: req, Endpoints: s.endpoints})
+			}
+		})
+	}
+}
+
+// Each call is retried once. The replies that nobody sees must not keep their
+// connections.
+func TestRetriesLeaveNothingBehind(t *testing.T) {
+	const calls = 10_000
+	var n atomic.Int64
+	failing := []byte("HTTP/1.1 503 Service Unavailable\r\nContent-Length: 2000\r\n\r\n" + strings.Repeat("x", 2000))
+	fine := []byte("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n")
+	base := rawServer(t, func(conn net.Conn, in *bufio.Reader) {
+		for {
+			line, err := in.ReadSlice('\n')
+			if err != nil {
+				return
+			}
+			if len(line) > 2 {
+				continue
+			}
+			answer := fine
+			if n.Add(1)%2 == 1 {
+				answer = failing
+			}
+			if _, err := conn.Write(answer); err != nil {
+				return
+			}
+		}
+	})
+	for name, run := range map[string]struct {
+		calls int
+		over  func(*Service) *Service
+	}{
+		"h1":       {calls, func(s *Service) *Service { return s }},
+		"net/http": {calls / 10, overStd},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := run.over(open(t, Config{Endpoints: []string{base}, Timeout: time.Minute, Retry: Retry{Attempts: 2, Backoff: 1, MaxBackoff: 1}}))
+			req, buf := newRequest(t, "GET", "/", nil), make([]byte, 100)
+			readReply(t, s, req, buf)
+			goroutines := runtime.NumGoroutine()
+			for range run.calls - 1 {
+				readReply(t, s, req, buf)
+			}
+			st := s.Stats()
+			if e := st.Endpoints[0]; st.Retries != int64(run.calls) || e.Attempts != int64(2*run.calls) || e.InFlight != 0 {
+				t.Errorf("%+v", st)
+			}
+			if e := st.Endpoints[0]; e.Dialed != 1 || e.Closed != 0 {
+				t.Errorf("%d connections made, %d closed", e.Dialed, e.Closed)
+			}
+			if n := runtime.NumGoroutine(); n > goroutines {
+				t.Errorf("%d goroutines more", n-goroutines)
+			}
+		})
+	}
+}
