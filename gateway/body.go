@@ -45,7 +45,7 @@ type body struct {
 	// connection then serves the next one.
 	mu       sync.Mutex
 	over     bool
-	deadline time.Time // as last set on the connection
+	deadline time.Time // as last set on the connection; zero once the body is read
 }
 
 func (b *body) Read(p []byte) (int, error) {
@@ -88,24 +88,45 @@ func (b *body) readInTime(p []byte) (int, error) {
 	return n, err
 }
 
+// linger is how long the server itself may wait for what the handler did not
+// read, which it does before it answers.
+const linger = 5 * time.Second
+
+// begin bounds the time until the handler first reads.
+func (b *body) begin(now time.Time) {
+	if b.stall > 0 {
+		b.arm(now.Add(linger))
+	}
+}
+
+// end bounds the time after the handler, and leaves the connection to the next
+// request.
+func (b *body) end(now time.Time) {
+	if b.ReadCloser == nil {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.deadline.IsZero() {
+		b.set(now.Add(linger))
+	}
+	b.over = true
+}
+
 // arm moves the read deadline, if it would move by more than moving it is
 // worth.
 func (b *body) arm(deadline time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	near := !deadline.IsZero() && deadline.Sub(b.deadline).Abs() < b.stall/16
-	if b.over || near {
-		return
+	if !b.over && !near {
+		b.set(deadline)
 	}
-	b.deadline = deadline
-	_ = http.NewResponseController(b.responder).SetReadDeadline(deadline) // a body without a connection cannot stall
 }
 
-// end leaves the connection to the next request.
-func (b *body) end() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.over = true
+func (b *body) set(deadline time.Time) {
+	b.deadline = deadline
+	_ = http.NewResponseController(b.responder).SetReadDeadline(deadline) // a body without a connection cannot stall
 }
 
 type bodyTooLargeError struct{ max http.MaxBytesError }

@@ -14,7 +14,7 @@
 //     layer below, recover included, is counted like any other.
 //  2. recover: outside everything that can fail.
 //  3. strict: requests that two parsers may read differently are refused
-//     before anything decides by what they say.
+//     before anything decides by what they say. So are bodies over their cap.
 //  4. cors: a preflight carries no credentials, so it is answered before auth.
 //  5. auth: who asks, before what they may use up.
 //  6. limits: per consumer, so after auth; before anything costs much.

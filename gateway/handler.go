@@ -16,7 +16,7 @@ const (
 	DefaultMinBodyRate  = 512 // bytes per second
 )
 
-// Options are what all routes of a gateway share.
+// Options are what all routes of a gateway share. Log and Metrics must be set.
 type Options struct {
 	Gateway string // a label of metrics and logs
 	Log     *slog.Logger
@@ -94,7 +94,7 @@ func (h *recorder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.inFlight.Inc()
 	completed := false
 	defer func() { h.finish(q, r, completed) }()
-	q.w.arm()
+	q.w.arm(q.Start)
 	inner := r.WithContext(&q.ctx)
 	h.limitBody(q, inner)
 	h.next.ServeHTTP(&q.w, inner)
@@ -115,19 +115,22 @@ func (h *recorder) limitBody(q *Request, r *http.Request) {
 	b.capped, b.limit, b.left = limit >= 0, limit, max(limit, 0)
 	b.stall, b.rate, b.credit = h.options.StallTimeout, h.options.MinBodyRate, h.options.StallTimeout
 	r.Body = b
+	b.begin(q.Start)
 }
 
 func (h *recorder) finish(q *Request, r *http.Request, completed bool) {
-	q.body.end()
+	now := time.Now()
+	q.body.end(now)
 	q.ctx.release()
-	q.w.arm() // the server sends the rest of its buffer
+	took := now.Sub(q.Start)
+	q.w.arm(now) // the server sends the rest of its buffer
 	if completed && !q.w.begun() {
 		q.w.status = http.StatusOK // as the server does
 	}
 	h.inFlight.Dec()
-	h.count(q, r, time.Since(q.Start))
+	h.count(q, r, took)
 	if q.w.status >= http.StatusInternalServerError || !completed {
-		h.log(q, r)
+		h.log(q, r, took)
 	}
 }
 
@@ -144,7 +147,7 @@ func (h *recorder) count(q *Request, r *http.Request, took time.Duration) {
 }
 
 // log notes a request that failed, with its cause.
-func (h *recorder) log(q *Request, r *http.Request) {
+func (h *recorder) log(q *Request, r *http.Request, took time.Duration) {
 	name := ""
 	if q.Route != nil {
 		name = q.Route.Name
@@ -165,7 +168,7 @@ func (h *recorder) log(q *Request, r *http.Request) {
 		slog.Int("status", q.w.status),
 		slog.String("code", q.Code),
 		slog.String("request_id", q.ID),
-		slog.Duration("took", time.Since(q.Start)),
+		slog.Duration("took", took),
 		slog.String("error", cause),
 	)
 }

@@ -30,6 +30,10 @@ func FuzzMatch(f *testing.F) {
 			return
 		}
 		got, vars, verdict := rt.Match("GET", u, nil)
+		slices.Reverse(routes)
+		if reversed, _, _ := NewRouter(routes, new(dsl.Diagnostics)).Match("GET", u, nil); (reversed == nil) != (got == nil) || got != nil && reversed.Path != got.Path {
+			t.Fatalf("%q: %v, but with the routes reversed %v", raw, got, reversed)
+		}
 		want, wantVars := slowMatch(rt.routes, u)
 		if got != want {
 			t.Fatalf("%q: got %v (%v), want %v", raw, got, verdict, want)
@@ -51,14 +55,30 @@ func slowMatch(routes []Route, u *url.URL) (best *Route, bestVars []Var) {
 	if !soundPath(u.Path) {
 		return nil, nil
 	}
-	var bestRank []string
+	var bestRanks []rank
 	for i := range routes {
-		vars, rank, ok := slowMatchOne(routes[i].Path, strings.Split(u.EscapedPath()[1:], "/"))
-		if ok && (best == nil || slices.CompareFunc(rank, bestRank, cmp.Compare[string]) < 0) {
-			best, bestVars, bestRank = &routes[i], vars, rank
+		vars, ranks, ok := slowMatchOne(routes[i].Path, strings.Split(u.EscapedPath()[1:], "/"))
+		if ok && (best == nil || slices.CompareFunc(ranks, bestRanks, rank.compare) < 0) {
+			best, bestVars, bestRanks = &routes[i], vars, ranks
 		}
 	}
 	return best, bestVars
+}
+
+// rank is how specific a segment is.
+type rank struct {
+	kind       segmentKind
+	expression string
+}
+
+func (r rank) compare(other rank) int {
+	if r.kind != patterned || other.kind != patterned || r.expression == other.expression {
+		return cmp.Compare(r.kind, other.kind)
+	}
+	if relate(r.expression, other.expression).narrower() {
+		return -1
+	}
+	return 1
 }
 
 var (
@@ -66,9 +86,7 @@ var (
 	piece    = regexp.MustCompile(`[^{}]+|\{(?:[^{}]|\{[^{}]*\})*\}`)
 )
 
-// slowMatchOne ranks a match with one text for each segment, the more specific
-// the smaller.
-func slowMatchOne(template string, segments []string) (vars []Var, rank []string, ok bool) {
+func slowMatchOne(template string, segments []string) (vars []Var, ranks []rank, ok bool) {
 	parts := splitSegments(template[1:])
 	for i, part := range parts {
 		if i >= len(segments) {
@@ -88,29 +106,29 @@ func slowMatchOne(template string, segments []string) (vars []Var, rank []string
 			if err != nil || m[2] == ".+" && all == "" {
 				return nil, nil, false
 			}
-			return append(vars, Var{m[1], all}), append(rank, "4"+map[string]string{".+": "a", ".*": "b"}[m[2]]), true
+			kind := map[string]segmentKind{".+": rest, ".*": restOrNil}[m[2]]
+			return append(vars, Var{m[1], all}), append(ranks, rank{kind: kind}), true
 		case !strings.ContainsAny(part, "{}"):
 			if part != text || text == "" && i < len(parts)-1 {
 				return nil, nil, false
 			}
-			rank = append(rank, "1")
+			ranks = append(ranks, rank{kind: literal})
 		case text == "":
 			return nil, nil, false
 		case m != nil && (m[2] == "" || m[2] == "[^/]+"):
-			vars, rank = append(vars, Var{m[1], text}), append(rank, "3")
+			vars, ranks = append(vars, Var{m[1], text}), append(ranks, rank{kind: parameter})
 		default:
-			found, order, ok := slowPattern(part, text)
+			found, expression, ok := slowPattern(part, text)
 			if !ok {
 				return nil, nil, false
 			}
-			vars, rank = append(vars, found...), append(rank, "2"+order)
+			vars, ranks = append(vars, found...), append(ranks, rank{patterned, expression})
 		}
 	}
-	return vars, rank, len(parts) == len(segments)
+	return vars, ranks, len(parts) == len(segments)
 }
 
-// slowPattern matches a segment with variables in it. Longer expressions come
-// first.
+// slowPattern matches a segment with variables in it.
 func slowPattern(part, text string) (vars []Var, order string, ok bool) {
 	s, err := expression(part)
 	if err != nil {
@@ -124,5 +142,5 @@ func slowPattern(part, text string) (vars []Var, order string, ok bool) {
 	for i, name := range s.names {
 		vars = append(vars, Var{name, strings.ReplaceAll(groups[i+1], encodedSlash, "/")})
 	}
-	return vars, string(rune(1<<20-len(s.text))) + s.text, true
+	return vars, (&pattern{text: s.text}).expression(), true
 }

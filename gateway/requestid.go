@@ -20,20 +20,9 @@ func requestID(h http.Header) string {
 	return newID()
 }
 
-func safeID(id string) bool {
-	if id == "" || len(id) > maxRequestID {
-		return false
-	}
-	for i := range len(id) {
-		switch c := id[i]; {
-		case '0' <= c && c <= '9', 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z':
-		case c == '-', c == '_', c == '.', c == '~', c == '+', c == '/', c == '=', c == ':', c == '@':
-		default:
-			return false
-		}
-	}
-	return true
-}
+func safeID(id string) bool { return len(id) <= maxRequestID && idChars.spells(id) }
+
+var idChars = chars(alphanumeric + "-_.~+/=:@")
 
 // newID has 128 random bits in the form of a W3C trace id. The generator is
 // the runtime's ChaCha8, seeded by the system: not to be guessed from ids that

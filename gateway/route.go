@@ -19,7 +19,9 @@ import (
 // {name}.json for a part of one, and, at the end, {name:.*} or {name:.+} for
 // all that follows. Literals are written decoded. A trailing slash makes a
 // different path. Of several routes that take a path the most specific wins,
-// compared segment by segment from the left: literal, pattern, {name}, rest.
+// compared segment by segment from the left: literal, pattern, {name}, rest; of
+// two patterns the one that matches less. Two routes that take the same request
+// and are equally specific are refused.
 type Route struct {
 	Gateway string
 	Method  string // "" takes any method; GET also takes HEAD
@@ -44,7 +46,7 @@ type Var struct{ Name, Value string }
 // Router finds routes by method and path. It is immutable and safe for
 // concurrent use.
 type Router struct {
-	root   node
+	root   *node
 	routes []Route
 }
 
@@ -53,35 +55,58 @@ type Router struct {
 // reported any.
 func NewRouter(routes []Route, r dsl.Reporter) *Router {
 	rt := &Router{routes: slices.Clone(routes)}
-	sound, known := true, make(patterns)
+	b := newBuilder()
+	sound := true
 	for i := range rt.routes {
 		rt.routes[i].index = i
-		if !rt.add(&rt.routes[i], known, r) {
+		sound = b.route(&rt.routes[i], r) && sound
+	}
+	for _, c := range b.crossings {
+		if x, y := meet(c.a, c.b); x != nil {
+			r.Report(crossed(x, y, c.shared))
 			sound = false
 		}
 	}
 	if !sound {
 		return nil
 	}
+	rt.root = &b.root
 	return rt
 }
 
-func (rt *Router) add(route *Route, known patterns, r dsl.Reporter) bool {
+func (b *builder) route(route *Route, r dsl.Reporter) bool {
 	if !checkMethod(route, r) {
 		return false
 	}
-	segments, err := known.parse(route.Path)
+	segments, err := b.known.parse(route.Path)
 	if err != nil {
 		r.Report(dsl.Diagnostic{Span: route.Span, Code: "bad-route", Message: err.message, Hint: err.hint})
 		return false
 	}
 	route.variables = variableNames(segments)
-	other := rt.root.add(route, segments)
+	other := b.add(route, segments)
 	if other == nil {
 		return true
 	}
 	r.Report(ambiguous(route, other))
 	return false
+}
+
+func crossed(x, y *Route, shared string) dsl.Diagnostic {
+	if x.index > y.index {
+		x, y = y, x
+	}
+	d := dsl.Diagnostic{
+		Span:    y.Span,
+		Code:    "ambiguous-route",
+		Message: fmt.Sprintf("routes %s and %s take some of the same requests, and neither is the more specific", y, x),
+		Hint:    "make the patterns exclude each other, or one a part of the other",
+		Related: []dsl.Related{{Span: x.Span, Message: fmt.Sprintf("%s stands here", x)}},
+	}
+	if shared != "" {
+		d.Hint = fmt.Sprintf("both patterns match %q: %s", shared, d.Hint)
+	}
+	return d
 }
 
 func ambiguous(route, other *Route) dsl.Diagnostic {
@@ -115,10 +140,10 @@ func checkMethod(route *Route, r dsl.Reporter) bool {
 		return true
 	case m == http.MethodConnect || m == http.MethodTrace:
 		d.Message = fmt.Sprintf("method %s is never served", m)
-	case strings.ToUpper(m) != m && isToken(m):
+	case strings.ToUpper(m) != m && tokenChars.spells(m):
 		d.Message = fmt.Sprintf("method %q is not in upper case", m)
 		d.Hint = "write " + strings.ToUpper(m)
-	case !isToken(m):
+	case !tokenChars.spells(m):
 		d.Message = fmt.Sprintf("%q is not an HTTP method", m)
 		d.Hint = "write one such as GET or POST"
 	default:
@@ -128,17 +153,8 @@ func checkMethod(route *Route, r dsl.Reporter) bool {
 	return false
 }
 
-// isToken is RFC 9110, section 5.6.2.
-func isToken(s string) bool {
-	for i := range len(s) {
-		c := s[i]
-		alphanumeric := '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
-		if !alphanumeric && strings.IndexByte("!#$%&'*+-.^_`|~", c) < 0 {
-			return false
-		}
-	}
-	return s != ""
-}
+// tokenChars is RFC 9110, section 5.6.2.
+var tokenChars = chars(alphanumeric + "!#$%&'*+-.^_`|~")
 
 // Verdict is what a router says about a request.
 type Verdict uint8
@@ -179,7 +195,7 @@ func (rt *Router) Match(method string, u *url.URL, vars []Var) (*Route, []Var, V
 	}
 	before := len(vars)
 	s := search{path: path, method: method, vars: vars}
-	route := s.find(&rt.root, 1)
+	route := s.find(rt.root, 1)
 	if route == nil {
 		return nil, vars[:before], rt.refuse(path)
 	}
@@ -202,7 +218,7 @@ func (rt *Router) refuse(path string) Verdict {
 
 func (rt *Router) methods(path string) []string {
 	s := search{path: path, gather: true}
-	s.find(&rt.root, 1)
+	s.find(rt.root, 1)
 	return s.allow
 }
 

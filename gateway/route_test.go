@@ -50,6 +50,10 @@ func TestMatchTakesTheMostSpecificRoute(t *testing.T) {
 		{"back out into rest", "GET /a/b/c | GET /a/{rest:.*}", "GET", "/a/b/d", "GET /a/{rest:.*} rest=b/d"},
 		{"text around variables", "GET /f/{name}.{ext}", "GET", "/f/a.b.txt", "GET /f/{name}.{ext} name=a.b ext=txt"},
 		{"text before a variable", "GET /v{version:[0-9]+}/x", "GET", "/v12/x", "GET /v{version:[0-9]+}/x version=12"},
+		{"narrower pattern first", "GET /{a:[0-9a-f]+} | GET /{b:[0-9]+}", "GET", "/12", "GET /{b:[0-9]+} b=12"},
+		{"longer text first", "GET /{name}.{ext} | GET /{name}.json", "GET", "/a.json", "GET /{name}.json name=a"},
+		{"crossing patterns that part ways", "GET /{a:[a-m]+}/x | GET /{b:[h-z]+}/y", "GET", "/hi/y", "GET /{b:[h-z]+}/y b=hi"},
+		{"crossing patterns of other methods", "GET /{a:[a-m]+} | POST /{b:[h-z]+}", "POST", "/hi", "POST /{b:[h-z]+} b=hi"},
 		{"pattern with braces", "GET /{year:[0-9]{4}}", "GET", "/2026", "GET /{year:[0-9]{4}} year=2026"},
 		{"pattern covers the whole segment", "GET /{id:[0-9]+|x}", "GET", "/7x", "route-not-found"},
 		{"pattern that takes any segment is plain", "GET /{id:[^/]+} | GET /{n:[0-9]+}", "GET", "/7", "GET /{n:[0-9]+} n=7"},
@@ -252,6 +256,37 @@ func TestNewRouterNamesBothOfAnAmbiguousPair(t *testing.T) {
 				t.Errorf("got %+v", got)
 			}
 		})
+	}
+}
+
+func TestNewRouterRefusesPatternsThatCross(t *testing.T) {
+	for _, routes := range []string{
+		"GET /{a:[a-m]+} | GET /{b:[h-z]+}",
+		"GET /{a:[0-9]+} | GET /{b:\\d+}",
+		"GET /{a:[a-m]+} | /{b:[h-z]+}",
+		"HEAD /{a:[a-m]+} | GET /{b:[h-z]+}",
+		"GET /{a:[a-m]+}/x | GET /{b:[h-z]+}/{y}",
+		"GET /{a:[a-m]+}/{x:[0-9]+} | GET /{b:[h-z]+}/12",
+		"GET /{a:[a-m]+}/{x}/y | GET /{b:[h-z]+}/{rest:.*}",
+		"GET /{a:[a-m]+}/ | GET /{b:[h-z]+}/{rest:.*}",
+		"GET /{a:[a-m]+}/x/ | GET /{b:[h-z]+}/{rest:.+}",
+	} {
+		var faults dsl.Diagnostics
+		if NewRouter(parseRoutes(strings.Replace(routes, "| /", "|  /", 1)), &faults) != nil || faults.Len() != 1 {
+			t.Errorf("%s: %+v", routes, faults.All())
+			continue
+		}
+		if got := faults.All()[0]; got.Code != "ambiguous-route" || !strings.Contains(got.Message, "neither is the more specific") || !strings.Contains(got.Hint, "both patterns match") {
+			t.Errorf("%s: got %+v", routes, got)
+		}
+	}
+	for _, routes := range []string{
+		"GET /{a:[a-m]+}/ | GET /{b:[h-z]+}/{rest:.+}",
+		"GET /{a:[a-m]+}/ | GET /{b:[h-z]+}/{x}",
+		"GET /{a:[a-m]+} | GET /{b:[h-z]+}/{rest:.*}",
+		"GET /{a:[a-m]+}/x | GET /{b:[h-z]+}/{y:[0-9]+}",
+	} {
+		mustRouter(t, parseRoutes(routes))
 	}
 }
 

@@ -241,3 +241,15 @@ func TestExpectContinueIsAnsweredWhenTheBodyIsRead(t *testing.T) {
 		c.expect(200, "5 bytes")
 	})
 }
+
+func TestABodyThatNobodyReadsDoesNotHoldTheConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := connect(t, echoLength)
+		go func() { _ = c.send("POST /none HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n") }()
+		c.expect(404, "route-not-found")
+		if took := time.Since(c.begin); took != linger {
+			t.Errorf("answered after %v", took)
+		}
+		_, _ = io.Copy(io.Discard, c.read) // the connection closes
+	})
+}

@@ -63,16 +63,12 @@ func validHost(host string) bool {
 	}
 	if inner, ok := strings.CutPrefix(name, "["); ok {
 		inner, ok = strings.CutSuffix(inner, "]")
-		return ok && inner != "" && only(inner, "0123456789abcdefABCDEF:.")
+		return ok && addressChars.spells(inner)
 	}
-	return name != "" && only(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~")
+	return hostChars.spells(name)
 }
 
-func only(s, allowed string) bool {
-	for i := range len(s) {
-		if strings.IndexByte(allowed, s[i]) < 0 {
-			return false
-		}
-	}
-	return true
-}
+var (
+	hostChars    = chars(alphanumeric + "-._~")
+	addressChars = chars("0123456789abcdefABCDEF:.") // IPv6, also with IPv4 in it
+)

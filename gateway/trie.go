@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"cmp"
 	"net/http"
 	"regexp"
 	"slices"
@@ -38,15 +37,38 @@ type leaf struct {
 	routes []*Route
 }
 
+// builder is what building a trie needs to know.
+type builder struct {
+	root      node
+	known     patterns
+	relations map[[2]string]relation
+	crossings []crossing
+}
+
+func newBuilder() *builder {
+	return &builder{known: patterns{}, relations: map[[2]string]relation{}}
+}
+
+func (b *builder) relate(x, y string) relation {
+	key := [2]string{x, y}
+	r, known := b.relations[key]
+	if !known {
+		r = relate(x, y)
+		b.relations[key] = r
+	}
+	return r
+}
+
 // add puts the route at the place that segments name. It returns the route
 // that is already there for the method, if there is one.
-func (n *node) add(route *Route, segments []segment) (occupant *Route) {
+func (b *builder) add(route *Route, segments []segment) (occupant *Route) {
+	n := &b.root
 	for _, s := range segments {
 		switch s.kind {
 		case literal:
 			n = n.literalChild(s.text)
 		case patterned:
-			n = n.patternChild(s)
+			n = b.patternChild(n, s)
 		case parameter:
 			if n.parameter == nil {
 				n.parameter = new(node)
@@ -73,19 +95,26 @@ func (n *node) literalChild(text string) *node {
 	return child
 }
 
-// patternChild keeps patterns in an order of their own: of two that both
-// match, the longer expression is tried first.
-func (n *node) patternChild(s segment) *node {
-	for _, p := range n.patterns {
-		if p.text == s.text {
-			return p.child
+// patternChild keeps narrower patterns before wider ones. Of patterns that
+// cross it keeps note, for [meet].
+func (b *builder) patternChild(n *node, s segment) *node {
+	p := pattern{text: s.text, re: s.re, whole: s.whole, child: new(node)}
+	at := len(n.patterns)
+	for i := range n.patterns {
+		other := &n.patterns[i]
+		if other.text == p.text {
+			return other.child
+		}
+		r := b.relate(p.expression(), other.expression())
+		switch {
+		case r.disjoint() || r.wider():
+		case r.narrower():
+			at = min(at, i)
+		default:
+			b.crossings = append(b.crossings, crossing{a: other.child, b: p.child, shared: r.shared})
 		}
 	}
-	p := pattern{text: s.text, re: s.re, whole: s.whole, child: new(node)}
-	n.patterns = append(n.patterns, p)
-	slices.SortFunc(n.patterns, func(a, b pattern) int {
-		return cmp.Or(cmp.Compare(len(b.text), len(a.text)), cmp.Compare(a.text, b.text))
-	})
+	n.patterns = slices.Insert(n.patterns, at, p)
 	return p.child
 }
 

@@ -34,12 +34,8 @@ func (w *responseWriter) begun() bool { return w.status != 0 }
 // arm moves the write deadline. It belongs to the connection and outlives the
 // request, so every request arms it before anything can be written. Moving it
 // a little on every write would cost more than it is worth.
-func (w *responseWriter) arm() {
-	if w.stall <= 0 {
-		return
-	}
-	now := time.Now()
-	if now.Sub(w.armedAt) < w.stall/8 {
+func (w *responseWriter) arm(now time.Time) {
+	if w.stall <= 0 || now.Sub(w.armedAt) < w.stall/8 {
 		return
 	}
 	w.armedAt = now
@@ -48,7 +44,9 @@ func (w *responseWriter) arm() {
 
 // WriteHeader begins the answer, unless status is an interim one.
 func (w *responseWriter) WriteHeader(status int) {
-	w.arm()
+	if status < 200 {
+		w.arm(time.Now()) // sent at once, while a final one waits for the body
+	}
 	if w.status == 0 && (status >= 200 || status == http.StatusSwitchingProtocols) {
 		w.status = status
 		if w.request.body.refused.Load() {
@@ -61,7 +59,7 @@ func (w *responseWriter) WriteHeader(status int) {
 func (w *responseWriter) Write(p []byte) (n int, err error) {
 	w.begin()
 	for {
-		w.arm()
+		w.arm(time.Now())
 		piece := p[n:min(len(p), n+pieceSize)]
 		m, err := w.ResponseWriter.Write(piece)
 		n += m
@@ -102,7 +100,7 @@ var copyBuffers = sync.Pool{New: func() any { b := make([]byte, 32<<10); return 
 
 func (w *responseWriter) sendFile(src *io.LimitedReader) (n int64, err error) {
 	for src.N > 0 && err == nil {
-		w.arm()
+		w.arm(time.Now())
 		var m int64
 		m, err = io.CopyN(w.ResponseWriter, src.R, min(src.N, pieceSize))
 		n += m
@@ -121,7 +119,7 @@ func (w *responseWriter) Flush() { _ = w.FlushError() }
 // FlushError is Flush for http.ResponseController.
 func (w *responseWriter) FlushError() error {
 	w.begin()
-	w.arm()
+	w.arm(time.Now())
 	return http.NewResponseController(w.ResponseWriter).Flush()
 }
 
