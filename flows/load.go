@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"os"
 	"path/filepath"
 	"slices"
@@ -126,4 +127,27 @@ func reason(err error) error {
 		return pathErr.Err
 	}
 	return err
+}
+
+// directories gives every directory at or below paths, as far as they can be
+// read.
+func directories(paths []string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		more := true
+		for _, path := range paths {
+			if info, err := os.Stat(path); err == nil && !info.IsDir() {
+				path = filepath.Dir(path)
+			}
+			_ = filepath.WalkDir(path, func(path string, d fs.DirEntry, err error) error {
+				switch {
+				case err != nil || !d.IsDir():
+					return nil
+				case !more:
+					return fs.SkipAll
+				}
+				more = yield(path)
+				return nil
+			})
+		}
+	}
 }

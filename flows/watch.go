@@ -1,0 +1,241 @@
+package flows
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/fsnotify/fsnotify"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/weir-run/weir/dsl"
+)
+
+// Reloader keeps a Host at the state of some directories.
+//
+// What the files say is found by looking, not by being told: a look compares
+// the names, sizes, times and inodes of all files with those of the last look,
+// and now and then all texts. Events of the file system only say when to look.
+// They get lost when an editor replaces a file, when Kubernetes swaps the link
+// behind a ConfigMap, and on network file systems; a look does not.
+type Reloader struct {
+	host    *Host
+	options ReloadOptions
+	now     chan struct{}
+	hash    string // of the files that were tried last
+	stamps  []file // of the last look
+
+	successful prometheus.Gauge
+	since      prometheus.Gauge
+	reloads    *prometheus.CounterVec
+}
+
+// ReloadOptions are what a Reloader needs.
+type ReloadOptions struct {
+	Paths       []string
+	Catalog     *Catalog
+	Environment Environment
+	Interval    time.Duration         // between two looks; 0 is DefaultInterval
+	Metrics     prometheus.Registerer // gets the state of reloads
+	Report      func(Reload)          // told of every attempt; not called concurrently
+}
+
+// DefaultInterval is between two looks at the files.
+const DefaultInterval = 500 * time.Millisecond
+
+const (
+	settle    = 50 * time.Millisecond // two looks this far apart must agree: nobody is writing
+	fullLooks = 30 * time.Second      // between two comparisons of all texts
+)
+
+// Reload is the outcome of one attempt. It succeeded if Program is set and
+// Err is not; otherwise the Host serves what it served before.
+type Reload struct {
+	Program     *Program
+	Diagnostics []dsl.Diagnostic
+	Err         error // files that cannot be read, addresses that cannot be opened
+	Took        time.Duration
+}
+
+// OK reports whether the attempt succeeded.
+func (r Reload) OK() bool { return r.Program != nil && r.Err == nil }
+
+// NewReloader makes a Reloader that has loaded nothing yet. Its error is that
+// of registering metrics twice.
+func NewReloader(h *Host, o ReloadOptions) (*Reloader, error) {
+	if o.Interval == 0 {
+		o.Interval = DefaultInterval
+	}
+	r := &Reloader{host: h, options: o, now: make(chan struct{}, 1),
+		successful: prometheus.NewGauge(prometheus.GaugeOpts{Name: "weir_config_last_reload_successful",
+			Help: "1 if the files as they are now are served, 0 if they have faults and an earlier state is served."}),
+		since: prometheus.NewGauge(prometheus.GaugeOpts{Name: "weir_config_last_reload_success_timestamp_seconds",
+			Help: "When the files were last loaded with success."}),
+		reloads: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "weir_config_reloads_total",
+			Help: "Attempts to load the files, by result."}, []string{"result"}),
+	}
+	for _, c := range []prometheus.Collector{r.successful, r.since, r.reloads} {
+		if err := o.Metrics.Register(c); err != nil {
+			return nil, err
+		}
+	}
+	return r, nil
+}
+
+// Load loads the files now, whether or not they have changed, and reports how
+// that went. It must not run concurrently with itself or Run.
+func (r *Reloader) Load() Reload {
+	start := time.Now()
+	r.stamps, _ = find(r.options.Paths) // Load finds the same faults
+	out := r.load()
+	out.Took = time.Since(start)
+	result := "failure"
+	r.successful.Set(0)
+	if out.OK() {
+		result = "success"
+		r.successful.Set(1)
+		r.since.SetToCurrentTime()
+	}
+	r.reloads.WithLabelValues(result).Inc()
+	r.options.Report(out)
+	return out
+}
+
+func (r *Reloader) load() Reload {
+	files, err := Load(r.options.Paths)
+	if err != nil {
+		r.hash = ""
+		return Reload{Err: err}
+	}
+	r.hash = files.Hash
+	p, ds := Check(files, r.options.Catalog, r.options.Environment)
+	out := Reload{Program: p, Diagnostics: ds}
+	if p != nil {
+		if out.Err = r.host.Apply(p); out.Err != nil {
+			r.hash = "" // an address may come free: the same files are worth another try
+		}
+	}
+	return out
+}
+
+// Reload asks a running Run for a Load.
+func (r *Reloader) Reload() {
+	select {
+	case r.now <- struct{}{}:
+	default: // one is asked for already
+	}
+}
+
+// Run looks at the files until ctx ends, and loads them when they have
+// changed.
+func (r *Reloader) Run(ctx context.Context) {
+	hints := newHints()
+	defer hints.close()
+	hints.watch(r.options.Paths)
+	tick := time.NewTicker(r.options.Interval)
+	defer tick.Stop()
+	full := time.NewTicker(fullLooks)
+	defer full.Stop()
+	var looked time.Time
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-r.now:
+			r.Load()
+			hints.watch(r.options.Paths)
+			continue
+		case <-full.C:
+			if files, err := Load(r.options.Paths); err == nil && files.Hash != r.hash && r.hash != "" {
+				r.Load()
+			}
+			continue
+		case <-hints.events():
+			if time.Since(looked) < settle {
+				continue // a burst: the next tick looks
+			}
+		case <-hints.errors():
+			continue // events were lost: the next tick looks
+		case <-tick.C:
+		}
+		looked = time.Now()
+		if r.changed(ctx) {
+			r.Load()
+			hints.watch(r.options.Paths)
+		}
+	}
+}
+
+// changed looks at the files, and if they differ from the last look waits
+// until nobody writes any more. It is true if there are other texts to load.
+func (r *Reloader) changed(ctx context.Context) bool {
+	files, err := find(r.options.Paths)
+	if err != nil {
+		if r.stamps == nil {
+			return false // it is told already
+		}
+		r.stamps = nil
+		return true
+	}
+	if slices.Equal(files, r.stamps) {
+		return false
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-time.After(settle):
+		}
+		again, err := find(r.options.Paths)
+		if err == nil && slices.Equal(again, files) {
+			break
+		}
+		files = again
+	}
+	r.stamps = files
+	texts, err := Load(r.options.Paths)
+	return err != nil || texts.Hash != r.hash
+}
+
+// hints are the file system's events, as far as they are to be had.
+type hints struct {
+	watcher *fsnotify.Watcher // nil: there are none
+}
+
+func newHints() *hints {
+	w, err := fsnotify.NewWatcher()
+	if err != nil {
+		return &hints{} // too many watches, or none on this system: looking is enough
+	}
+	return &hints{w}
+}
+
+// watch follows the directories below paths: a watch on a file ends with the
+// first editor that replaces it.
+func (h *hints) watch(paths []string) {
+	if h.watcher == nil {
+		return
+	}
+	for dir := range directories(paths) {
+		_ = h.watcher.Add(dir) // known ones are not added twice; without one, looking is enough
+	}
+}
+
+func (h *hints) events() <-chan fsnotify.Event {
+	if h.watcher == nil {
+		return nil
+	}
+	return h.watcher.Events
+}
+
+func (h *hints) errors() <-chan error {
+	if h.watcher == nil {
+		return nil
+	}
+	return h.watcher.Errors
+}
+
+func (h *hints) close() {
+	if h.watcher != nil {
+		_ = h.watcher.Close()
+	}
+}
