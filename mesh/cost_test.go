@@ -140,7 +140,7 @@ func BenchmarkStack(b *testing.B) {
 
 type nothing struct{ resp *http.Response }
 
-func (n nothing) roundTrip(*http.Request, time.Time, bool) (*http.Response, error) {
+func (n nothing) roundTrip(*http.Request, h1.Options) (*http.Response, error) {
 	return n.resp, nil
 }
 func (nothing) close()                              {}

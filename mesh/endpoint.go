@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"sync/atomic"
 	"time"
+
+	"github.com/weir-run/weir/mesh/h1"
 )
 
 // Endpoint is one place that serves a service.
@@ -28,8 +30,7 @@ func (e *Endpoint) InFlight() int64 { return e.inFlight.Load() }
 type transport interface {
 	// roundTrip is http.RoundTripper's with the attempt's deadline beside the
 	// request rather than in its context, which the fast path has no use for.
-	// The deadline is zero for none, and covers the body unless stream.
-	roundTrip(req *http.Request, deadline time.Time, stream bool) (*http.Response, error)
+	roundTrip(req *http.Request, o h1.Options) (*http.Response, error)
 	close()
 	connections() (dialed, closed int64)
 }

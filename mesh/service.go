@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"sync/atomic"
 	"time"
+
+	"github.com/weir-run/weir/mesh/h1"
 )
 
 // Service calls one service through the stack that the package comment
@@ -37,6 +39,12 @@ type Call struct {
 	// breaks off is retried like any other failure. The bytes are in Body, and
 	// Response.Body reads them too.
 	Buffer bool
+
+	// Prompt says that reading the request's body does not wait for longer than
+	// the call may take: it is in memory, or comes over a connection with a
+	// deadline of its own. A small one is then sent without another goroutine,
+	// which is a matter of cost alone.
+	Prompt bool
 
 	// Attempts is how many attempts were made, on success and on failure.
 	Attempts int
@@ -188,7 +196,11 @@ func (s *Service) attempt(e *Endpoint, leave permit, req *http.Request, call *Ca
 	}()
 
 	start := s.clock()
-	resp, err = e.transport.roundTrip(req, s.attemptDeadline(req.Context()), call.Stream)
+	resp, err = e.transport.roundTrip(req, h1.Options{
+		Deadline: s.attemptDeadline(req.Context()),
+		Stream:   call.Stream,
+		Prompt:   call.Prompt,
+	})
 	switch {
 	case err != nil:
 		class = classify(err)

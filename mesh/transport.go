@@ -43,8 +43,8 @@ func newH1Transport(base *url.URL, cfg Config) h1Transport {
 	})}
 }
 
-func (t h1Transport) roundTrip(req *http.Request, deadline time.Time, stream bool) (*http.Response, error) {
-	return t.client.Do(req, h1.Options{Deadline: deadline, Stream: stream})
+func (t h1Transport) roundTrip(req *http.Request, o h1.Options) (*http.Response, error) {
+	return t.client.Do(req, o)
 }
 
 func (t h1Transport) close() { t.client.Close() }
@@ -153,13 +153,13 @@ func (t *stdTransport) connections() (dialed, closed int64) {
 
 // roundTrip sends a copy of the request that has the endpoint's address, and a
 // context that ends at the deadline.
-func (t *stdTransport) roundTrip(req *http.Request, deadline time.Time, stream bool) (*http.Response, error) {
+func (t *stdTransport) roundTrip(req *http.Request, o h1.Options) (*http.Response, error) {
 	if err := h1.Validate(req); err != nil {
 		closeBody(req)
 		return nil, &h1.Error{Op: h1.OpRequest, Addr: t.base.Host, Err: err}
 	}
 	caller := req.Context()
-	if deadline.IsZero() {
+	if o.Deadline.IsZero() {
 		out := new(http.Request)
 		*out = *req
 		body := t.readdress(out)
@@ -167,7 +167,7 @@ func (t *stdTransport) roundTrip(req *http.Request, deadline time.Time, stream b
 		return resp, t.cause(caller, body.cause(t, err))
 	}
 	ctx, cancel := context.WithCancelCause(caller)
-	timer := time.AfterFunc(time.Until(deadline), func() { cancel(os.ErrDeadlineExceeded) })
+	timer := time.AfterFunc(time.Until(o.Deadline), func() { cancel(os.ErrDeadlineExceeded) })
 	stop := func() { timer.Stop(); cancel(nil) }
 
 	out := req.WithContext(ctx)
@@ -182,7 +182,7 @@ func (t *stdTransport) roundTrip(req *http.Request, deadline time.Time, stream b
 		stop()
 		return resp, nil
 	}
-	if stream {
+	if o.Stream {
 		timer.Stop()
 	}
 	timed := timedBody{ReadCloser: resp.Body, ctx: ctx, stop: stop, t: t}

@@ -2,6 +2,7 @@ package h1
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"io"
 	"net"
@@ -125,4 +126,59 @@ func (r rawTrip) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	return http.ReadResponse(r.in, req)
+}
+
+// BenchmarkPost sends 10 KB: in memory, which goes out in one write by the
+// caller, or as a stream of known length, which takes a goroutine.
+func BenchmarkPost(b *testing.B) {
+	data := make([]byte, 10<<10)
+	answer := []byte(typical)
+	c := serve(b, Config{}, func(conn net.Conn) {
+		in := bufio.NewReaderSize(conn, 16<<10)
+		for {
+			line, err := in.ReadSlice('\n')
+			if err != nil {
+				return
+			}
+			if len(line) > 2 {
+				continue
+			}
+			if _, err := in.Discard(len(data)); err != nil {
+				return
+			}
+			if _, err := conn.Write(answer); err != nil {
+				return
+			}
+		}
+	})
+	std := &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 100}
+	defer std.CloseIdleConnections()
+	ctx, cancel := context.WithCancel(b.Context())
+	defer cancel()
+	for _, t := range []struct {
+		name   string
+		rt     http.RoundTripper
+		memory bool
+	}{{"h1/memory", c, true}, {"h1/prompt", prompt{c}, false}, {"h1/stream", c, false}, {"net-http/memory", std, true}, {"net-http/stream", std, false}} {
+		b.Run(t.name, func(b *testing.B) {
+			req, buf := typicalRequest(b, ctx, "http://"+c.addr), make([]byte, 4096)
+			req.Method, req.ContentLength = "POST", int64(len(data))
+			in := bytes.NewReader(data)
+			req.Body = io.NopCloser(in)
+			if t.memory {
+				req.GetBody = func() (io.ReadCloser, error) { return req.Body, nil }
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				in.Reset(data)
+				roundTrip(b, t.rt, req, buf)
+			}
+		})
+	}
+}
+
+type prompt struct{ c *Client }
+
+func (p prompt) RoundTrip(req *http.Request) (*http.Response, error) {
+	return p.c.Do(req, Options{Prompt: true})
 }

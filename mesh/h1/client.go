@@ -70,6 +70,10 @@ type Options struct {
 	Deadline time.Time
 	// Stream ends the effect of Deadline when the response's header has come.
 	Stream bool
+	// Prompt says that reading the request's body does not wait for longer than
+	// the call may take, so that the caller's goroutine can do it if the body is
+	// small. It is a matter of cost alone, and implied by GetBody.
+	Prompt bool
 }
 
 // New makes a client of the server at base, "http://host:port/path", without
@@ -109,7 +113,7 @@ func (c *Client) Do(req *http.Request, o Options) (*http.Response, error) {
 		closeBody(req)
 		return nil, &Error{Op: OpRequest, Addr: c.addr, Err: err}
 	}
-	x := &exchange{client: c, req: req, ctx: req.Context(), framing: frame(req)}
+	x := &exchange{client: c, req: req, ctx: req.Context(), framing: frame(req, o.Prompt)}
 	if x.framing.body {
 		x.payload = req.Body
 	}

@@ -198,6 +198,28 @@ func TestTheBodyIsClosedOnceInAllCases(t *testing.T) {
 	}
 }
 
+// However the caller spells a field that frames the message, there is one that counts.
+func TestTheRequestIsFramedOnce(t *testing.T) {
+	got := make(chan string, 1)
+	c := serve(t, Config{}, func(conn net.Conn) {
+		b := make([]byte, 4096)
+		n, _ := conn.Read(b)
+		got <- string(b[:n])
+		io.WriteString(conn, okReply)
+	})
+	req, _ := http.NewRequest("POST", "http://shop/a?b", strings.NewReader("data"))
+	for _, name := range []string{"Content-Length", "content-length", "Transfer-Encoding", "tRANSFER-eNCODING", "Host", "host", "Trailer", "trailer"} {
+		req.Header[name] = []string{"99"}
+	}
+	if _, err := exchangeText(c, req); err != nil {
+		t.Fatal(err)
+	}
+	const want = "POST /a?b HTTP/1.1\r\nHost: shop\r\nContent-Length: 4\r\n\r\ndata"
+	if got := <-got; got != want {
+		t.Errorf("got  %q\nwant %q", got, want)
+	}
+}
+
 func TestExpectContinueWithASilentServer(t *testing.T) {
 	c := serve(t, Config{ContinueTimeout: 5 * time.Millisecond}, func(conn net.Conn) {
 		in := bufio.NewReader(conn)

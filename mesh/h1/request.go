@@ -13,14 +13,14 @@ const maxTogether = 64 << 10
 type framing struct {
 	length  int64 // known length; chunked if -1
 	body    bool  // there is one
-	inline  bool  // it is small and in memory: written by the caller's goroutine
+	inline  bool  // it is small and at hand: written by the caller's goroutine
 	whole   bool  // it is small: written together with the header
 	wait    bool  // not before the server said 100 Continue
 	trailer bool
 }
 
 // frame decides on the framing: RFC 9112 section 6.
-func frame(req *http.Request) framing {
+func frame(req *http.Request, prompt bool) framing {
 	if !HasBody(req) {
 		return framing{}
 	}
@@ -31,8 +31,7 @@ func frame(req *http.Request) framing {
 	}
 	f.wait = expectsContinue(req.Header["Expect"])
 	f.whole = f.length >= 0 && f.length <= maxTogether && !f.wait
-	// A body that can be got again is one in memory, so reading it never waits.
-	f.inline = f.whole && req.GetBody != nil
+	f.inline = f.whole && (prompt || req.GetBody != nil) // what can be got again is in memory
 	return f
 }
 
