@@ -230,7 +230,6 @@ func refused(t *testing.T, open func(Config) *Service) {
 
 func endings(t *testing.T, open func(Config) *Service) {
 	release := make(chan struct{})
-	defer close(release)
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/body" {
 			w.Write([]byte("begun"))
@@ -241,7 +240,10 @@ func endings(t *testing.T, open func(Config) *Service) {
 		case <-r.Context().Done():
 		}
 	}))
-	defer srv.Close()
+	t.Cleanup(func() {
+		close(release)
+		srv.Close()
+	})
 	for _, c := range []struct {
 		name    string
 		timeout time.Duration
@@ -253,38 +255,45 @@ func endings(t *testing.T, open func(Config) *Service) {
 		{"canceled, no timeout", 0, canceledSoon, Canceled, context.Canceled},
 		{"deadline", time.Hour, deadlineSoon, Deadline, context.DeadlineExceeded},
 		{"deadline, no timeout", 0, deadlineSoon, Deadline, context.DeadlineExceeded},
-		{"timeout", 20 * time.Millisecond, context.WithCancel, Timeout, nil},
+		{"timeout", soon, context.WithCancel, Timeout, nil},
 	} {
 		for _, path := range []string{"/header", "/body"} {
-			s := open(Config{Endpoints: []string{srv.URL}, Timeout: c.timeout})
-			ctx, cancel := c.ctx(t.Context())
-			resp, err := s.RoundTrip(newRequest(t, "GET", path, nil).WithContext(ctx))
-			if path == "/body" {
-				if err != nil {
-					t.Fatal(c.name, err)
+			t.Run(c.name+", in the "+path[1:], func(t *testing.T) {
+				t.Parallel()
+				s := open(Config{Endpoints: []string{srv.URL}, Timeout: c.timeout})
+				ctx, cancel := c.ctx(t.Context())
+				defer cancel()
+				resp, err := s.RoundTrip(newRequest(t, "GET", path, nil).WithContext(ctx))
+				if path == "/body" {
+					if err != nil {
+						t.Fatal(err)
+					}
+					_, err = io.ReadAll(resp.Body)
+					resp.Body.Close()
 				}
-				_, err = io.ReadAll(resp.Body)
-				resp.Body.Close()
-			}
-			cancel()
-			if classOf(t, err) != c.want || c.cause != nil && !errors.Is(err, c.cause) {
-				t.Errorf("%s, in the %s: %v", c.name, path[1:], err)
-			}
-			if e := s.Stats().Endpoints[0]; e.InFlight != 0 || !eventually(func() bool { e = s.Stats().Endpoints[0]; return e.Closed == e.Dialed }) {
-				t.Errorf("%s, in the %s: %+v", c.name, path[1:], e)
-			}
+				if classOf(t, err) != c.want || c.cause != nil && !errors.Is(err, c.cause) {
+					t.Error(err)
+				}
+				if e := s.Stats().Endpoints[0]; e.InFlight != 0 || !eventually(func() bool { e = s.Stats().Endpoints[0]; return e.Closed == e.Dialed }) {
+					t.Errorf("%+v", e)
+				}
+			})
 		}
 	}
 }
 
+// soon is long enough for a connection to be made and a header to come, even on
+// a busy machine.
+const soon = 200 * time.Millisecond
+
 func canceledSoon(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(ctx)
-	time.AfterFunc(20*time.Millisecond, cancel)
+	time.AfterFunc(soon, cancel)
 	return ctx, cancel
 }
 
 func deadlineSoon(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(ctx, 20*time.Millisecond)
+	return context.WithTimeout(ctx, soon)
 }
 
 func streamTimeout(t *testing.T, open func(Config) *Service) {
@@ -296,9 +305,9 @@ func streamTimeout(t *testing.T, open func(Config) *Service) {
 		w.Write([]byte("done"))
 	}))
 	defer srv.Close()
-	s := open(Config{Endpoints: []string{srv.URL}, Timeout: 50 * time.Millisecond})
+	s := open(Config{Endpoints: []string{srv.URL}, Timeout: soon})
 	resp, err := s.Do(newRequest(t, "GET", "/", nil), &Call{Stream: true})
-	time.AfterFunc(100*time.Millisecond, func() { close(proceed) })
+	time.AfterFunc(3*soon/2, func() { close(proceed) })
 	if got := text(t, resp, err); got != "begun done" {
 		t.Error(got)
 	}

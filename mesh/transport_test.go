@@ -69,7 +69,7 @@ func TestAFailedHandshakeIsAFailureToConnect(t *testing.T) {
 // never made.
 func TestConnectTimeoutCoversTheHandshake(t *testing.T) {
 	silent := rawServer(t, func(_ net.Conn, in *bufio.Reader) { io.Copy(io.Discard, in) })
-	s := open(t, Config{Endpoints: []string{strings.Replace(silent, "http:", "https:", 1)}, ConnectTimeout: 10 * time.Millisecond})
+	s := open(t, Config{Endpoints: []string{strings.Replace(silent, "http:", "https:", 1)}, ConnectTimeout: soon})
 	if _, err := s.RoundTrip(newRequest(t, "GET", "/", nil)); classOf(t, err) != Connect {
 		t.Error(err)
 	}

@@ -36,7 +36,6 @@ type body struct {
 	state  sync.Mutex // guards what Read and Close share; taken after reading
 	cn     *conn      // nil when the connection was given back
 	closed bool
-	failed bool // by Close, under a Read
 }
 
 // receive sets up the response's body, if there is one.
@@ -61,9 +60,9 @@ func (x *exchange) receive(cn *conn, h head) {
 // over it in either direction.
 func (x *exchange) giveBack(cn *conn, clean bool) {
 	if x.stop != nil && !x.stop() {
-		clean = false // the context's end has failed the connection, or will
+		clean = false // the context's end aborts the connection at any moment
 	}
-	if clean && x.keep && !x.closing && x.uploaded(cn) {
+	if clean && x.keep && !x.closing && x.uploaded(cn) && !cn.aborted.Load() {
 		cn.release()
 	} else {
 		cn.close()
@@ -95,7 +94,7 @@ func (b *body) Read(p []byte) (int, error) {
 // finish ends the body, with io.EOF or what went wrong.
 func (b *body) finish(err error) {
 	b.state.Lock()
-	cn, closed, failed := b.cn, b.closed, b.failed
+	cn, closed := b.cn, b.closed
 	b.cn = nil
 	b.state.Unlock()
 	switch {
@@ -106,7 +105,7 @@ func (b *body) finish(err error) {
 	default:
 		b.err = b.x.failed(cn, OpRead, err)
 	}
-	b.x.giveBack(cn, err == io.EOF && !failed)
+	b.x.giveBack(cn, err == io.EOF)
 }
 
 // Close lets the connection go. It waits for a small rest of the body, but never
@@ -120,7 +119,6 @@ func (b *body) Close() error {
 	b.closed = true
 	waiting := !b.reading.TryLock()
 	if waiting && b.cn != nil {
-		b.failed = true
 		b.cn.abort() // the Read under way ends the exchange
 	}
 	b.state.Unlock()
@@ -140,7 +138,7 @@ func (b *body) drain() error {
 		return errNotDrained
 	}
 	if b.kind != exact || b.left > int64(b.cn.buffered()) {
-		b.x.extend(b.cn, earlier(b.x.deadline, time.Now().Add(drainTime)))
+		b.cn.setDeadline(earlier(b.x.deadline, time.Now().Add(drainTime)))
 	}
 	buf := buffers.Get().(*[]byte)
 	defer buffers.Put(buf)

@@ -302,18 +302,28 @@ func TestASmallRestIsDrained(t *testing.T) {
 }
 
 func TestTimeoutErrors(t *testing.T) {
-	c := serve(t, Config{}, func(conn net.Conn) { io.Copy(io.Discard, conn) })
-	_, err := c.Do(get(t, "GET"), Options{Deadline: time.Now().Add(5 * time.Millisecond)})
-	var timeout net.Error
-	if !isTimeout(err) || errors.Is(err, context.DeadlineExceeded) || !errors.As(err, &timeout) || !timeout.Timeout() {
-		t.Error(err)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Millisecond)
-	defer cancel()
-	_, err = c.Do(get(t, "GET").WithContext(ctx), Options{Deadline: time.Now().Add(time.Hour)})
-	if !errors.Is(err, context.DeadlineExceeded) {
-		t.Error(err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		c := New(&url.URL{Host: "test"}, Config{Dial: func(context.Context, string, string) (net.Conn, error) {
+			client, server := net.Pipe()
+			go func() {
+				io.Copy(io.Discard, server)
+				server.Close()
+			}()
+			return client, nil
+		}})
+		_, err := c.Do(get(t, "GET"), Options{Deadline: time.Now().Add(time.Second)})
+		var timeout net.Error
+		if !isTimeout(err) || errors.Is(err, context.DeadlineExceeded) || !errors.As(err, &timeout) || !timeout.Timeout() {
+			t.Error(err)
+		}
+		for _, o := range []Options{{}, {Deadline: time.Now().Add(time.Hour)}} {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			if _, err = c.Do(get(t, "GET").WithContext(ctx), o); !errors.Is(err, context.DeadlineExceeded) {
+				t.Error(err)
+			}
+			cancel()
+		}
+	})
 }
 
 // pipeDialer makes connections in memory, which synctest can see waiting, to a

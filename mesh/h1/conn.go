@@ -31,14 +31,18 @@ type conn struct {
 	probe  func(fd uintptr) bool
 	silent bool // what probe found
 
-	abort     func()      // fails reads and writes under way, and those to come
+	abort     func()      // fails reads and writes under way, and all to come
+	aborted   atomic.Bool // abort was called
 	upload    chan error  // the result of the goroutine that writes the body
 	finishing atomic.Bool // which is about to report
 }
 
 func newConn(c *Client, nc net.Conn) *conn {
 	cn := &conn{client: c, nc: nc, in: make([]byte, readBuffer)}
-	cn.abort = func() { nc.SetDeadline(longAgo) }
+	cn.abort = func() {
+		cn.aborted.Store(true)
+		nc.SetDeadline(longAgo)
+	}
 	if c.cfg.MaxAge > 0 {
 		tenth := c.cfg.MaxAge / 10
 		cn.expires = time.Now().Add(c.cfg.MaxAge - tenth + rand.N(2*tenth+1))
@@ -49,12 +53,16 @@ func newConn(c *Client, nc net.Conn) *conn {
 
 var longAgo = time.Unix(1, 0)
 
+// setDeadline may be called while another goroutine calls abort.
 func (cn *conn) setDeadline(t time.Time) {
 	if t.IsZero() && !cn.timed {
 		return
 	}
 	cn.nc.SetDeadline(t) // fails only on a closed connection, as the next read does
 	cn.timed = !t.IsZero()
+	if cn.aborted.Load() {
+		cn.nc.SetDeadline(longAgo) // abort came before: it has the last word
+	}
 }
 
 // quiet reports whether an idle connection can carry another request: the server

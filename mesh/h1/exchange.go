@@ -68,7 +68,7 @@ func (x *exchange) run(cn *conn, o Options) (*http.Response, error) {
 	}
 	if o.Stream {
 		x.setDeadline(Options{})
-		x.extend(cn, x.deadline)
+		cn.setDeadline(x.deadline)
 	}
 	x.keep = !h.close
 	x.receive(cn, h)
@@ -82,11 +82,11 @@ func (x *exchange) converse(cn *conn) (head, error) {
 	}
 	waiting := x.framing.wait // for leave to send the body
 	if waiting {
-		x.extend(cn, earlier(x.deadline, time.Now().Add(x.client.cfg.ContinueTimeout)))
+		cn.setDeadline(earlier(x.deadline, time.Now().Add(x.client.cfg.ContinueTimeout)))
 	}
 	upload := func() {
 		waiting = false
-		x.extend(cn, x.deadline)
+		cn.setDeadline(x.deadline)
 		x.upload(cn, nil)
 	}
 	limit := x.client.cfg.MaxHeaderBytes
@@ -124,15 +124,6 @@ func (x *exchange) converse(cn *conn) (head, error) {
 		}
 	}
 	return head{}, x.failed(cn, OpParse, malformed("too many informational responses"))
-}
-
-// extend sets another deadline on a connection that the context's end may be
-// moving into the past at the same time: whichever comes last has to be that.
-func (x *exchange) extend(cn *conn, t time.Time) {
-	cn.setDeadline(t)
-	if x.ctx.Err() != nil {
-		cn.abort()
-	}
 }
 
 // over reports whether the call's own time is up.
@@ -173,8 +164,8 @@ func (x *exchange) ranOut(err error) error {
 		return ended
 	case x.byContext:
 		return context.DeadlineExceeded // even if its own timer is a little behind
-	case ended != nil && time.Now().Before(x.deadline):
-		return ended
+	case ended != nil && (x.deadline.IsZero() || time.Now().Before(x.deadline)):
+		return ended // a context that does not tell its deadline
 	}
 	return err
 }
