@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 	"sync"
 	"unicode/utf8"
 
+	"github.com/expr-lang/expr/ast"
 	"github.com/expr-lang/expr/checker"
 	"github.com/expr-lang/expr/compiler"
 	"github.com/expr-lang/expr/conf"
@@ -63,9 +65,10 @@ func NewExpressions(r Reporter) *Expressions {
 type Expr struct {
 	code    code
 	program *vm.Program
-	read    Read // set if the whole expression is one Read
-	reads   bool // whether any name is read at all
-	boolean bool // statically known to give a boolean
+	read    Read  // set if the whole expression is a Read, or Read ?? orElse
+	orElse  *Expr // what a null Read gives way to
+	reads   bool  // whether any name is read at all
+	static  reflect.Kind
 }
 
 // code is the text of an expression and its place: Text[start:start+len(text)]
@@ -124,14 +127,31 @@ func (x *Expressions) compile(c code, scope Scope) *Expr {
 	if r.failed {
 		return nil
 	}
-	if read, ok := r.reads[tree.Node]; ok && read.whole {
-		return &Expr{code: c, read: read.Read, reads: true}
+	return x.finish(c, tree, &r)
+}
+
+// finish compiles a resolved tree.
+func (x *Expressions) finish(c code, tree *parser.Tree, r *resolver) *Expr {
+	if read, ok := r.reads[tree.Node]; ok {
+		return &Expr{code: c, read: read, reads: true, static: tree.Node.Type().Kind()}
 	}
 	if _, err := x.checker.Check(tree, x.config); err != nil {
 		x.fault(c, err)
 		return nil
 	}
-	boolean := isBool(tree.Node)
+	static := tree.Node.Type().Kind()
+	if b, ok := tree.Node.(*ast.BinaryNode); ok && b.Operator == "??" {
+		// Most defaults are for what is only passed on: while it is there, it
+		// can stay the text that it came as.
+		if read, ok := r.reads[b.Left]; ok {
+			tree.Node = b.Right
+			e := &Expr{code: c, read: read, reads: true, static: static}
+			if e.orElse = x.finish(c, tree, r); e.orElse == nil {
+				return nil
+			}
+			return e
+		}
+	}
 	g := guard{code: c, reads: r.reads}
 	tree.Node = g.rewrite(tree.Node, exact)
 	if _, err := x.checker.Check(tree, x.config); err != nil {
@@ -147,7 +167,33 @@ func (x *Expressions) compile(c code, scope Scope) *Expr {
 		x.fault(c, err)
 		return nil
 	}
-	return &Expr{code: c, program: program, reads: len(r.reads) > 0, boolean: boolean}
+	return &Expr{code: c, program: program, reads: len(r.reads) > 0, static: static}
+}
+
+// Condition compiles a bare expression that must give true or false. What is
+// certain to give something else is a fault.
+func (x *Expressions) Condition(n *Node, scope Scope) *Expr {
+	e := x.Compile(n, scope)
+	if e == nil || e.static == reflect.Interface || e.static == reflect.Bool {
+		return e
+	}
+	x.report.Report(Diagnostic{Span: n.Span, Code: "not-a-condition", Message: "a condition is true or false; this is always " + staticName(e.static),
+		Hint: "compare it with something, such as " + e.String() + " == ..."})
+	return nil
+}
+
+func staticName(k reflect.Kind) string {
+	switch k {
+	case reflect.String:
+		return "text"
+	case reflect.Int, reflect.Int64, reflect.Float64:
+		return "a number"
+	case reflect.Slice:
+		return "a list"
+	case reflect.Map:
+		return "an object"
+	}
+	return "something else"
 }
 
 // fits keeps hostile sources from expr's recursive parser, which no limit of
@@ -285,6 +331,9 @@ func (e *Expr) Eval(ctx context.Context, env Env) (any, error) {
 		if err != nil {
 			return nil, e.code.fault(err, e.code.whole())
 		}
+		if v == nil && e.orElse != nil {
+			return e.orElse.Eval(ctx, env)
+		}
 		return v, nil
 	}
 	m := machines.Get().(*machine)
@@ -319,14 +368,12 @@ func (e *Expr) Bool(ctx context.Context, env Env) (bool, error) {
 // AppendJSON appends the value as JSON text: as it stands in the message it
 // was read from where that can be, encoded otherwise.
 func (e *Expr) AppendJSON(ctx context.Context, env Env, dst []byte) ([]byte, error) {
-	if e.read != nil {
-		text, ok, err := e.read.JSON(env)
-		if err != nil {
-			return dst, e.code.fault(err, e.code.whole())
-		}
-		if ok {
-			return append(dst, text...), nil
-		}
+	text, ok, err := e.JSON(env)
+	if err != nil {
+		return dst, err
+	}
+	if ok {
+		return append(dst, text...), nil
 	}
 	v, err := e.Eval(ctx, env)
 	if err != nil {
@@ -359,9 +406,12 @@ func (e *Expr) JSON(env Env) (string, bool, error) {
 	}
 	text, ok, err := e.read.JSON(env)
 	if err != nil {
-		err = e.code.fault(err, e.code.whole())
+		return "", false, e.code.fault(err, e.code.whole())
 	}
-	return text, ok, err
+	if text == "null" && e.orElse != nil {
+		return e.orElse.JSON(env)
+	}
+	return text, ok, nil
 }
 
 // fault gives err a place if it has none.
@@ -494,4 +544,9 @@ func (k Key) String() string {
 }
 
 // Read gives the prepared look that the whole expression is, or nil.
-func (e *Expr) Read() Read { return e.read }
+func (e *Expr) Read() Read {
+	if e.orElse != nil {
+		return nil
+	}
+	return e.read
+}

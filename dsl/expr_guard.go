@@ -10,7 +10,7 @@ import (
 // values that only the request shows.
 type guard struct {
 	code  code
-	reads map[ast.Node]boundRead
+	reads map[ast.Node]Read
 }
 
 // want says what the consumer of a value can take.
@@ -244,5 +244,3 @@ func mayHoldNumber(n ast.Node) bool {
 	}
 	return false
 }
-
-func isBool(n ast.Node) bool { return n.Type().Kind() == reflect.Bool }

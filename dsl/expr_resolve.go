@@ -19,13 +19,8 @@ type resolver struct {
 	report    Reporter
 	functions conf.FunctionsTable
 	locals    []string // names that let bound
-	reads     map[ast.Node]boundRead
+	reads     map[ast.Node]Read
 	failed    bool
-}
-
-type boundRead struct {
-	Read
-	whole bool // Value gives the node's value as it is
 }
 
 func (r *resolver) fail(loc file.Location, d Diagnostic) ast.Node {
@@ -254,7 +249,7 @@ func (r *resolver) key(m *ast.MemberNode) (Key, bool) {
 // a type that expr's VM calls without reflection.
 func (r *resolver) call(read Read, kind ValueType, loc file.Location) ast.Node {
 	if r.reads == nil {
-		r.reads = map[ast.Node]boundRead{}
+		r.reads = map[ast.Node]Read{}
 	}
 	value := func(env any) any {
 		v, err := read.Value(env.(*machine).env)
@@ -276,7 +271,7 @@ func (r *resolver) call(read Read, kind ValueType, loc file.Location) ast.Node {
 		fn, result = func(env any) time.Duration { return value(env).(time.Duration) }, reflect.TypeFor[time.Duration]()
 	}
 	call := constCall(loc, fn, result, environment(loc))
-	r.reads[call] = boundRead{Read: read, whole: true}
+	r.reads[call] = read
 	return call
 }
 

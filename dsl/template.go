@@ -380,7 +380,7 @@ func (b *shaper) block(n *Node, scope Scope, key string) {
 		scope, blk.item = scope.Loop(name, each.Span)
 	}
 	if cond := n.Field("$if"); cond != nil {
-		if blk.cond = b.x.Compile(cond, scope); blk.cond == nil {
+		if blk.cond = b.x.Condition(cond, scope); blk.cond == nil {
 			b.failed = true
 		}
 	}

@@ -121,7 +121,7 @@ func (c *Compiler) Inside(what string, fn func()) {
 }
 
 // Cond compiles a condition. All compile methods give nil after reporting.
-func (c *Compiler) Cond(cond dsl.Cond) *dsl.Expr { return c.exprs.Compile(cond.Node, c.scope) }
+func (c *Compiler) Cond(cond dsl.Cond) *dsl.Expr { return c.exprs.Condition(cond.Node, c.scope) }
 
 // ExprPart compiles the bare expression n.Text[from:].
 func (c *Compiler) ExprPart(n *dsl.Node, from int) *dsl.Expr {
