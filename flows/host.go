@@ -253,17 +253,6 @@ func (h *Host) Addr(name string) net.Addr {
 	return nil
 }
 
-// Services are the clients of all services, for metrics.
-func (h *Host) Services() []*mesh.Service {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	list := make([]*mesh.Service, 0, len(h.clients))
-	for _, c := range h.clients {
-		list = append(list, c.Service)
-	}
-	return list
-}
-
 // Shutdown stops accepting, waits for the requests in progress until ctx ends,
 // and closes everything.
 func (h *Host) Shutdown(ctx context.Context) error {

@@ -1,0 +1,92 @@
+package flows
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/weir-run/weir/mesh"
+)
+
+// serviceMetrics shows the statistics of a Host's services. They are counted
+// where calls are made and read here when someone asks, so that calls pay
+// nothing for it. A service that went takes its series with it.
+type serviceMetrics struct{ host *Host }
+
+// Collector gives the metrics of the services that h calls.
+func (h *Host) Collector() prometheus.Collector { return serviceMetrics{h} }
+
+func describe(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc("weir_service_"+name, help, labels, nil)
+}
+
+var (
+	serviceRequests = describe("requests_total", "Calls of a service.", "service")
+	serviceRetries  = describe("retries_total", "Attempts beyond the first of their call.", "service")
+	serviceFailures = describe("failures_total", "Calls that failed, by the class of the failure.", "service", "class")
+	serviceInFlight = describe("in_flight", "Calls of a service that have not returned.", "service")
+
+	endpointAttempts    = describe("endpoint_attempts_total", "Attempts at an endpoint.", "service", "endpoint")
+	endpointFailures    = describe("endpoint_failures_total", "Attempts that failed, by the class of the failure.", "service", "endpoint", "class")
+	endpointInFlight    = describe("endpoint_in_flight", "Attempts whose answer has not been read to its end.", "service", "endpoint")
+	endpointConnections = describe("endpoint_connections", "Open connections to an endpoint.", "service", "endpoint")
+	endpointDials       = describe("endpoint_connections_opened_total", "Connections made to an endpoint.", "service", "endpoint")
+	endpointBreaker     = describe("endpoint_breaker_open", "1 while the endpoint's breaker lets nothing through, 0.5 while it probes.", "service", "endpoint")
+)
+
+// Describe is what prometheus.Collector asks for.
+func (serviceMetrics) Describe(out chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{
+		serviceRequests, serviceRetries, serviceFailures, serviceInFlight, endpointAttempts, endpointFailures,
+		endpointInFlight, endpointConnections, endpointDials, endpointBreaker,
+	} {
+		out <- d
+	}
+}
+
+// Collect is what prometheus.Collector asks for.
+func (m serviceMetrics) Collect(out chan<- prometheus.Metric) {
+	counter := func(d *prometheus.Desc, v int64, labels ...string) {
+		out <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
+	}
+	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
+		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	}
+	for name, s := range m.host.statistics() {
+		counter(serviceRequests, s.Requests, name)
+		counter(serviceRetries, s.Retries, name)
+		gauge(serviceInFlight, float64(s.InFlight), name)
+		for class, n := range s.Failures {
+			counter(serviceFailures, n, name, class.String())
+		}
+		for _, e := range s.Endpoints {
+			counter(endpointAttempts, e.Attempts, name, e.Address)
+			gauge(endpointInFlight, float64(e.InFlight), name, e.Address)
+			counter(endpointDials, e.Dialed, name, e.Address)
+			gauge(endpointConnections, float64(e.Dialed-e.Closed), name, e.Address)
+			for class, n := range e.Failures {
+				counter(endpointFailures, n, name, e.Address, class.String())
+			}
+			switch e.Breaker {
+			case "open":
+				gauge(endpointBreaker, 1, name, e.Address)
+			case "half-open":
+				gauge(endpointBreaker, 0.5, name, e.Address)
+			case "closed":
+				gauge(endpointBreaker, 0, name, e.Address)
+			}
+		}
+	}
+}
+
+// statistics are those of the services of the current generation: a client of
+// the same name that an older one still drains is not shown twice.
+func (h *Host) statistics() map[string]mesh.Stats {
+	out := map[string]mesh.Stats{}
+	g := h.acquire()
+	if g == nil {
+		return out
+	}
+	defer g.release()
+	for _, s := range g.program.Services {
+		out[s.Name.Value] = s.Client().Stats()
+	}
+	return out
+}
