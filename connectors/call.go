@@ -199,7 +199,7 @@ func (s *call) Run(ctx context.Context, x *engine.Exchange) error {
 	if s.result.Timed() {
 		start = time.Now()
 	}
-	how := mesh.Call{Buffer: true}
+	how := mesh.Call{Buffer: true, Prompt: true}
 	resp, err := s.service.client.Do(req, &how)
 	if err != nil {
 		return upstreamError(err)

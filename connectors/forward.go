@@ -66,7 +66,7 @@ func (s *forward) Run(ctx context.Context, x *engine.Exchange) error {
 	if err != nil {
 		return err
 	}
-	how := mesh.Call{Stream: true}
+	how := mesh.Call{Stream: true, Prompt: true} // the gateway bounds how long a caller may take for its body
 	resp, err := s.service.client.Do(req, &how)
 	if err != nil {
 		return upstreamError(err)
