@@ -198,7 +198,8 @@ func TestTheLastReplyIsKeptWhenTheBreakerOpens(t *testing.T) {
 			t.Errorf("%q, status %d, %d attempts", body, resp.StatusCode, call.Attempts)
 		}
 		_, err = s.Do(newRequest(t, "GET", "/", nil), &call)
-		if classOf(t, err) != BreakerOpen || call.Attempts != 0 || f.n.Load() != 2 {
+		const want = "service test: breaker_open: the breakers of all endpoints are open, the next probe is in 10s"
+		if classOf(t, err) != BreakerOpen || err.Error() != want || call.Attempts != 0 || f.n.Load() != 2 {
 			t.Errorf("%v, %d attempts", err, call.Attempts)
 		}
 	})

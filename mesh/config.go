@@ -1,8 +1,10 @@
 package mesh
 
 import (
+	"context"
 	"crypto/tls"
 	"fmt"
+	"net"
 	"net/http"
 	"net/url"
 	"slices"
@@ -33,6 +35,9 @@ type Config struct {
 	Breaker Breaker
 	// TLS configures https endpoints; nil is the system's roots. It is cloned.
 	TLS *tls.Config
+	// Dial, if set, makes connections in place of net.Dialer. Its context ends
+	// with ConnectTimeout.
+	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 	// Transport, if set, carries all attempts in place of the package's own.
 	// Its requests have absolute URLs, and contexts with the attempt's deadline.
 	Transport http.RoundTripper

@@ -87,10 +87,7 @@ func (e *Error) Unwrap() error { return e.Err }
 // Timeout reports whether time ran out: the attempt's or the caller's.
 func (e *Error) Timeout() bool { return e.Class == Timeout || e.Class == Deadline }
 
-var (
-	errBreakersOpen = errors.New("the breakers of all endpoints are open")
-	errNoEndpoint   = errors.New("there is no endpoint")
-)
+var errNoEndpoint = errors.New("there is no endpoint")
 
 // endpointFault reports whether the class speaks against the endpoint.
 func (c Class) endpointFault() bool {

@@ -177,10 +177,24 @@ func (s *Service) pick(req *http.Request, tried *endpointSet) (int, permit, erro
 		case *tried != 0:
 			*tried = 0
 		default:
-			return 0, permit{}, errBreakersOpen
+			return 0, permit{}, s.breakersOpen()
 		}
 	}
-	return 0, permit{}, errBreakersOpen
+	return 0, permit{}, s.breakersOpen()
+}
+
+// breakersOpen is the error of a call that no endpoint may be tried for. It says
+// when that changes.
+func (s *Service) breakersOpen() error {
+	next := int64(never)
+	for _, e := range s.endpoints {
+		next = min(next, e.breaker.blockedUntil.Load())
+	}
+	if next == never {
+		return errors.New("the breakers of all endpoints are open, and a probe is under way")
+	}
+	return fmt.Errorf("the breakers of all endpoints are open, the next probe is in %v",
+		max(0, time.Duration(next)-s.clock()).Round(time.Millisecond))
 }
 
 // attempt makes one attempt and accounts for it.

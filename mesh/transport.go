@@ -40,7 +40,21 @@ func newH1Transport(base *url.URL, cfg Config) h1Transport {
 		IdleTimeout:    idleTimeout,
 		MaxAge:         maxAge,
 		MaxHeaderBytes: maxHeaderBytes,
+		Dial:           cfg.dialInTime(),
 	})}
+}
+
+// dialInTime is the configured Dial with the bound that net.Dialer would keep;
+// nil without one.
+func (c Config) dialInTime() func(ctx context.Context, network, addr string) (net.Conn, error) {
+	if c.Dial == nil {
+		return nil
+	}
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		ctx, cancel := context.WithTimeout(ctx, c.ConnectTimeout)
+		defer cancel()
+		return c.Dial(ctx, network, addr)
+	}
 }
 
 func (t h1Transport) roundTrip(req *http.Request, o h1.Options) (*http.Response, error) {
@@ -57,6 +71,7 @@ type stdTransport struct {
 	base   *url.URL
 	rt     http.RoundTripper
 	idle   func() // closes idle connections
+	dialer func(ctx context.Context, network, addr string) (net.Conn, error)
 	dialed atomic.Int64
 	closed atomic.Int64
 }
@@ -65,7 +80,7 @@ type stdTransport struct {
 // environment do not apply: an endpoint is where it says it is. Compression is
 // left to the caller, who may want the bytes as they are.
 func newStdTransport(base *url.URL, cfg Config) *stdTransport {
-	t := &stdTransport{base: base}
+	t := &stdTransport{base: base, dialer: cfg.dialInTime()}
 	tr := &http.Transport{
 		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
 			return t.dial(ctx, network, addr, cfg.ConnectTimeout)
@@ -119,8 +134,11 @@ func tlsConfig(cfg *tls.Config, serverName string) *tls.Config {
 }
 
 func (t *stdTransport) dial(ctx context.Context, network, addr string, timeout time.Duration) (net.Conn, error) {
-	d := net.Dialer{Timeout: timeout}
-	conn, err := d.DialContext(ctx, network, addr)
+	dial := t.dialer
+	if dial == nil {
+		dial = (&net.Dialer{Timeout: timeout}).DialContext
+	}
+	conn, err := dial(ctx, network, addr)
 	if err != nil {
 		return nil, &h1.Error{Op: h1.OpDial, Addr: addr, Err: err}
 	}
