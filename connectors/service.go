@@ -3,7 +3,9 @@
 package connectors
 
 import (
+	"context"
 	"fmt"
+	"net"
 	"strconv"
 	"strings"
 	"time"
@@ -111,15 +113,21 @@ func place(n *dsl.Node, path string) dsl.Span {
 	return n.Span
 }
 
+// Dial makes a connection, as net.Dialer.DialContext does.
+type Dial = func(ctx context.Context, network, addr string) (net.Conn, error)
+
 // Key is equal for services of equal configuration: one can take over the
 // connections, breakers and statistics of the other.
 func (s *Service) Key() string { return s.Name.Value + " " + s.key }
 
 // Open makes the service callable. from is the client of an equal service of
-// the program before this one, or nil. Open dials nothing.
-func (s *Service) Open(from *mesh.Service) (err error) {
+// the program before this one, or nil. Open dials nothing; later, connections
+// are made by dial, or by net.Dialer if it is nil.
+func (s *Service) Open(from *mesh.Service, dial Dial) (err error) {
 	if s.client = from; from == nil {
-		s.client, err = mesh.Open(s.Name.Value, s.config)
+		config := s.config
+		config.Dial = dial
+		s.client, err = mesh.Open(s.Name.Value, config)
 	}
 	return err
 }

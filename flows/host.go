@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/weir-run/weir/connectors"
 	"github.com/weir-run/weir/gateway"
 	"github.com/weir-run/weir/mesh"
 )
@@ -21,6 +22,7 @@ type Host struct {
 	metrics *gateway.Metrics
 	server  *gateway.Server
 	drain   time.Duration
+	dial    connectors.Dial
 	current atomic.Pointer[generation]
 
 	mu        sync.Mutex                   // of what follows; held by Apply and Shutdown
@@ -42,14 +44,22 @@ type HostOptions struct {
 	Metrics *gateway.Metrics
 	// Drain is how long requests in progress may take when their listener goes.
 	Drain time.Duration
+	// Listen and Dial are the host's ways to the network: net.Listen and
+	// net.Dialer, if they are nil.
+	Listen func(network, addr string) (net.Listener, error)
+	Dial   connectors.Dial
 }
 
 // NewHost makes a Host that serves nothing yet.
 func NewHost(o HostOptions) *Host {
-	return &Host{
-		log: o.Log, metrics: o.Metrics, drain: o.Drain, server: gateway.NewServer(o.Log),
+	h := &Host{
+		log: o.Log, metrics: o.Metrics, drain: o.Drain, dial: o.Dial, server: gateway.NewServer(o.Log),
 		listeners: map[string]*gateway.Listener{}, clients: map[string]*client{},
 	}
+	if o.Listen != nil {
+		h.server.Open = o.Listen
+	}
+	return h
 }
 
 // generation is one program at work. refs counts the requests in it; retired
@@ -198,13 +208,13 @@ func (h *Host) openServices(p *Program) (keys []string, err error) {
 		key := s.Key()
 		c := h.clients[key]
 		if c == nil {
-			if err := s.Open(nil); err != nil {
+			if err := s.Open(nil, h.dial); err != nil {
 				h.dropServices(keys)
 				return nil, fmt.Errorf("service %s: %w", s.Name.Value, err)
 			}
 			c = &client{Service: s.Client()}
 			h.clients[key] = c
-		} else if err := s.Open(c.Service); err != nil {
+		} else if err := s.Open(c.Service, h.dial); err != nil {
 			return nil, err
 		}
 		c.uses++

@@ -45,6 +45,9 @@ func (c ListenerConfig) withDefaults() ListenerConfig {
 // new generation finds the ones that it shares with the old one, and gives
 // them another handler. It is safe for concurrent use.
 type Server struct {
+	// Open makes a listener. It is net.Listen unless it is set before use.
+	Open func(network, addr string) (net.Listener, error)
+
 	log       *slog.Logger
 	mu        sync.Mutex
 	listeners map[listenerKey]*Listener
@@ -54,7 +57,7 @@ type listenerKey struct{ addr, name string }
 
 // NewServer makes an empty set.
 func NewServer(log *slog.Logger) *Server {
-	return &Server{log: log, listeners: map[listenerKey]*Listener{}}
+	return &Server{Open: net.Listen, log: log, listeners: map[listenerKey]*Listener{}}
 }
 
 // Listen opens addr, or returns the listener that is open there already. A new
@@ -82,7 +85,7 @@ func (s *Server) Listen(addr string, c ListenerConfig) (*Listener, error) {
 		}
 		return l, nil
 	}
-	ln, err := net.Listen("tcp", addr)
+	ln, err := s.Open("tcp", addr)
 	if err != nil {
 		return nil, listenError(addr, err)
 	}

@@ -53,7 +53,12 @@ func (c Config) dialInTime() func(ctx context.Context, network, addr string) (ne
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
 		ctx, cancel := context.WithTimeout(ctx, c.ConnectTimeout)
 		defer cancel()
-		return c.Dial(ctx, network, addr)
+		conn, err := c.Dial(ctx, network, addr)
+		if err != nil {
+			// Wrapped, so that it is not taken for the end of the call's context.
+			return nil, fmt.Errorf("connecting: %w", err)
+		}
+		return conn, nil
 	}
 }
 
