@@ -1,0 +1,259 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/spf13/cobra"
+
+	"github.com/weir-run/weir/flows"
+	"github.com/weir-run/weir/gateway"
+)
+
+// runOptions are the flags of weir run.
+type runOptions struct {
+	admin         string
+	drain         time.Duration
+	shutdownDelay time.Duration
+	watch         bool
+	poll          time.Duration
+	log           logFlags
+}
+
+// adminOff is the value of --admin that turns the admin endpoints off.
+const adminOff = "off"
+
+func (p *process) runCommand() *cobra.Command {
+	var o runOptions
+	cmd := &cobra.Command{
+		Use:   "run DIR...",
+		Short: "Serve the flows of directories and follow changes",
+		Long: `Reads all .yaml and .yml files below the directories as one program and serves it.
+A DIR may also be a file.
+
+When the files change, the new state is checked as a whole, opened beside the old
+one and put in its place; no request fails. If it has faults they are printed and
+nothing changes. SIGHUP looks at once.
+
+SIGTERM and SIGINT make /readyz answer 503, wait for --shutdown-delay, let the
+requests in progress end within --drain, and exit with 0. A second one stops at
+once.`,
+		Example: `  weir run flows/
+  weir run flows/ shared/services.yaml --admin :9900
+  WEIR_LOG_LEVEL=debug weir run flows/ --drain 10s`,
+		Args: paths,
+		RunE: func(cmd *cobra.Command, args []string) error { return p.serve(cmd.Context(), args, &o) },
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.admin, "admin", gateway.DefaultAdminAddr, "the `address` of /healthz, /readyz and /metrics, or "+adminOff)
+	f.DurationVar(&o.drain, "drain", 30*time.Second, "how long requests in progress may take at the end")
+	f.DurationVar(&o.shutdownDelay, "shutdown-delay", 0, "how long to go on serving after /readyz says 503, for load balancers to notice")
+	f.BoolVar(&o.watch, "watch", true, "load files that change; --watch=false loads on SIGHUP only")
+	f.DurationVar(&o.poll, "poll", flows.DefaultInterval, "how often to look at the files")
+	o.log.add(cmd)
+	return cmd
+}
+
+func (o *runOptions) check() error {
+	switch {
+	case o.poll <= 0:
+		return usagef("--poll must be more than 0; --watch=false turns looking off")
+	case o.drain < 0, o.shutdownDelay < 0:
+		return usagef("a duration cannot be negative")
+	}
+	if o.admin != adminOff {
+		if err := gateway.CheckAddress(o.admin); err != nil {
+			return usagef("--admin: %w", err)
+		}
+	}
+	return nil
+}
+
+// server is one run.
+type server struct {
+	*journal
+	host     *flows.Host
+	reloader *flows.Reloader
+	admin    *gateway.Listener // nil: off
+	state    atomic.Pointer[string]
+	start    time.Time
+}
+
+// Why /readyz says no.
+var (
+	starting = "the files are being loaded"
+	leaving  = "the process is shutting down"
+)
+
+func (p *process) serve(ctx context.Context, dirs []string, o *runOptions) error {
+	if err := o.check(); err != nil {
+		return err
+	}
+	s := &server{journal: p.journal(&o.log), start: time.Now()}
+	s.state.Store(&starting)
+	signals, stop := p.notify()
+	defer stop()
+	if err := s.open(dirs, o, p.env); err != nil {
+		return err
+	}
+	defer s.close()
+	first := s.reloader.Load()
+	if !first.OK() {
+		return errReported
+	}
+	s.state.Store(nil)
+
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var watching sync.WaitGroup
+	if o.watch {
+		watching.Go(func() { s.reloader.Run(ctx) })
+	}
+	why := s.wait(ctx, signals, o.watch)
+	s.state.Store(&leaving)
+	s.Info("shutting down", "reason", why, "drain", o.drain)
+	cancel()
+	watching.Wait()
+	return s.drain(signals, o)
+}
+
+// open makes everything that does not depend on the files.
+func (s *server) open(dirs []string, o *runOptions, env func(string) (string, bool)) error {
+	c, err := catalog()
+	if err != nil {
+		return err
+	}
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	metrics, err := gateway.NewMetrics(registry)
+	if err != nil {
+		return err
+	}
+	s.host = flows.NewHost(flows.HostOptions{Log: s.Logger, Metrics: metrics, Drain: o.drain})
+	s.reloader, err = flows.NewReloader(s.host, flows.ReloadOptions{
+		Paths: dirs, Catalog: c, Environment: flows.Environment{Env: env, Log: s.Logger},
+		Interval: o.poll, Metrics: registry, Report: s.report,
+	})
+	if err != nil || o.admin == adminOff {
+		return err
+	}
+	s.admin, err = gateway.NewServer(s.Logger).Listen(o.admin, gateway.AdminListener)
+	if err != nil {
+		return fmt.Errorf("admin: %w (--admin chooses another address, --admin %s does without)", err, adminOff)
+	}
+	s.admin.Swap(gateway.NewAdmin(s.ready, registry))
+	s.admin.Start()
+	return nil
+}
+
+func (s *server) ready() error {
+	if why := s.state.Load(); why != nil {
+		return errors.New(*why)
+	}
+	return nil
+}
+
+// report tells the outcome of one attempt to load the files.
+func (s *server) report(r flows.Reload) {
+	s.diagnostics(r.Diagnostics)
+	first := s.host.Program() == nil || s.state.Load() == &starting
+	switch {
+	case r.OK() && first:
+		s.Info("serving", s.summary(r, time.Since(s.start))...)
+	case r.OK():
+		s.Info("reloaded", s.summary(r, r.Took)...)
+	case first && r.Err != nil:
+		s.Error("cannot start", "error", r.Err)
+	case first:
+		s.Error("cannot start: the files have faults")
+	case r.Err != nil:
+		s.Error("cannot load the files; what was served before goes on", "error", r.Err)
+	default:
+		s.Error("the files have faults; what was served before goes on")
+	}
+}
+
+// summary is what is served, where, and how long it took to get there.
+func (s *server) summary(r flows.Reload, took time.Duration) []any {
+	var gateways []any
+	for _, g := range r.Program.Gateways {
+		gateways = append(gateways, slog.Group(g.Name.Value, "address", s.host.Addr(g.Name.Value).String(), "routes", g.Routes()))
+	}
+	admin := adminOff
+	if s.admin != nil {
+		admin = s.admin.Addr().String()
+	}
+	const shown = 12 // hex digits tell any two states apart
+	return []any{
+		slog.Group("gateways", gateways...), "admin", admin, "flows", len(r.Program.Flows),
+		"config", r.Program.Hash[:shown], "took", took.Round(100 * time.Microsecond).String(),
+	}
+}
+
+// wait serves until a signal or ctx ends it, and says which. SIGHUP loads the
+// files: here if nobody watches them.
+func (s *server) wait(ctx context.Context, signals <-chan os.Signal, watched bool) string {
+	for {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx).Error()
+		case sig := <-signals:
+			if sig != syscall.SIGHUP {
+				return sig.String()
+			}
+			if watched {
+				s.reloader.Reload()
+			} else {
+				s.reloader.Load()
+			}
+		}
+	}
+}
+
+// drain ends what is in progress, in the order that loses no request: stay
+// until nobody sends new ones, then stop accepting, then wait for the rest.
+func (s *server) drain(signals <-chan os.Signal, o *runOptions) error {
+	ctx, cancel := context.WithTimeout(context.Background(), o.shutdownDelay+o.drain)
+	defer cancel()
+	done := make(chan error, 1)
+	go func() {
+		select {
+		case <-time.After(o.shutdownDelay):
+		case <-ctx.Done():
+		}
+		done <- s.host.Shutdown(ctx)
+	}()
+	for {
+		select {
+		case sig := <-signals:
+			if sig == syscall.SIGHUP {
+				continue
+			}
+			return fmt.Errorf("stopped at once by a second signal: %s", sig)
+		case err := <-done:
+			if err != nil {
+				s.Warn("some requests did not end in time", "error", err)
+			}
+			s.Info("stopped")
+			return nil
+		}
+	}
+}
+
+// close ends the admin endpoints, which tell of everything else until then.
+func (s *server) close() {
+	if s.admin != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		_ = s.admin.Shutdown(ctx) // a scrape that takes longer is cut off
+	}
+}
