@@ -41,6 +41,9 @@ type Gateway struct {
 	at     dsl.Span // of listen
 }
 
+// Routes is how many routes the gateway serves.
+func (g *Gateway) Routes() int { return len(g.routes) }
+
 // Environment is what a check depends on besides the files.
 type Environment struct {
 	Env func(name string) (value string, ok bool) // such as os.LookupEnv
