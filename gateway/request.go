@@ -74,6 +74,13 @@ func (c *requestContext) Deadline() (time.Time, bool) {
 	return c.deadline, true
 }
 
+// AfterCancel calls f in its own goroutine when the client has gone or the
+// server ends, but not when the deadline passes: for those who keep the
+// deadline themselves.
+func (c *requestContext) AfterCancel(f func()) (stop func() bool) {
+	return context.AfterFunc(c.Context, f)
+}
+
 func (c *requestContext) Done() <-chan struct{} { return c.arm().Done() }
 
 func (c *requestContext) Err() error {

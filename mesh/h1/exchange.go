@@ -55,9 +55,7 @@ func (x *exchange) setDeadline(o Options) {
 
 // run makes the exchange on cn, which it owns from here on.
 func (x *exchange) run(cn *conn, o Options) (*http.Response, error) {
-	if x.ctx.Done() != nil {
-		x.stop = context.AfterFunc(x.ctx, cn.abort)
-	}
+	x.stop = watch(x.ctx, cn.abort)
 	h, err := x.converse(cn)
 	if err != nil {
 		if x.stop != nil {
@@ -73,6 +71,26 @@ func (x *exchange) run(cn *conn, o Options) (*http.Response, error) {
 	x.keep = !h.close
 	x.receive(cn, h)
 	return &x.resp, nil
+}
+
+// A CancelWatcher is a context that can be watched for its cancellation alone.
+// The connection keeps the deadline, so a context whose deadline costs
+// something to wait for need not be asked to.
+type CancelWatcher interface {
+	context.Context
+	// AfterCancel is context.AfterFunc, but for the passing of the deadline.
+	AfterCancel(f func()) (stop func() bool)
+}
+
+// watch calls f when ctx is cancelled, until stop. stop is nil if it cannot be.
+func watch(ctx context.Context, f func()) (stop func() bool) {
+	if w, ok := ctx.(CancelWatcher); ok {
+		return w.AfterCancel(f)
+	}
+	if ctx.Done() == nil {
+		return nil
+	}
+	return context.AfterFunc(ctx, f)
 }
 
 // converse writes the request and reads the header of the response that counts.
