@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"time"
 
@@ -30,7 +31,7 @@ type flowCall struct {
 
 // Trigger says how a request comes to a flow.
 type Trigger struct {
-	Method, Path string
+	Method, Path string // no Method takes any
 	Gateway      dsl.String
 	Deadline     time.Duration
 	MaxBody      int64 // bytes
@@ -52,7 +53,7 @@ type flowConfig struct {
 }
 
 type triggerConfig struct {
-	HTTP     dsl.String   `yaml:"http" doc:"METHOD /path; {name} stands for one segment of the path, {name:pattern} for one that matches." required:"true"`
+	HTTP     dsl.String   `yaml:"http" doc:"METHOD /path, or ANY /path for every method; {name} stands for one segment of the path, {name:pattern} for one that matches." required:"true"`
 	Gateway  dsl.String   `yaml:"gateway" doc:"The gateway whose route this is. Not needed if there is only one."`
 	Deadline dsl.Duration `yaml:"deadline" doc:"How long a request may take in all." default:"30s"`
 	MaxBody  dsl.Size     `yaml:"max_body" doc:"How large the body of a request may be." default:"10MB"`
@@ -94,6 +95,9 @@ func DeclareFlow(n *dsl.Node, r dsl.Reporter) *Flow {
 	return f
 }
 
+// anyMethod stands for every method in a route.
+const anyMethod = "ANY"
+
 func (f *Flow) declare(t *triggerConfig, r dsl.Reporter) *Trigger {
 	method, path, _ := strings.Cut(t.HTTP.Value, " ")
 	out := &Trigger{Method: method, Path: strings.TrimSpace(path), Gateway: t.Gateway, Deadline: time.Duration(t.Deadline), MaxBody: int64(t.MaxBody), Span: t.HTTP.Span}
@@ -101,6 +105,9 @@ func (f *Flow) declare(t *triggerConfig, r dsl.Reporter) *Trigger {
 		r.Report(dsl.Diagnostic{Span: t.HTTP.Span, Code: "bad-route", Message: fmt.Sprintf("%q is no route", t.HTTP.Value), Hint: "write METHOD /path, for example GET /customers/{id}"})
 		out.Path = ""
 		return out
+	}
+	if method == anyMethod {
+		out.Method = ""
 	}
 	f.params = map[string]dsl.Span{}
 	for rest := out.Path; ; {
@@ -149,9 +156,10 @@ type Program struct {
 }
 
 type handler struct {
-	name   *name
-	when   *dsl.Expr
-	answer *AnswerTemplate
+	name    *name
+	when    *dsl.Expr
+	answer  *AnswerTemplate
+	problem bool // the answer is a problem document (RFC 9457)
 }
 
 // Compile compiles the flow and reports every fault. Flows of one program may
@@ -207,6 +215,9 @@ func (c *Compiler) handler(cfg *handlerConfig) handler {
 		}
 		h.answer = c.Answer(cfg.Return, cfg.Status, cfg.Headers)
 	})
+	if body := cfg.Return.Node; body != nil && body.Kind == dsl.Map {
+		h.problem = body.Field("title") != nil
+	}
 	return h
 }
 
@@ -264,6 +275,8 @@ func (p *Program) Run(ctx context.Context, in *Input) (Answer, *Error) {
 	return Answer{}, e
 }
 
+var problemType = []string{"application/problem+json"}
+
 func (h *handler) handle(ctx context.Context, x *Exchange, e *Error) (a Answer, fits bool, err error) {
 	x.setError(h.name, e)
 	if h.when != nil {
@@ -274,59 +287,57 @@ func (h *handler) handle(ctx context.Context, x *Exchange, e *Error) (a Answer, 
 	if a, err = h.answer.Answer(ctx, x); a.Status == 0 {
 		a.Status = e.HTTPStatus()
 	}
+	if h.problem && a.Header["Content-Type"] == nil {
+		if a.Header == nil {
+			a.Header = http.Header{}
+		}
+		a.Header["Content-Type"] = problemType
+	}
 	return a, true, err
 }
 
 // Recursion reports flows that run themselves, directly or through others.
 func Recursion(flows []*Flow, r dsl.Reporter) {
-	done := map[*Flow]bool{}
-	for _, f := range flows {
-		if done[f] {
-			continue
-		}
-		var path []flowCall
-		var visit func(f *Flow) bool
-		visit = func(f *Flow) bool {
-			for i, call := range path {
-				if call.flow != f {
-					continue
-				}
-				names := []string{f.Name.Value}
-				d := dsl.Diagnostic{Code: "recursion", Hint: "use each for a repetition"}
-				for _, call := range path[i+1:] {
-					names = append(names, call.flow.Name.Value)
-					d.Related = append(d.Related, dsl.Related{Span: call.at, Message: "runs " + call.flow.Name.Value})
-				}
-				last := d.Related[len(d.Related)-1]
-				d.Span, d.Related = last.Span, d.Related[:len(d.Related)-1]
-				d.Message = "this flow runs itself: " + strings.Join(names, " -> ")
-				r.Report(d)
-				return true
-			}
-			if done[f] {
-				return false
-			}
-			for _, call := range f.calls {
-				path = append(path, call)
-				if visit(call.flow) {
-					return true
-				}
-				path = path[:len(path)-1]
-			}
-			done[f] = true
-			return false
-		}
-		path = append(path, flowCall{flow: f})
-		cyclic := false
+	const unseen, open, done = 0, 1, 2
+	state := map[*Flow]int{}
+	var path []flowCall // from the flow that is visited first to the one at hand
+	var visit func(f *Flow)
+	visit = func(f *Flow) {
+		state[f] = open
 		for _, call := range f.calls {
-			path = append(path[:1], call)
-			cyclic = cyclic || visit(call.flow)
-		}
-		done[f] = true
-		if cyclic {
-			for _, call := range path {
-				done[call.flow] = true
+			path = append(path, call)
+			switch state[call.flow] {
+			case open:
+				r.Report(recursion(path))
+			case unseen:
+				visit(call.flow)
 			}
+			path = path[:len(path)-1]
+		}
+		state[f] = done
+	}
+	for _, f := range flows {
+		if state[f] == unseen {
+			visit(f)
 		}
 	}
+}
+
+// recursion is about the circle that the last call of path closes.
+func recursion(path []flowCall) dsl.Diagnostic {
+	again := path[len(path)-1].flow
+	first := len(path) - 1 // the call by which the circle leaves that flow
+	for first > 0 && path[first-1].flow != again {
+		first--
+	}
+	d := dsl.Diagnostic{Span: path[first].at, Code: "recursion", Hint: "use each for a repetition, or let one of them do without the other"}
+	names := again.Name.Value
+	for i, call := range path[first:] {
+		names += " -> " + call.flow.Name.Value
+		if i > 0 {
+			d.Related = append(d.Related, dsl.Related{Span: call.at, Message: "which runs " + call.flow.Name.Value})
+		}
+	}
+	d.Message = "this flow runs itself: " + names
+	return d
 }
