@@ -34,16 +34,24 @@ type journal struct {
 func (p *process) journal(f *logFlags) *journal {
 	j := &journal{w: p.stderr, color: p.color(p.stderr)}
 	j.json = f.format.value == "json" || f.format.value == "" && !p.terminal(p.stderr)
-	var options slog.HandlerOptions
 	level := new(slog.LevelVar)
 	_ = level.UnmarshalText([]byte(f.level.value)) // one of the allowed words
-	options.Level = level
+	options := &slog.HandlerOptions{Level: level, ReplaceAttr: withUnits}
 	if j.json {
-		j.Logger = slog.New(slog.NewJSONHandler(j.w, &options))
+		j.Logger = slog.New(slog.NewJSONHandler(j.w, options))
 	} else {
-		j.Logger = slog.New(slog.NewTextHandler(j.w, &options))
+		j.Logger = slog.New(slog.NewTextHandler(j.w, options))
 	}
 	return j
+}
+
+// withUnits writes durations as flow files do: 1.5s, where JSON would have a
+// number of nanoseconds.
+func withUnits(_ []string, a slog.Attr) slog.Attr {
+	if a.Value.Kind() == slog.KindDuration {
+		a.Value = slog.StringValue(a.Value.Duration().String())
+	}
+	return a
 }
 
 // diagnostics tells faults of files: to people as they are rendered everywhere,

@@ -195,7 +195,7 @@ func (s *server) summary(r flows.Reload, took time.Duration) []any {
 	const shown = 12 // hex digits tell any two states apart
 	return []any{
 		slog.Group("gateways", gateways...), "admin", admin, "flows", len(r.Program.Flows),
-		"config", r.Program.Hash[:shown], "took", took.Round(100 * time.Microsecond).String(),
+		"config", r.Program.Hash[:shown], "took", took.Round(100 * time.Microsecond),
 	}
 }
 
