@@ -344,7 +344,27 @@ func (e *Expr) Eval(ctx context.Context, env Env) (any, error) {
 	if err != nil {
 		return nil, e.runFault(err)
 	}
-	return v, nil
+	return plainList(v), nil
+}
+
+// plainList gives the lists that expr's ranges and functions make the one type
+// that lists have everywhere else.
+func plainList(v any) any {
+	switch v := v.(type) {
+	case []int:
+		return anyList(v)
+	case []string:
+		return anyList(v)
+	}
+	return v
+}
+
+func anyList[T any](items []T) []any {
+	list := make([]any, len(items))
+	for i := range items {
+		list[i] = items[i]
+	}
+	return list
 }
 
 // Bool evaluates a condition. Anything but a boolean is a *Fault: a missing

@@ -281,11 +281,9 @@ func appendJSON(dst []byte, v any, depth int) ([]byte, error) {
 		}
 		return appendJSON(dst, object, depth)
 	case []string:
-		items := make([]any, len(v))
-		for i, s := range v {
-			items[i] = s
-		}
-		return appendJSON(dst, items, depth)
+		return appendJSON(dst, anyList(v), depth)
+	case []int:
+		return appendJSON(dst, anyList(v), depth)
 	case time.Duration:
 		return AppendJSONString(dst, v.String()), nil
 	case time.Time:
@@ -378,7 +376,7 @@ func kindOf(v any) string {
 		return "a number"
 	case string:
 		return "text"
-	case []any, []string:
+	case []any, []string, []int:
 		return "a list"
 	case map[string]any, map[string]string, map[any][]any:
 		return "an object"
