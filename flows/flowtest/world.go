@@ -1,0 +1,244 @@
+// Package flowtest runs flow files in a test: a whole program behind its
+// gateways, with backends that the test plays. All connections are in memory,
+// so that inside testing/synctest time is virtual, and whatever a request sets
+// off has happened when synctest.Wait returns.
+package flowtest
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/weir-run/weir/connectors"
+	"github.com/weir-run/weir/dsl"
+	"github.com/weir-run/weir/engine/steps"
+	"github.com/weir-run/weir/flows"
+	"github.com/weir-run/weir/gateway"
+)
+
+// World is a program at work, with its backends and a client.
+type World struct {
+	*Network
+	Host   *flows.Host
+	Client *http.Client // keeps connections
+
+	t        testing.TB
+	log      *journal
+	backends Backends
+}
+
+// Serve checks text as a flow file and serves it until the test ends. What
+// text does not say is added: a service for each backend, and a gateway named
+// public. A backend listens at its name, the gateway at public:80.
+func Serve(t testing.TB, text string, backends Backends) *World {
+	t.Helper()
+	w := &World{Network: &Network{}, t: t, log: &journal{}, backends: backends}
+	for name, handler := range backends {
+		if handler != nil {
+			w.Start(name, handler)
+		}
+	}
+	metrics, err := gateway.NewMetrics(prometheus.NewRegistry())
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Host = flows.NewHost(flows.HostOptions{
+		Log: w.logger(), Metrics: metrics, Drain: 10 * time.Second, Listen: w.Listen, Dial: w.Dial,
+	})
+	t.Cleanup(func() {
+		if err := w.Host.Shutdown(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	w.Client = w.NewClient()
+	if err := w.Apply(text); err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+// Start lets a server listen at name:80 until the test ends, or until it is
+// called.
+func (w *World) Start(name string, handler http.Handler) (stop func()) {
+	w.t.Helper()
+	l, err := w.Listen("memory", name+":80")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	s := &http.Server{Handler: handler, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)}
+	var serving sync.WaitGroup
+	serving.Go(func() { _ = s.Serve(l) }) // it ends with ErrServerClosed
+	stop = func() {
+		_ = s.Close()
+		serving.Wait()
+	}
+	w.t.Cleanup(stop)
+	return stop
+}
+
+// NewClient makes another client, which shares no connections with Client.
+func (w *World) NewClient() *http.Client {
+	transport := &http.Transport{DialContext: w.Dial, DisableCompression: true, MaxIdleConnsPerHost: 64}
+	w.t.Cleanup(transport.CloseIdleConnections)
+	return &http.Client{Transport: transport}
+}
+
+// Check compiles text with what Serve adds. Faults in it end the test.
+func (w *World) Check(text string) *flows.Program {
+	w.t.Helper()
+	return check(w.t, w.complete(text), w.logger())
+}
+
+// Check compiles text, in which nothing is left out.
+func Check(t testing.TB, text string) *flows.Program {
+	t.Helper()
+	return check(t, text, slog.New(slog.DiscardHandler))
+}
+
+func check(t testing.TB, text string, log *slog.Logger) *flows.Program {
+	t.Helper()
+	verbs, err := dsl.NewCatalog(slices.Concat(steps.All(), connectors.All())...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := &flows.Files{Sources: []*dsl.Source{dsl.NewSource("test.yaml", text)}, Hash: text}
+	env := flows.Environment{Env: func(string) (string, bool) { return "", false }, Log: log}
+	p, faults := flows.Check(files, &flows.Catalog{Steps: verbs}, env)
+	if p == nil {
+		var b strings.Builder
+		dsl.Render(&b, faults, dsl.RenderOptions{})
+		t.Fatalf("the flows of the test do not compile:\n%s", b.String())
+	}
+	return p
+}
+
+// Apply makes text the program that is served.
+func (w *World) Apply(text string) error {
+	w.t.Helper()
+	return w.Host.Apply(w.Check(text))
+}
+
+func (w *World) complete(text string) string {
+	var b strings.Builder
+	b.WriteString(text)
+	if !strings.Contains(text, "services:") && len(w.backends) > 0 {
+		b.WriteString("\n---\nservices:\n")
+		for name := range w.backends {
+			fmt.Fprintf(&b, "  %s: { endpoints: [\"http://%s\"] }\n", name, name)
+		}
+	}
+	if !strings.Contains(text, "gateways:") {
+		b.WriteString("\n---\ngateways: { public: { listen: \"public:80\" } }\n")
+	}
+	return b.String()
+}
+
+// Answer is what a client got.
+type Answer struct {
+	Status  int // 0: none
+	Header  http.Header
+	Trailer http.Header
+	Body    string
+	Err     error // why there is no answer, or not all of it
+}
+
+// Get asks the gateway named public.
+func (w *World) Get(path string) Answer { return w.Send(w.Request("GET", path, "")) }
+
+// Post sends JSON to the gateway named public.
+func (w *World) Post(path, body string) Answer { return w.Send(w.Request("POST", path, body)) }
+
+// Request makes a request to the gateway named public. A body is JSON.
+func (w *World) Request(method, path, body string) *http.Request {
+	w.t.Helper()
+	var reader io.Reader
+	if body != "" {
+		reader = strings.NewReader(body)
+	}
+	r, err := http.NewRequest(method, "http://public"+path, reader)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if body != "" {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	return r
+}
+
+// Send sends a request and reads the whole answer.
+func (w *World) Send(r *http.Request) Answer { return Read(w.Client.Do(r)) }
+
+// Read reads an answer to its end.
+func Read(resp *http.Response, err error) Answer {
+	if err != nil {
+		return Answer{Err: err}
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	return Answer{Status: resp.StatusCode, Header: resp.Header, Trailer: resp.Trailer, Body: string(body), Err: err}
+}
+
+// Problem is a problem document (RFC 9457) as this gateway writes it.
+type Problem struct {
+	Title     string `json:"title"`
+	Status    int    `json:"status"`
+	Detail    string `json:"detail"`
+	Code      string `json:"code"`
+	RequestID string `json:"request_id"`
+}
+
+// Problem reads an answer that must be a problem document which agrees with
+// its own status and request id.
+func (a Answer) Problem(t testing.TB) Problem {
+	t.Helper()
+	var p Problem
+	if a.Err != nil {
+		t.Errorf("no answer: %v", a.Err)
+		return p
+	}
+	if got := a.Header.Get("Content-Type"); got != "application/problem+json" {
+		t.Errorf("status %d with content type %q and body %s, want a problem document", a.Status, got, a.Body)
+		return p
+	}
+	if err := json.Unmarshal([]byte(a.Body), &p); err != nil {
+		t.Errorf("%v in %s", err, a.Body)
+	}
+	if id := a.Header.Get("X-Request-Id"); p.Status != a.Status || p.RequestID == "" || p.RequestID != id {
+		t.Errorf("the document disagrees with its answer: status %d, request id %q: %s", a.Status, id, a.Body)
+	}
+	return p
+}
+
+// Log is what was logged so far, one JSON object a line.
+func (w *World) Log() string { return w.log.String() }
+
+func (w *World) logger() *slog.Logger {
+	return slog.New(slog.NewJSONHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+}
+
+type journal struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (j *journal) Write(p []byte) (int, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.buf.Write(p)
+}
+
+func (j *journal) String() string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.buf.String()
+}
