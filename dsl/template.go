@@ -219,12 +219,13 @@ type op struct {
 
 // block is a part of a shape that is repeated or left out.
 type block struct {
-	cond *Expr
-	each *Expr
-	item Var
-	body []op
-	key  string // the pre-encoded key with its colon, if the block is a field
-	top  bool   // the block is the whole shape: nothing stands in front of it
+	cond  *Expr
+	each  *Expr
+	item  Var
+	index Var // nil: the rounds are not counted
+	body  []op
+	key   string // the pre-encoded key with its colon, if the block is a field
+	top   bool   // the block is the whole shape: nothing stands in front of it
 }
 
 // Shape compiles a shape. It gives nil after reporting a fault.
@@ -342,17 +343,21 @@ func (b *shaper) object(n *Node, scope Scope) {
 	b.static = append(b.static, '}')
 }
 
-// eachPattern is "name in expression".
-var eachPattern = regexp.MustCompile(`^\s*([A-Za-z_][A-Za-z0-9_]*)\s+in\s+(\S[\s\S]*)$`)
+// eachPattern is "item in list" or "item, index in list".
+var eachPattern = regexp.MustCompile(`^\s*([^\s,]+)(?:\s*,\s*([^\s,]+))?\s+in\s+(\S[\s\S]*)$`)
 
-// SplitEach splits the text "name in expression" of a repetition; from is
-// where the expression starts.
-func SplitEach(text string) (name string, from int, ok bool) {
-	m := eachPattern.FindStringSubmatchIndex(text)
-	if m == nil {
-		return "", 0, false
+// SplitEach splits the text of a repetition, "item in list" or "item, index in
+// list"; from is where the expression of the list starts in n.Text.
+func SplitEach(n *Node) (item, index String, from int, ok bool) {
+	m := eachPattern.FindStringSubmatchIndex(n.Text)
+	if n.Kind != Scalar || m == nil {
+		return item, index, 0, false
 	}
-	return text[m[2]:m[3]], m[4], true
+	item = String{Value: n.Text[m[2]:m[3]], Span: n.At(m[2], m[3])}
+	if m[4] >= 0 {
+		index = String{Value: n.Text[m[4]:m[5]], Span: n.At(m[4], m[5])}
+	}
+	return item, index, m[6], true
 }
 
 // CompilePart compiles the bare expression n.Text[from:to].
@@ -365,19 +370,18 @@ func (b *shaper) block(n *Node, scope Scope, key string) {
 	b.top = false
 	body := &shaper{x: b.x}
 	if each := n.Field("$each"); each != nil {
-		name, from, ok := SplitEach(each.Text)
-		if each.Kind != Scalar || !ok {
+		item, index, from, ok := SplitEach(each)
+		if !ok {
 			b.fault(each.Span, "bad-each", "$each needs a name and a list", "write $each: item in items")
-			return
-		}
-		if _, taken := scope.Name(name); taken {
-			b.fault(each.Span, "name-taken", fmt.Sprintf("%q already has a meaning here", name), "use another name")
 			return
 		}
 		if blk.each = b.x.CompilePart(each, from, len(each.Text), scope); blk.each == nil {
 			b.failed = true
 		}
-		scope, blk.item = scope.Loop(name, each.Span)
+		scope, blk.item = b.loop(item, scope)
+		if index.Value != "" {
+			scope, blk.index = b.loop(index, scope)
+		}
 	}
 	if cond := n.Field("$if"); cond != nil {
 		if blk.cond = b.x.Condition(cond, scope); blk.cond == nil {
@@ -389,6 +393,14 @@ func (b *shaper) block(n *Node, scope Scope, key string) {
 	b.failed = b.failed || body.failed
 	blk.body = body.ops
 	b.add(op{block: blk})
+}
+
+// loop opens the scope of a variable.
+func (b *shaper) loop(name String, scope Scope) (Scope, Var) {
+	if _, taken := scope.Name(name.Value); taken {
+		b.fault(name.Span, "name-taken", fmt.Sprintf("%q already has a meaning here", name.Value), "use another name")
+	}
+	return scope.Loop(name.Value, name.Span)
 }
 
 func (b *shaper) scalar(n *Node, scope Scope) {
@@ -524,7 +536,12 @@ func (b *block) comma(dst []byte) []byte {
 // items writes one body for each element. Elements of a list that is still
 // JSON text are not decoded.
 func (b *block) items(ctx context.Context, env Env, dst []byte) ([]byte, error) {
+	round := 0
 	one := func(dst []byte) ([]byte, error) {
+		if b.index != nil {
+			b.index.Set(env, round)
+			round++
+		}
 		if err := ctx.Err(); err != nil {
 			return dst, context.Cause(ctx)
 		}

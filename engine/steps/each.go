@@ -40,7 +40,7 @@ type each struct {
 }
 
 func compileEach(c *engine.Compiler, at *dsl.Node, cfg *eachConfig) engine.Step {
-	item, index, from, ok := splitEach(cfg.Each.Node)
+	item, index, from, ok := dsl.SplitEach(cfg.Each.Node)
 	if !ok {
 		c.Report(dsl.Diagnostic{Span: cfg.Each.Node.Span, Code: "bad-each", Message: "each needs a name and a list", Hint: "write each: order in orders"})
 		return nil
@@ -63,29 +63,6 @@ func compileEach(c *engine.Compiler, at *dsl.Node, cfg *eachConfig) engine.Step 
 		})
 	})
 	return s
-}
-
-// splitEach splits "item, index in list".
-func splitEach(n *dsl.Node) (item, index dsl.String, from int, ok bool) {
-	i := strings.Index(n.Text, " in ")
-	if i < 0 {
-		return item, index, 0, false
-	}
-	part := func(a, b int) dsl.String {
-		for a < b && n.Text[a] == ' ' {
-			a++
-		}
-		for b > a && n.Text[b-1] == ' ' {
-			b--
-		}
-		return dsl.String{Value: n.Text[a:b], Span: n.At(a, b)}
-	}
-	if comma := strings.IndexByte(n.Text[:i], ','); comma >= 0 {
-		item, index = part(0, comma), part(comma+1, i)
-		return item, index, i + len(" in "), item.Value != "" && index.Value != ""
-	}
-	item = part(0, i)
-	return item, index, i + len(" in "), item.Value != ""
 }
 
 // Run is what engine.Step asks for.
