@@ -202,7 +202,7 @@ func (s *call) Run(ctx context.Context, x *engine.Exchange) error {
 	how := mesh.Call{Buffer: true, Prompt: true}
 	resp, err := s.service.client.Do(req, &how)
 	if err != nil {
-		return upstreamError(err)
+		return upstreamError(ctx, err)
 	}
 	text := unsafe.String(unsafe.SliceData(how.Body), len(how.Body)) // nobody writes to it again
 	contentType := resp.Header.Get("Content-Type")
@@ -332,14 +332,24 @@ var kinds = map[mesh.Class]engine.Kind{
 	mesh.Deadline: engine.KindDeadline, mesh.BreakerOpen: engine.KindBreaker, mesh.NoEndpoint: engine.KindConnect,
 }
 
-func upstreamError(err error) error {
+// upstreamError says why a call under ctx failed. The mesh knows that the time
+// for it was up; which of the bounds around the step that was, only ctx does.
+func upstreamError(ctx context.Context, err error) error {
 	var m *mesh.Error
 	if !errors.As(err, &m) {
 		return err
 	}
 	kind, ok := kinds[m.Class]
-	if !ok {
+	switch {
+	case !ok:
 		kind = engine.KindInternal
+	case m.Class == mesh.Deadline || m.Class == mesh.Canceled:
+		if d, ok := ctx.Deadline(); ok && !time.Now().Before(d) {
+			<-ctx.Done() // its timer may be a little behind the connection's
+		}
+		if ended := engine.Interrupted(ctx); ended != nil {
+			kind = ended.Kind
+		}
 	}
 	return &engine.Error{Kind: kind, Message: m.Error(), Attempts: m.Attempts, Err: err}
 }

@@ -69,7 +69,7 @@ func (s *forward) Run(ctx context.Context, x *engine.Exchange) error {
 	how := mesh.Call{Stream: true, Prompt: true} // the gateway bounds how long a caller may take for its body
 	resp, err := s.service.client.Do(req, &how)
 	if err != nil {
-		return upstreamError(err)
+		return upstreamError(ctx, err)
 	}
 	defer resp.Body.Close()
 	w := x.In.Writer
@@ -90,7 +90,7 @@ func (s *forward) Run(ctx context.Context, x *engine.Exchange) error {
 	w.WriteHeader(resp.StatusCode)
 	if err := copyBody(w, resp); err != nil {
 		// The caller cannot be told any more but by a broken answer.
-		e := upstreamError(err)
+		e := upstreamError(ctx, err)
 		if ctx.Err() != nil {
 			e = engine.Interrupted(ctx)
 		}
@@ -252,7 +252,7 @@ func (s *forward) upgrade(w http.ResponseWriter, req *http.Request, resp *http.R
 	back.Close()
 	<-done
 	if err != nil && !errors.Is(err, net.ErrClosed) && !errors.Is(err, io.EOF) {
-		return upstreamError(err)
+		return upstreamError(req.Context(), err)
 	}
 	return engine.ErrReturn
 }
