@@ -319,10 +319,12 @@ func (c *Compiler) step(n *dsl.Node, result *name) Step {
 	defer func() { c.slot = outer }()
 	g.slot = c.slot
 	var mods modifiers
+	g.from = len(c.frame.names)
 	if g.run, ok = kind.Compile(c, n, &mods); !ok {
 		// Its own faults are told; only the name still matters to others.
 		mods = modifiers{ID: mods.ID}
 	}
+	g.to = len(c.frame.names)
 	c.modify(g, &mods)
 	id := mods.ID
 	switch {

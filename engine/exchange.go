@@ -111,13 +111,18 @@ func (f *frame) exchange(in *Input, parent *Exchange) *Exchange {
 // values read from it stay good.
 func (x *Exchange) release() {
 	x.In, x.parent, x.root, x.answer = nil, nil, nil, Answer{}
-	for i := range x.results {
+	x.forget(0, len(x.results))
+	clear(x.slots)
+	x.frame.pool.Put(x)
+}
+
+// forget takes back the results [from, to), as if their steps had not run.
+func (x *Exchange) forget(from, to int) {
+	for i := from; i < to; i++ {
 		o := &x.results[i]
 		o.cell.set(Value{})
 		o.status, o.header, o.took, o.err = 0, nil, 0, nil
 	}
-	clear(x.slots)
-	x.frame.pool.Put(x)
 }
 
 // up gives the Exchange of an enclosing frame.

@@ -53,6 +53,7 @@ type guarded struct {
 	step     string
 	span     dsl.Span
 	slot     Slot
+	from, to int // the results of the steps inside
 	when     *dsl.Expr
 	timeout  time.Duration
 	retry    *retry
@@ -179,16 +180,19 @@ func (g *guarded) bounded(ctx context.Context, x *Exchange) error {
 		}
 		return err
 	}
+	asked := 0
 	for attempt := 1; ; attempt++ {
 		err := g.run.Run(ctx, x)
 		if err == nil || errors.Is(err, ErrReturn) {
 			return err
 		}
 		e := failure(ctx, err)
-		e.Attempts = max(e.Attempts, attempt)
+		asked += max(e.Attempts, 1)
+		e.Attempts = asked
 		if attempt == g.retry.attempts || !g.retry.worth(e) || !pause(ctx, g.retry.delay(attempt)) {
 			return e
 		}
+		x.forget(g.from, g.to)
 	}
 }
 
