@@ -16,25 +16,25 @@ import (
 // callers are flows that need service b: every way in which a verb can hold a
 // call. Each answers {"v":1} if b does.
 var callers = map[string]string{
-	"call": flow(`
+	"call": flowtest.Flow(`
 - { id: a, call: GET b /x }
 - return: { v: $(a.v) }`),
 
-	"compose": flow(`
+	"compose": flowtest.Flow(`
 - compose:
     a: { call: GET b /x }
     other: { set: 2 }
     after: { set: $(a.v) }
 - return: { v: $(after) }`),
 
-	"each": flow(`
+	"each": flowtest.Flow(`
 - each: n in [1, 2, 3]
   id: list
   steps: [{ id: a, call: GET b /x }]
   yield: $(a.v)
 - return: { v: '$(list[2])' }`),
 
-	"each, one at a time": flow(`
+	"each, one at a time": flowtest.Flow(`
 - each: n in [1, 2]
   id: list
   limit: 1
@@ -42,7 +42,7 @@ var callers = map[string]string{
   yield: $(a.v)
 - return: { v: '$(list[1])' }`),
 
-	"switch": flow(`
+	"switch": flowtest.Flow(`
 - id: s
   switch:
     - when: request.method == "GET"
@@ -50,21 +50,21 @@ var callers = map[string]string{
       yield: $(a.v)
 - return: { v: $(s) }`),
 
-	"try": flow(`
+	"try": flowtest.Flow(`
 - try:
     - { id: a, call: GET b /x }
     - return: { v: $(a.v) }
   finally: [{ log: done }]`),
 
-	"run": flow(`
+	"run": flowtest.Flow(`
 - { id: a, run: shared }
-- return: { v: $(a) }`) + with(`
+- return: { v: $(a) }`, `
 flow: shared
 steps:
   - { id: a, call: GET b /x }
   - return: $(a.v)`),
 
-	"all of them at once": flow(`
+	"all of them at once": flowtest.Flow(`
 - compose:
     list:
       each: n in [1]
@@ -75,7 +75,7 @@ steps:
                 - switch:
                     - steps: [{ run: shared }]
       yield: 1
-- return: { v: '$(list[0])' }`) + with(`
+- return: { v: '$(list[0])' }`, `
 flow: shared
 steps:
   - { id: a, call: GET b /x }
@@ -140,15 +140,15 @@ func TestWhatNobodyHandlesBecomesAProblem(t *testing.T) {
 		for outcome, want := range outcomes {
 			t.Run(caller+"/"+outcome, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					w := flowtest.Serve(t, text+with(limits), flowtest.Backends{"b": want.backend})
+					w := flowtest.Serve(t, text+"\n---\n"+limits, flowtest.Backends{"b": want.backend})
 					if want.status == 200 {
-						expect(t, w.Get("/"), 200, `{"v":1}`)
+						w.Get("/").Is(t, 200, `{"v":1}`)
 						return
 					}
 					if want.code == "expression-failed" && caller == "all of them at once" {
 						return // it does not look into the answer outside of the flow it runs
 					}
-					expectProblem(t, w.Get("/"), want.status, want.code)
+					w.Get("/").IsProblem(t, want.status, want.code)
 					if !strings.Contains(w.Log(), `"code":"`+want.code+`"`) {
 						t.Errorf("the log does not name the problem: %s", w.Log())
 					}
@@ -161,22 +161,22 @@ func TestWhatNobodyHandlesBecomesAProblem(t *testing.T) {
 // A client that has gone takes all calls with it that are made for it.
 func TestAClientThatLeavesCancelsItsCalls(t *testing.T) {
 	texts := map[string]string{
-		"wide each": flow(`
+		"wide each": flowtest.Flow(`
 - each: n in 1..20
   limit: 4
   steps: [{ call: GET b /x }]
 - return: 1`),
-		"wide compose": flow(`
+		"wide compose": flowtest.Flow(`
 - compose:
     a: { call: GET b /x }
     b: { call: POST b /x, body: 1 }
     c: { each: "n in [1, 2]", steps: [{ call: PUT b /x, body: $(n) }] }
 - return: 1`),
-		"forward":        flow(`- forward: b`),
-		"retry":          flow("- { call: GET b /x, retry: { attempts: 5, on: [reset, connect, timeout] } }\n- return: 1"),
-		"handled":        flow("- { id: a, call: GET b /x, fallback: 1 }\n- return: $(a)"),
-		"caught":         flow("- call: GET b /x\n  catch: [{ call: GET b /again }]\n- return: 1"),
-		"between others": flow("- { set: 1, id: one }\n- call: GET b /x\n- call: GET b /never\n- return: 1"),
+		"forward":        flowtest.Flow(`- forward: b`),
+		"retry":          flowtest.Flow("- { call: GET b /x, retry: { attempts: 5, on: [reset, connect, timeout] } }\n- return: 1"),
+		"handled":        flowtest.Flow("- { id: a, call: GET b /x, fallback: 1 }\n- return: $(a)"),
+		"caught":         flowtest.Flow("- call: GET b /x\n  catch: [{ call: GET b /again }]\n- return: 1"),
+		"between others": flowtest.Flow("- { set: 1, id: one }\n- call: GET b /x\n- call: GET b /never\n- return: 1"),
 	}
 	for name, text := range callers {
 		texts[name] = text

@@ -7,7 +7,6 @@ package flowtest
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
@@ -25,6 +24,17 @@ import (
 	"github.com/weir-run/weir/flows"
 	"github.com/weir-run/weir/gateway"
 )
+
+// Flow is a flow file whose steps run for GET and for POST /, for at most 10s,
+// with further documents behind it. Further sections of the flow can follow
+// the steps.
+func Flow(steps string, more ...string) string {
+	var docs []string
+	for _, method := range []string{"GET", "POST"} {
+		docs = append(docs, fmt.Sprintf("flow: %s\ntrigger: { http: %s /, deadline: 10s }\nsteps:\n%s", strings.ToLower(method), method, strings.TrimSpace(steps)))
+	}
+	return strings.Join(append(docs, more...), "\n---\n")
+}
 
 // World is a program at work, with its backends and a client.
 type World struct {
@@ -115,6 +125,7 @@ func check(t testing.TB, text string, log *slog.Logger) *flows.Program {
 	env := flows.Environment{Env: func(string) (string, bool) { return "", false }, Log: log}
 	p, faults := flows.Check(files, &flows.Catalog{Steps: verbs}, env)
 	if p == nil {
+		faults = slices.DeleteFunc(faults, func(d dsl.Diagnostic) bool { return d.Severity != dsl.Error })
 		var b strings.Builder
 		dsl.Render(&b, faults, dsl.RenderOptions{})
 		t.Fatalf("the flows of the test do not compile:\n%s", b.String())
@@ -143,15 +154,6 @@ func (w *World) complete(text string) string {
 	return b.String()
 }
 
-// Answer is what a client got.
-type Answer struct {
-	Status  int // 0: none
-	Header  http.Header
-	Trailer http.Header
-	Body    string
-	Err     error // why there is no answer, or not all of it
-}
-
 // Get asks the gateway named public.
 func (w *World) Get(path string) Answer { return w.Send(w.Request("GET", path, "")) }
 
@@ -177,47 +179,6 @@ func (w *World) Request(method, path, body string) *http.Request {
 
 // Send sends a request and reads the whole answer.
 func (w *World) Send(r *http.Request) Answer { return Read(w.Client.Do(r)) }
-
-// Read reads an answer to its end.
-func Read(resp *http.Response, err error) Answer {
-	if err != nil {
-		return Answer{Err: err}
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	return Answer{Status: resp.StatusCode, Header: resp.Header, Trailer: resp.Trailer, Body: string(body), Err: err}
-}
-
-// Problem is a problem document (RFC 9457) as this gateway writes it.
-type Problem struct {
-	Title     string `json:"title"`
-	Status    int    `json:"status"`
-	Detail    string `json:"detail"`
-	Code      string `json:"code"`
-	RequestID string `json:"request_id"`
-}
-
-// Problem reads an answer that must be a problem document which agrees with
-// its own status and request id.
-func (a Answer) Problem(t testing.TB) Problem {
-	t.Helper()
-	var p Problem
-	if a.Err != nil {
-		t.Errorf("no answer: %v", a.Err)
-		return p
-	}
-	if got := a.Header.Get("Content-Type"); got != "application/problem+json" {
-		t.Errorf("status %d with content type %q and body %s, want a problem document", a.Status, got, a.Body)
-		return p
-	}
-	if err := json.Unmarshal([]byte(a.Body), &p); err != nil {
-		t.Errorf("%v in %s", err, a.Body)
-	}
-	if id := a.Header.Get("X-Request-Id"); p.Status != a.Status || p.RequestID == "" || p.RequestID != id {
-		t.Errorf("the document disagrees with its answer: status %d, request id %q: %s", a.Status, id, a.Body)
-	}
-	return p
-}
 
 // Log is what was logged so far, one JSON object a line.
 func (w *World) Log() string { return w.log.String() }
