@@ -99,7 +99,7 @@ func (f *flowReader) step(column int) {
 		top.value = true
 	case c == '!' || c == '&' || c == '*':
 		f.property(true)
-	case c == '@' || c == '`' || c == '%' || c == '|' || c == '>' || isIndicator(f.text[p:], '-') || isIndicator(f.text[p:], '?'):
+	case c == '@' || c == '`' || c == '%' || c == '|' || c == '>' || c == '?' || isIndicator(f.text[p:], '-'):
 		f.fail(p, p+1, "syntax", "a value cannot begin with "+char(c)+" here", "quote the value")
 	default:
 		f.plain(top)
@@ -138,10 +138,11 @@ func (f *flowReader) missingComma(p int) {
 	f.fail(p, p+1, "syntax", "a comma is missing before this", "put a comma between two entries, or quote the whole value", Related{Span{f.src, at, at + 1}, "inside this bracket"})
 }
 
-// plain reads an unquoted value inside brackets.
+// plain reads an unquoted value inside brackets. The library, after YAML 1.1,
+// lets a question mark end it, which absence operators and conditions have.
 func (f *flowReader) plain(top *bracket) {
 	start, end, line := f.p, f.p, f.text
-	for end < len(line) && strings.IndexByte(",[]{}\r\n", line[end]) < 0 && !isIndicator(line[end:], ':') {
+	for end < len(line) && strings.IndexByte(",?[]{}\r\n", line[end]) < 0 && !isIndicator(line[end:], ':') {
 		if line[end] == '#' && (line[end-1] == ' ' || line[end-1] == '\t') {
 			break
 		}
@@ -154,6 +155,9 @@ func (f *flowReader) plain(top *bracket) {
 		x := cutInline(Span{f.src, start, end}, open, line[end])
 		f.fault = &x
 		return
+	}
+	if end < len(line) && line[end] == '?' {
+		f.fail(start, end+1, "syntax", "a value that holds ? needs quotes inside [ ] and { }", "quote the value: "+quoted(text+upTo(line[end:], " ,]}")))
 	}
 	if end < len(line) && (line[end] == '{' || line[end] == '[') {
 		rest := line[end:]
