@@ -151,6 +151,15 @@ func (x *Exchange) Value(s Slot) Value { return x.results[s.name.index].Value }
 // Return sets the answer of the flow. The step that calls it gives ErrReturn.
 func (x *Exchange) Return(a Answer) { x.root.answer = a }
 
+// takeBack makes the flow one that has not returned, unless the caller has its
+// answer already.
+func (x *Exchange) takeBack() {
+	if a := &x.root.answer; !a.Written {
+		a.Release()
+		*a = Answer{}
+	}
+}
+
 // Slot is the place of a step's result.
 type Slot struct{ name *name }
 

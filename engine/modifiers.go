@@ -45,6 +45,7 @@ var retryByDefault = []string{string(KindConnect), string(KindTimeout), string(K
 // guarded is a step with its name and its modifiers. From the outside in:
 //
 //	when      decides whether anything happens at all
+//	finally   runs behind all that follows, for a step that is a Finisher
 //	catch, fallback   see the failure that remains
 //	timeout   bounds all attempts together
 //	retry     repeats the verb
@@ -61,6 +62,14 @@ type guarded struct {
 	catch    Sequence
 	handles  bool
 	errName  *name // what error stands for in fallback and catch
+}
+
+// A Finisher is a step that has something left to do when it has ended and its
+// modifiers are through with it, whatever came of it. An error of Finish is
+// that of the step if there is no other.
+type Finisher interface {
+	Step
+	Finish(ctx context.Context, x *Exchange) error
 }
 
 type retry struct {
@@ -120,7 +129,7 @@ func (c *Compiler) retry(cfg *RetryConfig) *retry {
 }
 
 // Run is what Step asks for.
-func (g *guarded) Run(ctx context.Context, x *Exchange) error {
+func (g *guarded) Run(ctx context.Context, x *Exchange) (err error) {
 	if e := Interrupted(ctx); e != nil {
 		return g.named(e)
 	}
@@ -133,12 +142,25 @@ func (g *guarded) Run(ctx context.Context, x *Exchange) error {
 			return nil
 		}
 	}
+	if last, ok := g.run.(Finisher); ok {
+		defer func() {
+			e := last.Finish(ctx, x)
+			if e != nil && (err == nil || errors.Is(err, ErrReturn)) {
+				x.takeBack()
+				err = g.named(failure(ctx, e))
+			}
+		}()
+	}
+	return g.handled(ctx, x)
+}
+
+func (g *guarded) handled(ctx context.Context, x *Exchange) error {
 	err := g.bounded(ctx, x)
 	if err == nil || errors.Is(err, ErrReturn) {
 		return err
 	}
 	e := g.named(failure(ctx, err))
-	if !g.handles || ctx.Err() != nil {
+	if !g.handles || ctx.Err() != nil || x.root.answer.Written {
 		return e // nobody waits for what a handler could still give
 	}
 	x.setError(g.errName, e)
@@ -189,7 +211,7 @@ func (g *guarded) bounded(ctx context.Context, x *Exchange) error {
 		e := failure(ctx, err)
 		asked += max(e.Attempts, 1)
 		e.Attempts = asked
-		if attempt == g.retry.attempts || !g.retry.worth(e) || !pause(ctx, g.retry.delay(attempt)) {
+		if x.root.answer.Written || attempt == g.retry.attempts || !g.retry.worth(e) || !pause(ctx, g.retry.delay(attempt)) {
 			return e
 		}
 		x.forget(g.from, g.to)

@@ -2,7 +2,6 @@ package steps
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/weir-run/weir/dsl"
@@ -11,7 +10,7 @@ import (
 
 type tryConfig struct {
 	Try     dsl.Steps `yaml:"try" doc:"The steps. The first that fails ends them; catch beside them handles the failure." required:"true"`
-	Finally dsl.Steps `yaml:"finally" doc:"Steps that run after them in any case: on success, on failure, on return and when the time is up."`
+	Finally dsl.Steps `yaml:"finally" doc:"Steps that run at the end in any case: on success, on failure, on return and when the time is up; after catch, and once for all attempts of retry."`
 }
 
 // Try groups steps so that one handler serves them all.
@@ -44,17 +43,15 @@ func compileTry(c *engine.Compiler, _ *dsl.Node, cfg *tryConfig) engine.Step {
 }
 
 // Run is what engine.Step asks for.
-func (t *try) Run(ctx context.Context, x *engine.Exchange) (err error) {
+func (t *try) Run(ctx context.Context, x *engine.Exchange) error { return t.body.Run(ctx, x) }
+
+// Finish is what engine.Finisher asks for.
+func (t *try) Finish(ctx context.Context, x *engine.Exchange) error {
 	if t.finally == nil {
-		return t.body.Run(ctx, x)
+		return nil
 	}
-	defer func() {
-		// What must be cleaned up must be so for a caller who is gone, too.
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanup)
-		defer cancel()
-		if e := t.finally.Run(ctx, x); e != nil && (err == nil || errors.Is(err, engine.ErrReturn)) {
-			err = e
-		}
-	}()
-	return t.body.Run(ctx, x)
+	// What must be cleaned up must be so for a caller who is gone, too.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanup)
+	defer cancel()
+	return t.finally.Run(ctx, x)
 }
