@@ -44,6 +44,12 @@ func (k Kind[B, T]) Compile(b B, n *Node, also ...any) (t T, ok bool) {
 	return k.compile(b, n, also)
 }
 
+// Decode is the first half of Compile: it reports what is wrong with n itself,
+// and is true if nothing is.
+func (k Kind[B, T]) Decode(n *Node, r Reporter, also ...any) bool {
+	return Decode(n, r, append([]any{reflect.New(k.config).Interface()}, also...)...)
+}
+
 // Keys is the keys of the configuration in the order of their declaration.
 func (k Kind[B, T]) Keys() []string { return planOf(k.config).keys }
 

@@ -60,6 +60,10 @@ type Property struct {
 	*Schema
 }
 
+// SchemaOf describes what Decode takes for a C: a configuration that is no
+// Kind's.
+func SchemaOf[C any]() *Schema { return schemaOf(reflect.TypeFor[C]()) }
+
 func schemaOf(t reflect.Type) *Schema {
 	return describeObject(t, map[reflect.Type]*Schema{})
 }
