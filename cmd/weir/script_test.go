@@ -215,21 +215,18 @@ func logged(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(b.await("a line "+args[0], func() bool { return pattern.MatchString(b.log.String()) }))
 }
 
-// request asks for a URL until the answer has the status, and if a pattern is
-// given a body that matches. The body becomes the standard output.
+// request asks for a URL, with a body if one is given, until the answer has the
+// status and its body matches the pattern. The body becomes the standard output.
 func request(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) < 3 || len(args) > 4 {
-		ts.Fatalf("usage: http METHOD URL STATUS [PATTERN]")
+	if neg || len(args) < 3 || len(args) > 5 {
+		ts.Fatalf("usage: http METHOD URL STATUS [PATTERN [BODY]]")
 	}
-	pattern := regexp.MustCompile("")
-	if len(args) == 4 {
-		var err error
-		pattern, err = regexp.Compile("(?m)" + args[3])
-		ts.Check(err)
-	}
+	args = append(args, "", "")
+	pattern, err := regexp.Compile("(?m)" + args[3])
+	ts.Check(err)
 	var last string
 	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
-		req, err := http.NewRequest(args[0], args[1], nil)
+		req, err := http.NewRequest(args[0], args[1], strings.NewReader(args[4]))
 		ts.Check(err)
 		resp, err := http.DefaultClient.Do(req)
 		ts.Check(err)
