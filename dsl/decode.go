@@ -52,23 +52,31 @@ type Block struct{ Node *Node }
 // pointer to any of these (nil if the key is absent), a slice, or a map with
 // string keys. Embedded structs are inlined.
 func Decode(n *Node, r Reporter, targets ...any) bool {
+	usable, clean := decode(n, r, targets)
+	return usable && clean
+}
+
+// decode also tells whether all values are there and fit: keys that are not
+// known need not keep what is known from being looked at.
+func decode(n *Node, r Reporter, targets []any) (usable, clean bool) {
 	d := decoder{r: r}
 	parts := make([]part, 0, 4)
 	for _, target := range targets {
 		v := reflect.ValueOf(target)
 		if v.Kind() != reflect.Pointer || v.IsNil() || v.Elem().Kind() != reflect.Struct {
 			d.errorf(n.Span, "config-type", "", "internal: cannot decode into %T", target)
-			return false
+			return false, false
 		}
 		parts = append(parts, newPart(v.Elem()))
 	}
 	d.object(n, parts, "this", false)
-	return !d.failed
+	return !d.failed, !d.unknown
 }
 
 type decoder struct {
-	r      Reporter
-	failed bool
+	r       Reporter
+	failed  bool // a value is missing or does not fit
+	unknown bool // a key is not known
 }
 
 // part is one of the structs that a mapping is decoded into.
@@ -117,13 +125,21 @@ func (d *decoder) object(n *Node, parts []part, name string, absent bool) {
 		}
 	}
 	if n.Kind != Map {
-		d.mismatch(n, formObject, name)
+		d.failed = true
+		switch {
+		case n.broken:
+		case n.Kind == Scalar && n.Type == Null && n.Text == "":
+			d.mismatch(n, formObject, name)
+		default:
+			d.errorf(n.head(), "wrong-type", remedyForObject(n, parts[0].plan.fields), "%s is a mapping here, not %s", name, n.found())
+		}
 		return
 	}
+	var meant []string // by keys that are misspelt
 	for i := range n.Fields {
 		key, value := n.Fields[i].Key, n.Fields[i].Value
 		if !d.give(key.Text, value, parts) {
-			d.unknownKey(key, parts)
+			meant = append(meant, d.unknownKey(key, parts))
 		}
 	}
 	for i := range parts {
@@ -132,8 +148,13 @@ func (d *decoder) object(n *Node, parts []part, name string, absent bool) {
 			p.value.FieldByIndex(index).Set(reflect.ValueOf(n.Span))
 		}
 		for k := range p.plan.fields {
-			if !p.saw(k) {
-				d.absent(n, p.value, &p.plan.fields[k], absent)
+			x := &p.plan.fields[k]
+			switch {
+			case p.saw(k):
+			case x.required && slices.Contains(meant, x.key):
+				d.failed = true
+			default:
+				d.absent(n, p.value, x, absent)
 			}
 		}
 	}
@@ -152,18 +173,22 @@ func (d *decoder) give(key string, value *Node, parts []part) bool {
 	return false
 }
 
-func (d *decoder) unknownKey(key *Node, parts []part) {
+// unknownKey also gives the key that was probably meant, or "".
+func (d *decoder) unknownKey(key *Node, parts []part) (nearest string) {
 	var keys []string
 	for _, p := range parts {
 		keys = append(keys, p.plan.keys...)
 	}
-	hint := "no keys are allowed here"
-	if nearest, ok := Nearest(key.Text, keys); ok {
+	hint := "delete it; nothing can be set here"
+	nearest, near := Nearest(key.Text, keys)
+	if near {
 		hint = fmt.Sprintf("did you mean %q?", nearest)
 	} else if len(keys) > 0 {
 		hint = "the keys here are " + strings.Join(keys, ", ")
 	}
-	d.errorf(key.Span, "unknown-key", hint, "unknown key %q", key.Text)
+	d.unknown = true
+	d.r.Report(Diagnostic{Span: key.Span, Code: "unknown-key", Hint: hint, Message: fmt.Sprintf("unknown key %q", key.Text)})
+	return nearest
 }
 
 // absent deals with a key that is not written.
@@ -189,16 +214,15 @@ func (d *decoder) absent(n *Node, v reflect.Value, x *field, quiet bool) {
 // mismatch reports a value of a wrong type.
 func (d *decoder) mismatch(n *Node, want form, name string) {
 	if n.Kind == Scalar && n.Type == Null && n.Text == "" {
-		hint := ""
-		switch want {
-		case formText, formString, formTemplate:
-			hint = `write "" for an empty text`
-		case formObject, formTable, formBlock:
-			hint = "write {} for an empty mapping"
-		case formList, formSteps:
-			hint = "write [] for an empty list"
+		span := n.Span
+		if n.key != nil {
+			span = n.key.Span
 		}
-		d.errorf(n.Span, "wrong-type", hint, "%s has no value; %s goes here", name, want.wanted())
+		where := "behind the colon"
+		if want == formList || want == formSteps || want == formObject || want == formTable || want == formBlock {
+			where = "below it"
+		}
+		d.errorf(span, "wrong-type", fmt.Sprintf("write %s %s, or delete the key", want.wanted(), where), "%s has no value", name)
 		return
 	}
 	d.errorf(n.head(), "wrong-type", remedyFor(n, want), "%s is %s here, not %s", name, want.wanted(), n.found())
@@ -225,18 +249,25 @@ func (n *Node) found() string {
 	}
 }
 
-// remedyFor says what to write instead, where that can be told.
+// remedyFor says what to write instead.
 func remedyFor(n *Node, want form) string {
 	text := strings.TrimSpace(n.Text)
 	switch {
-	case n.Kind != Scalar && (want == formTemplate || want == formText || want == formString || want == formCond) && n.Span.Source != nil && strings.HasPrefix(n.Span.Text(), "{"):
-		return "quote a text that begins with a bracket"
-	case n.Kind != Scalar:
-		return ""
-	case strings.Contains(text, "$("):
-		return "this is read when the file is loaded, so an expression cannot stand here"
+	case n.Kind == Scalar && strings.Contains(text, "$("):
+		return "write the value itself: this is read when the file is loaded, before there is anything to evaluate"
+	case n.Kind == Map && len(n.Fields) > 0 && strings.HasPrefix(n.Fields[0].Key.Text, "-") && n.Fields[0].Key.Style == Plain:
+		return "write a space behind the dash"
 	}
+	number := resolve(text)
 	switch want {
+	case formText, formString, formTemplate, formCustom, formCond:
+		if n.Kind != Scalar && strings.IndexAny(n.Span.Text(), "{[") == 0 {
+			return "quote a text that begins with a bracket"
+		}
+		if want == formCond {
+			return "write an expression, such as query.id != null"
+		}
+		return "write one text"
 	case formInt:
 		if plain, ok := plainNumber(text); ok {
 			return "write " + plain
@@ -244,38 +275,76 @@ func remedyFor(n *Node, want form) string {
 		if whole, fraction, ok := strings.Cut(text, "."); ok && strings.Trim(fraction, "0") == "" && resolve(whole) == Int {
 			return "write " + whole
 		}
-		if n.Style != Plain && resolve(text) == Int {
+		if n.Style != Plain && number == Int {
 			return fmt.Sprintf("write %s without quotes", text)
 		}
+		return "write a number such as 3"
 	case formFloat:
 		if plain, ok := plainNumber(text); ok {
 			return "write " + plain
 		}
-		if t := resolve(text); n.Style != Plain && (t == Int || t == Float) {
+		if n.Style != Plain && (number == Int || number == Float) {
 			return fmt.Sprintf("write %s without quotes", text)
 		}
+		return "write a number such as 0.5"
 	case formBool:
-		if n.Style != Plain && resolve(text) == Bool {
+		if n.Style != Plain && number == Bool {
 			return fmt.Sprintf("write %s without quotes", text)
 		}
 		return "write true or false"
+	case formDuration:
+		return "write a duration such as 2s or 150ms"
+	case formSize:
+		return "write a size such as 64KB or 10MB"
+	case formPercent:
+		return "write a percentage such as 20%"
 	case formList:
-		if text != "" && !strings.ContainsAny(text, "\n,[]{}") {
+		if n.Kind == Scalar && text != "" && !strings.ContainsAny(text, "\n,[]{}") {
 			return fmt.Sprintf("write [%s]", n.Span.Text())
 		}
-	case formObject, formTable, formBlock:
-		if key, value, ok := strings.Cut(text, ":"); ok && key != "" && value != "" && !strings.ContainsAny(key, " \n") {
-			return "write a space behind the colon"
-		}
+		return "begin each item with a dash and a space"
 	case formSteps:
 		return "begin each step with a dash and a space"
+	case formBlock:
+		if n.Kind == List {
+			return "write id: in place of each dash, with the step below it"
+		}
 	}
-	return ""
+	if key, value, ok := strings.Cut(text, ":"); ok && n.Style == Plain && key != "" && value != "" && !strings.ContainsAny(key, " \n") {
+		return "write a space behind the colon"
+	}
+	return "write key: value below it"
+}
+
+// remedyForObject shows the mapping that is wanted in place of n: the keys that
+// it needs, or the first, with n itself as the value where that may be meant.
+func remedyForObject(n *Node, keys []field) string {
+	if remedy := remedyFor(n, formObject); remedy != "write key: value below it" || len(keys) == 0 {
+		return remedy
+	}
+	wanted := keys[:1]
+	if required := slices.DeleteFunc(slices.Clone(keys), func(x field) bool { return !x.required }); len(required) > 0 {
+		wanted = required
+	}
+	shown := make([]string, len(wanted))
+	for i, x := range wanted {
+		shown[i] = x.key + ": ..."
+		form := x.shape.target().form
+		fits := n.Type == Str && (form == formText || form == formString || form == formTemplate) || n.Type == Int && form == formInt
+		if len(wanted) == 1 && n.Kind == Scalar && fits {
+			shown[i] = x.key + ": " + n.Span.Text()
+		}
+	}
+	return "write { " + strings.Join(shown, ", ") + " }"
 }
 
 // value decodes n into v. x holds the field's enum and range; name is how
 // messages call the value.
 func (d *decoder) value(n *Node, v reflect.Value, s *shape, x *field, name string) {
+	if n.broken {
+		d.failed = true
+		return
+	}
 	switch s.form {
 	case formPointer:
 		p := reflect.New(s.elem.typ)

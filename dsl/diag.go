@@ -77,14 +77,22 @@ func (d *Diagnostics) Failed() bool { return d.failed }
 func (d *Diagnostics) Len() int { return len(d.all) }
 
 // All is every fault once, ordered by file, position and severity. Faults
-// without an address come first.
+// without an address come first. A warning about a place that an error is about
+// is left out: who repairs the one sees whether the other is still there.
 func (d *Diagnostics) All() []Diagnostic {
 	all := make([]Diagnostic, len(d.all))
 	for i, x := range d.all {
 		all[i] = *x
 	}
 	slices.SortStableFunc(all, compareDiagnostics)
-	return slices.CompactFunc(all, func(a, b Diagnostic) bool { return compareDiagnostics(a, b) == 0 })
+	all = slices.CompactFunc(all, func(a, b Diagnostic) bool { return compareDiagnostics(a, b) == 0 })
+	wrong := map[Span]bool{}
+	return slices.DeleteFunc(all, func(x Diagnostic) bool {
+		if x.Severity == Error && x.Span.Valid() {
+			wrong[x.Span] = true
+		}
+		return x.Severity == Warning && wrong[x.Span]
+	})
 }
 
 func compareDiagnostics(a, b Diagnostic) int {

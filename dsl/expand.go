@@ -2,6 +2,7 @@ package dsl
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 )
@@ -49,9 +50,11 @@ func (e *expander) node(n *Node) *Node {
 }
 
 func (e *expander) scalar(n *Node) *Node {
+	unknown := *n
+	unknown.broken = true
 	t := e.exprs.Text(n, PlainText, e.scope)
 	if t == nil {
-		return n
+		return &unknown
 	}
 	for _, p := range t.parts {
 		if p.expr == nil {
@@ -60,15 +63,19 @@ func (e *expander) scalar(n *Node) *Node {
 		if v, err := p.expr.Eval(context.Background(), e.scope); err == nil && v == nil {
 			e.r.Report(Diagnostic{Span: p.expr.Span(), Code: "unset-variable", Message: fmt.Sprintf("%s is not set", p.expr),
 				Hint: fmt.Sprintf("set it, or give a default: $(%s ?? \"...\")", p.expr)})
-			return n
+			return &unknown
 		}
 	}
 	text, err := t.String(context.Background(), e.scope)
 	if err != nil {
-		e.r.Report(Diagnostic{Span: n.Span, Code: "bad-expression", Message: err.Error()})
-		return n
+		d := Diagnostic{Span: n.Span, Code: "bad-expression", Message: err.Error(), Hint: "only variables can be read here, as env.NAME, and they are text"}
+		if f := (*Fault)(nil); errors.As(err, &f) {
+			d.Span = f.Span
+		}
+		e.r.Report(d)
+		return &unknown
 	}
-	return &Node{Kind: Scalar, Style: n.Style, Type: resolve(text), Span: n.Span, Text: text, from: n.Span.Start}
+	return &Node{Kind: Scalar, Style: n.Style, Type: resolve(text), Span: n.Span, Text: text, from: n.Span.Start, key: n.key}
 }
 
 // envScope knows one name, env.

@@ -63,9 +63,28 @@ type Node struct {
 	Items  []*Node    // lists
 	Fields []Field    // mappings, in the order written, each key once
 
-	runs []run // scalars: where Text stands; nil if it stands as it is at plainStart
-	from int   // scalars: the offset of the text's first byte
+	runs   []run // scalars: where Text stands; nil if it stands as it is at plainStart
+	from   int   // scalars: the offset of the text's first byte
+	key    *Node // what the node is the value of, or nil
+	broken bool
 }
+
+// Broken reports whether a fault of this very value has been reported: what it
+// says is not what its author meant, and to judge it would be to report the same
+// mistake again.
+func (n *Node) Broken() bool { return n.broken }
+
+// KeySpan is the place of the key that the node is the value of, or of the node
+// itself if it has none.
+func (n *Node) KeySpan() Span {
+	if n.key == nil {
+		return n.head()
+	}
+	return n.key.Span
+}
+
+// Describe is what faults call the node: a list, a mapping, text, a number.
+func (n *Node) Describe() string { return n.found() }
 
 // Field is one entry of a mapping. Key is always a scalar.
 type Field struct{ Key, Value *Node }

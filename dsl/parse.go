@@ -33,10 +33,11 @@ func (c *capped) Report(x Diagnostic) {
 // Parse reads all YAML documents of a file. It reports every fault it finds:
 // bad syntax (and goes on with the next document), duplicate keys, and the
 // constructs and traps of YAML that the language leaves out. Empty documents
-// are left out, and so are those with bad syntax.
+// are left out; in the place of one that cannot be read stands a Broken node.
 func Parse(src *Source, r Reporter) []*Node {
+	unread := &Node{Span: Span{src, 0, 0}, broken: true}
 	if !readable(src, r) {
-		return nil
+		return []*Node{unread}
 	}
 	r = &capped{r, maxFaults}
 	var roots []*Node
@@ -45,6 +46,7 @@ func Parse(src *Source, r Reporter) []*Node {
 		root, err := d.decode()
 		if err != nil {
 			r.Report(d.explain(err))
+			roots = append(roots, unread)
 			continue
 		}
 		if root == nil {
@@ -58,7 +60,7 @@ func Parse(src *Source, r Reporter) []*Node {
 				Message: fmt.Sprintf("the file has more than %d values", maxNodes),
 				Hint:    "split it into several files",
 			})
-			return roots
+			return append(roots, unread)
 		}
 		if n.Kind != Scalar || n.Text != "" || n.Style != Plain {
 			roots = append(roots, n)
@@ -233,6 +235,7 @@ type place struct {
 	depth int
 	flow  bool // inside [] or {}
 	key   bool
+	merge bool // the value of <<
 }
 
 func (p place) inside(flow bool) place { return place{depth: p.depth + 1, flow: p.flow || flow} }
@@ -264,7 +267,7 @@ func (c *converter) node(y *yaml.Node, at place) *Node {
 
 	start := c.offset(y.Line, y.Column)
 	n.Span = Span{c.src, start, start}
-	c.properties(n, y, at.flow)
+	c.properties(n, y, at)
 	switch {
 	case y.Kind == yaml.AliasNode:
 	case c.left < 0:
@@ -340,14 +343,16 @@ func (c *converter) mapping(n *Node, y *yaml.Node, at place) {
 		inside.key = true
 		key := c.node(y.Content[i], inside)
 		inside.key = false
+		inside.merge = key.Style == Plain && key.Text == "<<"
 		value := c.node(y.Content[i+1], inside)
+		value.key = key
 		n.Span.End = max(n.Span.End, key.Span.End, value.Span.End)
 		if !c.checkKey(key, y.Content[i]) {
 			continue
 		}
 		first := seen[key.Text]
 		if seen == nil {
-			first = n.key(key.Text)
+			first = n.keyNode(key.Text)
 		}
 		if first != nil {
 			c.r.Report(Diagnostic{
@@ -369,7 +374,7 @@ func (c *converter) mapping(n *Node, y *yaml.Node, at place) {
 	}
 }
 
-func (n *Node) key(text string) *Node {
+func (n *Node) keyNode(text string) *Node {
 	for _, f := range n.Fields {
 		if f.Key.Text == text {
 			return f.Key

@@ -84,7 +84,9 @@ func TestParseSplitsDocuments(t *testing.T) {
 			var faults Diagnostics
 			var got []string
 			for _, n := range Parse(NewSource("t.yaml", tt.text), &faults) {
-				got = append(got, n.Span.Text())
+				if !n.Broken() {
+					got = append(got, n.Span.Text())
+				}
 			}
 			if fmt.Sprintf("%q", got) != fmt.Sprintf("%q", tt.want) {
 				t.Errorf("got %q, want %q; faults %v", got, tt.want, faults.All())

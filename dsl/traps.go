@@ -89,10 +89,16 @@ func lineEnd(text string) int {
 
 // properties reports what stands before a node's content and moves the node's
 // start behind it.
-func (c *converter) properties(n *Node, y *yaml.Node, flow bool) {
+func (c *converter) properties(n *Node, y *yaml.Node, where place) {
 	for at := n.Span.Start; at < c.end && strings.IndexByte("!&*", c.src.Text[at]) >= 0; {
-		at = property(c.src, at, c.end, flow, c.r)
-		n.Span.Start, n.Span.End = at, at
+		start := at
+		r := c.r
+		if where.merge {
+			r = &Diagnostics{} // the merge key is reported
+		}
+		at = property(c.src, at, c.end, where.flow, r)
+		n.Span.End = at
+		n.broken = n.broken || y.Kind == yaml.AliasNode || y.Kind == yaml.ScalarNode && c.src.Text[start] == '!'
 		if y.Kind == yaml.AliasNode || y.Kind == yaml.ScalarNode && y.Value == "" && y.Style&^yaml.TaggedStyle == 0 {
 			return
 		}
@@ -140,7 +146,7 @@ func (c *converter) checkScalar(n *Node, at place) {
 		return
 	}
 	if n.Style == Plain && n.Type == Str {
-		if c.cutShort(n, at) {
+		if n.broken = n.broken || c.cutShort(n, at); n.broken {
 			return
 		}
 		c.ambiguous(n)
@@ -262,6 +268,7 @@ func (c *converter) foreignBraces(n *Node) {
 			return
 		}
 		c.r.Report(foreign(n.At(i, i+k+len(shut)), rest[len(open):k]))
+		n.broken = true
 		i += k + len(shut)
 	}
 }
@@ -292,6 +299,7 @@ func (c *converter) doubleBraces(n *Node) bool {
 	}
 	n.Span.End = n.Span.Start + k + 2
 	c.r.Report(foreign(n.Span, text[2:k]))
+	n.broken = true
 	return true
 }
 
@@ -305,6 +313,7 @@ func (c *converter) swallowed(n *Node) {
 				Message: "YAML reads this list item as more of the text above", Hint: "indent the items of one list alike; quote a text that goes on with a dash",
 				Related: []Related{{Span{c.src, n.Span.Start, n.Span.Start + lineEnd(n.Span.Text())}, "the text"}},
 			})
+			n.broken = true
 			return
 		}
 	}
@@ -318,9 +327,11 @@ func (c *converter) ambiguous(n *Node) {
 		switch strings.ToLower(text) {
 		case "yes", "on":
 			c.r.Report(ambiguousBool(n, true))
+			n.broken = true
 			return
 		case "no", "off":
 			c.r.Report(ambiguousBool(n, false))
+			n.broken = true
 			return
 		}
 	}
