@@ -133,12 +133,14 @@ func (s *server) open(dirs []string, o *runOptions, env func(string) (string, bo
 		return err
 	}
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	registry.MustRegister(collectors.NewBuildInfoCollector(), collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	metrics, err := gateway.NewMetrics(registry)
 	if err != nil {
 		return err
 	}
 	s.host = flows.NewHost(flows.HostOptions{Log: s.Logger, Metrics: metrics, Drain: o.drain})
+	registry.MustRegister(s.host.Collector())
 	s.reloader, err = flows.NewReloader(s.host, flows.ReloadOptions{
 		Paths: dirs, Catalog: c, Environment: flows.Environment{Env: env, Log: s.Logger},
 		Interval: o.poll, Metrics: registry, Report: s.report,

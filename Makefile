@@ -1,0 +1,54 @@
+# make help lists what there is to do.
+SHELL       := bash
+.SHELLFLAGS := -eu -o pipefail -c
+
+VERSION     := $(shell git describe --tags --always --dirty 2>/dev/null)
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+FUZZTIME    ?= 10s
+
+.DEFAULT_GOAL := help
+.PHONY: help build run test race vet fmt lint bench fuzz generate check-generated clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
+
+build: ## Build bin/weir
+	@go build -ldflags "-X main.version=$(VERSION)" -o bin/weir ./cmd/weir
+
+run: build ## Serve examples/quickstart
+	@exec bin/weir run examples/quickstart
+
+test: ## Run all tests
+	@go test ./...
+
+race: ## Run all tests with the race detector
+	@go test -race ./...
+
+vet: ## Run go vet
+	@go vet ./...
+
+fmt: ## Format all Go files
+	@gofmt -w .
+
+lint: vet ## Run go vet and staticcheck (fetched through the module proxy)
+	@go run $(STATICCHECK) ./...
+
+bench: ## Measure Weir against a hand-written service
+	@go run ./cmd/bench
+
+fuzz: ## Run every fuzz target for FUZZTIME (10s)
+	@for package in $$(go list ./...); do \
+		for target in $$(go test -list '^Fuzz' $$package | grep '^Fuzz' || true); do \
+			echo "$$package $$target"; \
+			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$package; \
+		done; \
+	done
+
+generate: ## Write docs/reference from the code
+	@go test ./cmd/weir -run '^TestReferenceIsUpToDate$$' -update
+
+check-generated: ## Fail if docs/reference is not what the code says
+	@go test ./cmd/weir -run '^TestReferenceIsUpToDate$$'
+
+clean: ## Remove what was built
+	@rm -rf bin

@@ -1,0 +1,142 @@
+// Package weir_test holds the architecture to its word.
+package weir_test
+
+import (
+	"encoding/json"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/weir-run/weir"
+
+// arrows are what each package may import of the others. What is not listed
+// may not be; docs/architecture.md draws the same.
+var arrows = map[string][]string{
+	"dsl":          {},
+	"engine":       {"dsl"},
+	"engine/steps": {"engine", "dsl"},
+	"mesh":         {"mesh/h1"},
+	"mesh/h1":      {},
+	"connectors":   {"engine", "dsl", "mesh"},
+	"gateway":      {"engine", "dsl"},
+	"flows":        {"connectors", "engine", "engine/steps", "gateway", "mesh", "dsl"},
+	"cmd/weir":     {"flows", "connectors", "engine", "engine/steps", "gateway", "dsl"},
+	"cmd/bench":    {}, // measures the binary from outside
+
+	"flows/flowtest": {"flows", "connectors", "engine", "engine/steps", "gateway", "mesh", "dsl"}, // for tests only
+}
+
+// testArrows are what the tests of a package may import on top.
+var testArrows = map[string][]string{
+	"engine":       {"engine/steps", "flows/flowtest"},
+	"engine/steps": {"flows/flowtest"},
+	"connectors":   {"flows/flowtest", "engine/steps", "gateway"},
+	"gateway":      {"flows/flowtest"},
+	"flows":        {"flows/flowtest"},
+}
+
+// exclusive are the modules that few packages know, and which: all others would
+// be bound to them for no gain.
+var exclusive = map[string][]string{
+	"gopkg.in/yaml.v3":                    {"dsl"},
+	"github.com/expr-lang/expr":           {"dsl"},
+	"github.com/tidwall/gjson":            {"dsl", "engine", "cmd/bench"},
+	"github.com/gorilla/mux":              {"gateway"},
+	"github.com/failsafe-go/failsafe-go":  {"mesh"},
+	"github.com/fsnotify/fsnotify":        {"flows"},
+	"github.com/prometheus/client_golang": {"gateway", "flows", "flows/flowtest", "cmd/weir"},
+	"github.com/spf13/cobra":              {"cmd/weir"},
+}
+
+type goPackage struct {
+	ImportPath, Dir string
+	GoFiles         []string
+	Imports         []string
+	TestImports     []string
+	XTestImports    []string
+}
+
+func (p goPackage) name() string { return strings.TrimPrefix(p.ImportPath, module+"/") }
+
+func packages(t *testing.T) []goPackage {
+	t.Helper()
+	out, err := exec.Command("go", "list", "-json=ImportPath,Dir,GoFiles,Imports,TestImports,XTestImports", "./...").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []goPackage
+	for d := json.NewDecoder(strings.NewReader(string(out))); d.More(); {
+		var p goPackage
+		if err := d.Decode(&p); err != nil {
+			t.Fatal(err)
+		}
+		if p.ImportPath != module { // this test's own
+			all = append(all, p)
+		}
+	}
+	return all
+}
+
+func TestPackagesImportAlongTheArrows(t *testing.T) {
+	for _, p := range packages(t) {
+		allowed, known := arrows[p.name()]
+		if !known {
+			t.Errorf("%s has no place among the arrows", p.name())
+			continue
+		}
+		for _, path := range p.Imports {
+			if other, ours := strings.CutPrefix(path, module+"/"); ours && !slices.Contains(allowed, other) {
+				t.Errorf("%s must not import %s", p.name(), other)
+			}
+		}
+		for _, path := range slices.Concat(p.TestImports, p.XTestImports) {
+			if other, ours := strings.CutPrefix(path, module+"/"); ours && other != p.name() &&
+				!slices.Contains(allowed, other) && !slices.Contains(testArrows[p.name()], other) {
+				t.Errorf("the tests of %s must not import %s", p.name(), other)
+			}
+		}
+	}
+}
+
+func TestModulesHaveTheirImporters(t *testing.T) {
+	for _, p := range packages(t) {
+		for _, path := range p.Imports {
+			for mod, owners := range exclusive {
+				if (path == mod || strings.HasPrefix(path, mod+"/")) && !slices.Contains(owners, p.name()) {
+					t.Errorf("%s must not import %s: only %s does", p.name(), path, strings.Join(owners, ", "))
+				}
+			}
+		}
+	}
+}
+
+// TestNothingRegistersItself finds init functions and blank imports: what a
+// program consists of is written in one list, cmd/weir/catalog.go.
+func TestNothingRegistersItself(t *testing.T) {
+	for _, p := range packages(t) {
+		for _, name := range p.GoFiles {
+			files := token.NewFileSet()
+			file, err := parser.ParseFile(files, filepath.Join(p.Dir, name), nil, parser.SkipObjectResolution)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, decl := range file.Decls {
+				if f, ok := decl.(*ast.FuncDecl); ok && f.Recv == nil && f.Name.Name == "init" {
+					t.Errorf("%s: an init function", files.Position(f.Pos()))
+				}
+			}
+			for _, i := range file.Imports {
+				if path, _ := strconv.Unquote(i.Path.Value); i.Name != nil && i.Name.Name == "_" && path != "embed" {
+					t.Errorf("%s: a blank import", files.Position(i.Pos()))
+				}
+			}
+		}
+	}
+}
