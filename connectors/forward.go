@@ -66,18 +66,24 @@ func (s *forward) Run(ctx context.Context, x *engine.Exchange) error {
 	if err != nil {
 		return err
 	}
+	w := x.In.Writer
+	if req.Body != nil {
+		// The answer may come while the body is still on its way. Without this
+		// the server holds it back until the body has ended.
+		_ = http.NewResponseController(w).EnableFullDuplex() // not there: no need of it either
+	}
 	how := mesh.Call{Stream: true, Prompt: true} // the gateway bounds how long a caller may take for its body
 	resp, err := s.service.client.Do(req, &how)
 	if err != nil {
 		return upstreamError(ctx, err)
 	}
 	defer resp.Body.Close()
-	w := x.In.Writer
 	x.Return(engine.Answer{Status: resp.StatusCode, Written: true})
 	if resp.StatusCode == http.StatusSwitchingProtocols {
 		return s.upgrade(w, req, resp)
 	}
 	removeHopByHop(resp.Header)
+	delete(resp.Header, "X-Request-Id") // ours is there already
 	h := w.Header()
 	for k, v := range resp.Header {
 		h[k] = v
@@ -203,6 +209,13 @@ func copyBody(w http.ResponseWriter, resp *http.Response) error {
 	flush := func() error { return nil }
 	if resp.ContentLength < 0 {
 		flush = http.NewResponseController(w).Flush
+		// A header does not wait for a body that has not begun: who listens for
+		// events, or talks both ways, may wait for the header.
+		if b, ok := resp.Body.(interface{ Buffered() int }); ok && b.Buffered() == 0 {
+			if err := flush(); err != nil {
+				return fmt.Errorf("writing the answer: %w", err)
+			}
+		}
 	}
 	for {
 		n, err := resp.Body.Read(*buf)
@@ -237,6 +250,9 @@ func (s *forward) upgrade(w http.ResponseWriter, req *http.Request, resp *http.R
 	defer conn.Close()
 	stop := context.AfterFunc(req.Context(), func() { conn.Close(); back.Close() })
 	defer stop()
+	for k, v := range w.Header() {
+		resp.Header[k] = v
+	}
 	resp.Body = nil // Write would send it
 	if err := resp.Write(buffered); err != nil {
 		return err

@@ -118,6 +118,15 @@ func (b *liveBody) Read(p []byte) (int, error) {
 	return n, &Error{Service: b.service.name, Class: class, Endpoint: b.endpoint.address, Attempts: b.attempts, Err: err}
 }
 
+// Buffered is how many bytes a Read could give without waiting; 0 if that is
+// not known. It is called by whoever reads.
+func (b *liveBody) Buffered() int {
+	if r, ok := b.ReadCloser.(interface{ Buffered() int }); ok {
+		return r.Buffered()
+	}
+	return 0
+}
+
 func (b *liveBody) Close() error {
 	b.closed.Store(true)
 	b.end()

@@ -91,6 +91,17 @@ func (b *body) Read(p []byte) (int, error) {
 	return n, b.err
 }
 
+// Buffered is how many bytes of the connection have been read and wait for
+// Read, which is the only one that it may not be called together with.
+func (b *body) Buffered() int {
+	b.state.Lock()
+	defer b.state.Unlock()
+	if b.cn == nil {
+		return 0
+	}
+	return b.cn.buffered()
+}
+
 // finish ends the body, with io.EOF or what went wrong.
 func (b *body) finish(err error) {
 	b.state.Lock()
