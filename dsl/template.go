@@ -39,7 +39,7 @@ type textPart struct {
 // fault.
 func (x *Expressions) Text(n *Node, place Place, scope Scope) *TextTemplate {
 	if n.Kind != Scalar {
-		x.report.Report(Diagnostic{Span: n.Span, Code: "wrong-type", Message: "text is expected here, not a " + n.Kind.String()})
+		x.report.Report(Diagnostic{Span: n.head(), Code: "wrong-type", Message: "text is expected here, not " + n.found(), Hint: "write one text"})
 		return nil
 	}
 	return x.TextPart(n, 0, len(n.Text), place, scope)
@@ -56,6 +56,9 @@ func (x *Expressions) TextPart(n *Node, from, to int, place Place, scope Scope) 
 
 // parts splits n.Text[from:to] at its expressions and compiles them.
 func (x *Expressions) parts(n *Node, from, to int, scope Scope) (parts []textPart, ok bool) {
+	if n.broken {
+		return nil, false
+	}
 	ok = true
 	var text strings.Builder
 	for i := from; i < to; {
@@ -73,8 +76,13 @@ func (x *Expressions) parts(n *Node, from, to int, scope Scope) (parts []textPar
 		text.WriteString(n.Text[i:open])
 		end := closing(n.Text[:to], open+1)
 		if end < 0 {
-			x.report.Report(Diagnostic{Span: n.At(open, min(open+2, to)), Code: "unclosed-expression",
-				Message: "this $( has no closing )", Hint: "close it, or write $$( for a literal $("})
+			d := Diagnostic{Span: n.At(open, min(open+2, to)), Code: "unclosed-expression",
+				Message: "this $( has no closing )", Hint: "add it, or write $$( for a literal $("}
+			if quote := openQuote(n.Text[:to], open); quote >= 0 {
+				d.Span, d.Message = n.At(quote, quote+1), "the quote is never closed, and so neither is the expression"
+				d.Hint = "close it with " + char(n.Text[quote])
+			}
+			x.report.Report(d)
 			return nil, false
 		}
 		if text.Len() > 0 {
@@ -109,6 +117,20 @@ func closing(s string, i int) int {
 			if i = skipQuoted(s, i); i == len(s)-1 && s[i] != '"' && s[i] != '\'' && s[i] != '`' {
 				return -1
 			}
+		}
+	}
+	return -1
+}
+
+// openQuote is where a quote begins that is not closed, or -1.
+func openQuote(s string, i int) int {
+	for ; i < len(s); i++ {
+		if c := s[i]; c == '"' || c == '\'' || c == '`' {
+			end := skipQuoted(s, i)
+			if end == i || s[end] != c {
+				return i
+			}
+			i = end
 		}
 	}
 	return -1
@@ -274,6 +296,10 @@ func (b *shaper) fault(at Span, code, message, hint string) {
 
 // value writes one value; key is its pre-encoded key with colon, or empty.
 func (b *shaper) value(n *Node, scope Scope, key string) {
+	if n.broken {
+		b.failed = true
+		return
+	}
 	if n.Kind == Map && (n.Field("$each") != nil || n.Field("$if") != nil) {
 		b.block(n, scope, key)
 		return
