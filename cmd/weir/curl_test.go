@@ -1,13 +1,15 @@
 package main
 
 import (
-	"flag"
+	"cmp"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"slices"
 	"strings"
+
+	"github.com/spf13/pflag"
 )
 
 // curl stands in for curl in the commands of the documentation, so that they
@@ -20,25 +22,25 @@ func curl() {
 }
 
 func fetch(args []string, w io.Writer) error {
-	f := flag.NewFlagSet("curl", flag.ContinueOnError)
-	f.Bool("s", false, "")
-	fail := f.Bool("f", false, "")
-	head := f.Bool("i", false, "")
-	method := f.String("X", "GET", "")
-	data := f.String("d", "", "")
-	out := f.String("o", "", "")
-	header := http.Header{}
-	f.Func("H", "", func(s string) error {
-		name, value, _ := strings.Cut(s, ":")
-		header.Add(name, strings.TrimSpace(value))
-		return nil
-	})
-	if err := f.Parse(separate(args)); err != nil {
+	f := pflag.NewFlagSet("curl", pflag.ContinueOnError)
+	f.BoolP("silent", "s", false, "")
+	fail := f.BoolP("fail", "f", false, "")
+	include := f.BoolP("include", "i", false, "")
+	method := f.StringP("request", "X", "", "")
+	headers := f.StringArrayP("header", "H", nil, "")
+	data := f.StringP("data", "d", "", "")
+	out := f.StringP("output", "o", "", "")
+	if err := f.Parse(args); err != nil {
 		return err
 	}
-	if *data != "" && *method == "GET" {
-		*method = "POST"
+	header := http.Header{}
+	if *data != "" {
+		*method = cmp.Or(*method, http.MethodPost)
 		header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	for _, h := range *headers {
+		name, value, _ := strings.Cut(h, ":")
+		header.Set(name, strings.TrimSpace(value))
 	}
 	url := f.Arg(0)
 	if !strings.Contains(url, "://") {
@@ -48,9 +50,7 @@ func fetch(args []string, w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	for name, values := range header {
-		req.Header[name] = values
-	}
+	req.Header = header
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return err
@@ -62,7 +62,7 @@ func fetch(args []string, w io.Writer) error {
 	if *out != "" {
 		w = io.Discard
 	}
-	if *head {
+	if *include {
 		fmt.Fprintf(w, "HTTP/1.1 %s\n", resp.Status)
 		var lines []string
 		for name, values := range resp.Header {
@@ -73,19 +73,4 @@ func fetch(args []string, w io.Writer) error {
 	}
 	_, err = io.Copy(w, resp.Body)
 	return err
-}
-
-// separate takes single letters out of one word: -si is -s -i.
-func separate(args []string) []string {
-	var out []string
-	for _, a := range args {
-		if len(a) < 2 || a[0] != '-' || a[1] == '-' {
-			out = append(out, a)
-			continue
-		}
-		for _, letter := range a[1:] {
-			out = append(out, "-"+string(letter))
-		}
-	}
-	return out
 }

@@ -182,7 +182,7 @@ func end(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	signalTo(ts, false, args[:1])
 	b := running(ts)
-	ts.Check(b.await("the end", func() bool { return b.cmd.ProcessState != nil && closed(b.done) }))
+	ts.Check(b.await("the end", func() bool { return closed(b.done) }))
 	if code := strconv.Itoa(b.cmd.ProcessState.ExitCode()); code != args[1] {
 		ts.Fatalf("exit code %s, want %s; it logged:\n%s", code, args[1], b.log.String())
 	}
