@@ -52,12 +52,14 @@ type Block struct{ Node *Node }
 // pointer to any of these (nil if the key is absent), a slice, or a map with
 // string keys. Embedded structs are inlined.
 func Decode(n *Node, r Reporter, targets ...any) bool {
-	usable, clean := decode(n, r, targets)
-	return usable && clean
+	_, clean := decode(n, r, targets)
+	return clean
 }
 
-// decode also tells whether all values are there and fit: keys that are not
-// known need not keep what is known from being looked at.
+// decode also tells whether the first target has all that it needs: what else is
+// wrong need not keep the rest from being looked at. A value that does not fit
+// is left out, as if it were not written; of a mapping of keys to mappings only
+// what is wrong inside.
 func decode(n *Node, r Reporter, targets []any) (usable, clean bool) {
 	d := decoder{r: r}
 	parts := make([]part, 0, 4)
@@ -70,7 +72,7 @@ func decode(n *Node, r Reporter, targets []any) (usable, clean bool) {
 		parts = append(parts, newPart(v.Elem()))
 	}
 	d.object(n, parts, "this", false)
-	return !d.failed, !d.unknown
+	return !parts[0].lacking && n.Kind == Map && !n.broken, !d.failed && !d.unknown
 }
 
 type decoder struct {
@@ -85,6 +87,8 @@ type part struct {
 	value reflect.Value
 	seen  uint64
 	more  []bool // what seen has no room for
+
+	lacking bool // a required key is missing, or its value does not fit
 }
 
 func newPart(v reflect.Value) part {
@@ -152,8 +156,9 @@ func (d *decoder) object(n *Node, parts []part, name string, absent bool) {
 			switch {
 			case p.saw(k):
 			case x.required && slices.Contains(meant, x.key):
-				d.failed = true
+				d.failed, p.lacking = true, true
 			default:
+				p.lacking = p.lacking || x.required
 				d.absent(n, p.value, x, absent)
 			}
 		}
@@ -166,7 +171,17 @@ func (d *decoder) give(key string, value *Node, parts []part) bool {
 		if k, ok := p.plan.byKey[key]; ok {
 			p.see(k)
 			x := &p.plan.fields[k]
-			d.value(value, p.value.FieldByIndex(x.index), x.shape, x, x.key)
+			field := p.value.FieldByIndex(x.index)
+			before := d.failed
+			d.failed = false
+			d.value(value, field, x.shape, x, x.key)
+			if d.failed {
+				p.lacking = p.lacking || x.required
+				if x.shape.form != formTable && x.shape.form != formObject {
+					field.SetZero()
+				}
+			}
+			d.failed = d.failed || before
 			return true
 		}
 	}
@@ -382,8 +397,13 @@ func (d *decoder) value(n *Node, v reflect.Value, s *shape, x *field, name strin
 		table := reflect.MakeMapWithSize(s.typ, len(n.Fields))
 		for _, f := range n.Fields {
 			elem := reflect.New(s.elem.typ).Elem()
+			before := d.failed
+			d.failed = false
 			d.value(f.Value, elem, s.elem, x, name+"."+f.Key.Text)
-			table.SetMapIndex(reflect.ValueOf(f.Key.Text), elem)
+			if !d.failed || s.elem.form == formObject {
+				table.SetMapIndex(reflect.ValueOf(f.Key.Text), elem)
+			}
+			d.failed = d.failed || before
 		}
 		v.Set(table)
 	default:

@@ -21,7 +21,7 @@ type Kind[B Reporter, T any] struct {
 type Example struct{ Name, YAML string }
 
 // Define makes a Kind. Its keys come from the fields of the struct C, its value
-// from compile, which runs unless a value is missing or does not fit. What
+// from compile, which runs unless something that is required is wrong. What
 // compile finds wrong itself it reports to b.
 func Define[C any, B Reporter, T any](name, doc string, compile func(b B, at *Node, cfg *C) T, examples ...Example) Kind[B, T] {
 	return Kind[B, T]{
@@ -39,8 +39,8 @@ func Define[C any, B Reporter, T any](name, doc string, compile func(b B, at *No
 
 // Compile decodes n and compiles it. The structs that also points to are decoded
 // from the same mapping: their keys stand beside the kind's own. ok is false if
-// decoding reported a value that is missing or does not fit; compile has then
-// not run. A key that is not known is only reported.
+// something that is required is missing or does not fit; compile has then not
+// run. Other values that do not fit are reported and left out.
 func (k Kind[B, T]) Compile(b B, n *Node, also ...any) (t T, ok bool) {
 	return k.compile(b, n, also)
 }

@@ -252,6 +252,9 @@ type block struct {
 
 // Shape compiles a shape. It gives nil after reporting a fault.
 func (x *Expressions) Shape(n *Node, scope Scope) *ShapeTemplate {
+	if n == nil {
+		return nil // left out because it does not fit, and reported
+	}
 	b := shaper{x: x, top: true}
 	b.value(n, scope, "")
 	if b.failed {
