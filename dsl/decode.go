@@ -72,7 +72,7 @@ func decode(n *Node, r Reporter, targets []any) (usable, clean bool) {
 		parts = append(parts, newPart(v.Elem()))
 	}
 	d.object(n, parts, "this", false)
-	return !parts[0].lacking && n.Kind == Map && !n.broken, !d.failed && !d.unknown
+	return n.Kind == Map && !n.broken && !parts[0].lacking, !d.failed && !d.unknown
 }
 
 type decoder struct {
@@ -172,16 +172,10 @@ func (d *decoder) give(key string, value *Node, parts []part) bool {
 			p.see(k)
 			x := &p.plan.fields[k]
 			field := p.value.FieldByIndex(x.index)
-			before := d.failed
-			d.failed = false
-			d.value(value, field, x.shape, x, x.key)
-			if d.failed {
+			if !d.value(value, field, x.shape, x, x.key) {
+				field.SetZero()
 				p.lacking = p.lacking || x.required
-				if x.shape.form != formTable && x.shape.form != formObject {
-					field.SetZero()
-				}
 			}
-			d.failed = d.failed || before
 			return true
 		}
 	}
@@ -226,193 +220,80 @@ func (d *decoder) absent(n *Node, v reflect.Value, x *field, quiet bool) {
 	}
 }
 
-// mismatch reports a value of a wrong type.
-func (d *decoder) mismatch(n *Node, want form, name string) {
-	if n.Kind == Scalar && n.Type == Null && n.Text == "" {
-		span := n.Span
-		if n.key != nil {
-			span = n.key.Span
-		}
-		where := "behind the colon"
-		if want == formList || want == formSteps || want == formObject || want == formTable || want == formBlock {
-			where = "below it"
-		}
-		d.errorf(span, "wrong-type", fmt.Sprintf("write %s %s, or delete the key", want.wanted(), where), "%s has no value", name)
-		return
-	}
-	d.errorf(n.head(), "wrong-type", remedyFor(n, want), "%s is %s here, not %s", name, want.wanted(), n.found())
-}
-
-// head is the part of the node that is worth underlining.
-func (n *Node) head() Span {
-	if n.Kind == Map && len(n.Fields) > 0 && n.Fields[0].Key.Span.Start == n.Span.Start {
-		return n.Fields[0].Key.Span
-	}
-	return n.Span
-}
-
-func (n *Node) found() string {
-	switch {
-	case n.Kind == List:
-		return "a list"
-	case n.Kind == Map:
-		return "a mapping"
-	case n.Type == Str && strings.Contains(n.Text, "$("):
-		return "an expression"
-	default:
-		return n.Type.String()
-	}
-}
-
-// remedyFor says what to write instead.
-func remedyFor(n *Node, want form) string {
-	text := strings.TrimSpace(n.Text)
-	switch {
-	case n.Kind == Scalar && strings.Contains(text, "$("):
-		return "write the value itself: this is read when the file is loaded, before there is anything to evaluate"
-	case n.Kind == Map && len(n.Fields) > 0 && strings.HasPrefix(n.Fields[0].Key.Text, "-") && n.Fields[0].Key.Style == Plain:
-		return "write a space behind the dash"
-	}
-	number := resolve(text)
-	switch want {
-	case formText, formString, formTemplate, formCustom, formCond:
-		if n.Kind != Scalar && strings.IndexAny(n.Span.Text(), "{[") == 0 {
-			return "quote a text that begins with a bracket"
-		}
-		if want == formCond {
-			return "write an expression, such as query.id != null"
-		}
-		return "write one text"
-	case formInt:
-		if plain, ok := plainNumber(text); ok {
-			return "write " + plain
-		}
-		if whole, fraction, ok := strings.Cut(text, "."); ok && strings.Trim(fraction, "0") == "" && resolve(whole) == Int {
-			return "write " + whole
-		}
-		if n.Style != Plain && number == Int {
-			return fmt.Sprintf("write %s without quotes", text)
-		}
-		return "write a number such as 3"
-	case formFloat:
-		if plain, ok := plainNumber(text); ok {
-			return "write " + plain
-		}
-		if n.Style != Plain && (number == Int || number == Float) {
-			return fmt.Sprintf("write %s without quotes", text)
-		}
-		return "write a number such as 0.5"
-	case formBool:
-		if n.Style != Plain && number == Bool {
-			return fmt.Sprintf("write %s without quotes", text)
-		}
-		return "write true or false"
-	case formDuration:
-		return "write a duration such as 2s or 150ms"
-	case formSize:
-		return "write a size such as 64KB or 10MB"
-	case formPercent:
-		return "write a percentage such as 20%"
-	case formList:
-		if n.Kind == Scalar && text != "" && !strings.ContainsAny(text, "\n,[]{}") {
-			return fmt.Sprintf("write [%s]", n.Span.Text())
-		}
-		return "begin each item with a dash and a space"
-	case formSteps:
-		return "begin each step with a dash and a space"
-	case formBlock:
-		if n.Kind == List {
-			return "write id: in place of each dash, with the step below it"
-		}
-	}
-	if key, value, ok := strings.Cut(text, ":"); ok && n.Style == Plain && key != "" && value != "" && !strings.ContainsAny(key, " \n") {
-		return "write a space behind the colon"
-	}
-	return "write key: value below it"
-}
-
-// remedyForObject shows the mapping that is wanted in place of n: the keys that
-// it needs, or the first, with n itself as the value where that may be meant.
-func remedyForObject(n *Node, keys []field) string {
-	if remedy := remedyFor(n, formObject); remedy != "write key: value below it" || len(keys) == 0 {
-		return remedy
-	}
-	wanted := keys[:1]
-	if required := slices.DeleteFunc(slices.Clone(keys), func(x field) bool { return !x.required }); len(required) > 0 {
-		wanted = required
-	}
-	shown := make([]string, len(wanted))
-	for i, x := range wanted {
-		shown[i] = x.key + ": ..."
-		form := x.shape.target().form
-		fits := n.Type == Str && (form == formText || form == formString || form == formTemplate) || n.Type == Int && form == formInt
-		if len(wanted) == 1 && n.Kind == Scalar && fits {
-			shown[i] = x.key + ": " + n.Span.Text()
-		}
-	}
-	return "write { " + strings.Join(shown, ", ") + " }"
-}
-
-// value decodes n into v. x holds the field's enum and range; name is how
-// messages call the value.
-func (d *decoder) value(n *Node, v reflect.Value, s *shape, x *field, name string) {
+// value decodes n into v, and reports whether v can be used. x holds the field's
+// enum and range; name is how messages call the value.
+func (d *decoder) value(n *Node, v reflect.Value, s *shape, x *field, name string) bool {
 	if n.broken {
 		d.failed = true
-		return
+		return false
 	}
 	switch s.form {
 	case formPointer:
 		p := reflect.New(s.elem.typ)
-		d.value(n, p.Elem(), s.elem, x, name)
+		if !d.value(n, p.Elem(), s.elem, x, name) {
+			return false
+		}
 		v.Set(p)
 	case formNode:
 		v.Set(reflect.ValueOf(n))
 	case formShape:
 		v.Set(reflect.ValueOf(Shape{n}))
 	case formSteps:
-		if d.is(n, List, s.form, name) {
-			v.Set(reflect.ValueOf(Steps{n}))
+		if !d.is(n, List, s.form, name) {
+			return false
 		}
+		v.Set(reflect.ValueOf(Steps{n}))
 	case formBlock:
-		if d.is(n, Map, s.form, name) {
-			v.Set(reflect.ValueOf(Block{n}))
+		if !d.is(n, Map, s.form, name) {
+			return false
 		}
+		v.Set(reflect.ValueOf(Block{n}))
 	case formObject:
 		var room [1]part
 		room[0] = newPart(v)
 		d.object(n, room[:], quotedName(name), false)
+		return n.Kind == Map && !room[0].lacking
 	case formList:
-		if !d.is(n, List, s.form, name) {
-			return
-		}
-		list := reflect.MakeSlice(s.typ, len(n.Items), len(n.Items))
-		for i, item := range n.Items {
-			d.value(item, list.Index(i), s.elem, x, fmt.Sprintf("%s[%d]", name, i))
-		}
-		v.Set(list)
+		return d.list(n, v, s, x, name)
 	case formTable:
-		if !d.is(n, Map, s.form, name) {
-			return
-		}
-		table := reflect.MakeMapWithSize(s.typ, len(n.Fields))
-		for _, f := range n.Fields {
-			elem := reflect.New(s.elem.typ).Elem()
-			before := d.failed
-			d.failed = false
-			d.value(f.Value, elem, s.elem, x, name+"."+f.Key.Text)
-			if !d.failed || s.elem.form == formObject {
-				table.SetMapIndex(reflect.ValueOf(f.Key.Text), elem)
-			}
-			d.failed = d.failed || before
-		}
-		v.Set(table)
+		return d.table(n, v, s, x, name)
 	default:
 		if n.Kind != Scalar || n.Type == Null {
 			d.mismatch(n, s.form, quotedName(name))
-			return
+			return false
 		}
-		d.scalar(n, v, s, x, name)
+		return d.scalar(n, v, s, x, name)
 	}
+	return true
+}
+
+func (d *decoder) list(n *Node, v reflect.Value, s *shape, x *field, name string) bool {
+	if !d.is(n, List, s.form, name) {
+		return false
+	}
+	ok := true
+	list := reflect.MakeSlice(s.typ, len(n.Items), len(n.Items))
+	for i, item := range n.Items {
+		ok = d.value(item, list.Index(i), s.elem, x, fmt.Sprintf("%s[%d]", name, i)) && ok
+	}
+	v.Set(list)
+	return ok
+}
+
+// table leaves out the entries that cannot be used.
+func (d *decoder) table(n *Node, v reflect.Value, s *shape, x *field, name string) bool {
+	if !d.is(n, Map, s.form, name) {
+		return false
+	}
+	table := reflect.MakeMapWithSize(s.typ, len(n.Fields))
+	for _, f := range n.Fields {
+		elem := reflect.New(s.elem.typ).Elem()
+		if d.value(f.Value, elem, s.elem, x, name+"."+f.Key.Text) {
+			table.SetMapIndex(reflect.ValueOf(f.Key.Text), elem)
+		}
+	}
+	v.Set(table)
+	return true
 }
 
 func quotedName(name string) string { return strconv.Quote(name) }
@@ -425,16 +306,17 @@ func (d *decoder) is(n *Node, kind NodeKind, want form, name string) bool {
 	return false
 }
 
-func (d *decoder) scalar(n *Node, v reflect.Value, s *shape, x *field, name string) {
+func (d *decoder) scalar(n *Node, v reflect.Value, s *shape, x *field, name string) bool {
 	switch s.form {
 	case formTemplate:
 		v.Set(reflect.ValueOf(Text{n}))
 	case formCond:
 		v.Set(reflect.ValueOf(Cond{n}))
 	case formText:
-		if d.among(n, x, name) {
-			v.SetString(n.Text)
+		if !d.among(n, x, name) {
+			return false
 		}
+		v.SetString(n.Text)
 		if k := strings.Index(n.Text, "$("); k >= 0 && openExpression(n.Text) < 0 && !strings.HasPrefix(n.Text[max(k-1, 0):], "$$(") {
 			d.r.Report(Diagnostic{
 				Span: n.At(k, k+2), Severity: Warning, Code: "not-evaluated",
@@ -442,22 +324,24 @@ func (d *decoder) scalar(n *Node, v reflect.Value, s *shape, x *field, name stri
 			})
 		}
 	case formString:
-		if d.among(n, x, name) {
-			v.Set(reflect.ValueOf(String{n.Text, n.Span}))
+		if !d.among(n, x, name) {
+			return false
 		}
+		v.Set(reflect.ValueOf(String{n.Text, n.Span}))
 	case formBool:
 		if n.Type != Bool {
 			d.mismatch(n, s.form, quotedName(name))
-			return
+			return false
 		}
 		v.SetBool(n.Text[0] == 't' || n.Text[0] == 'T')
 	case formInt:
-		d.whole(n, v, x, name)
+		return d.whole(n, v, x, name)
 	case formFloat:
-		d.float(n, v, x, name)
+		return d.float(n, v, x, name)
 	default:
-		d.unit(n, v, s, x, name)
+		return d.unit(n, v, s, x, name)
 	}
+	return true
 }
 
 func (d *decoder) among(n *Node, x *field, name string) bool {
@@ -475,41 +359,39 @@ func (d *decoder) among(n *Node, x *field, name string) bool {
 	return false
 }
 
-func (d *decoder) whole(n *Node, v reflect.Value, x *field, name string) {
+func (d *decoder) whole(n *Node, v reflect.Value, x *field, name string) bool {
 	if n.Type != Int {
 		d.mismatch(n, formInt, quotedName(name))
-		return
+		return false
 	}
 	i, err := strconv.ParseInt(n.Text, 0, 64)
 	if err != nil || v.OverflowInt(i) {
-		d.errorf(n.Span, "out-of-range", "", "%s is too large", n.Text)
-		return
+		d.errorf(n.Span, "out-of-range", "write a smaller number", "%s is too large", n.Text)
+		return false
 	}
-	if d.within(n, float64(i), x, name) {
-		v.SetInt(i)
-	}
+	v.SetInt(i)
+	return d.within(n, float64(i), x, name)
 }
 
-func (d *decoder) float(n *Node, v reflect.Value, x *field, name string) {
+func (d *decoder) float(n *Node, v reflect.Value, x *field, name string) bool {
 	if n.Type != Int && n.Type != Float {
 		d.mismatch(n, formFloat, quotedName(name))
-		return
+		return false
 	}
 	f, err := strconv.ParseFloat(n.Text, 64)
 	if i, intErr := strconv.ParseInt(n.Text, 0, 64); err != nil && intErr == nil {
 		f, err = float64(i), nil // 0x1f and 0o17
 	}
 	if err != nil || math.IsInf(f, 0) || math.IsNaN(f) {
-		d.errorf(n.Span, "out-of-range", "", "%s is not a number that can be used here", n.Text)
-		return
+		d.errorf(n.Span, "out-of-range", "write digits, such as 0.5", "%s is not a number that can be used here", n.Text)
+		return false
 	}
-	if d.within(n, f, x, name) {
-		v.SetFloat(f)
-	}
+	v.SetFloat(f)
+	return d.within(n, f, x, name)
 }
 
 // unit decodes scalars that read their own text.
-func (d *decoder) unit(n *Node, v reflect.Value, s *shape, x *field, name string) {
+func (d *decoder) unit(n *Node, v reflect.Value, s *shape, x *field, name string) bool {
 	if err := v.Addr().Interface().(encoding.TextUnmarshaler).UnmarshalText([]byte(n.Text)); err != nil {
 		message, hint := err.Error(), ""
 		if r := (*remedy)(nil); errors.As(err, &r) {
@@ -518,16 +400,16 @@ func (d *decoder) unit(n *Node, v reflect.Value, s *shape, x *field, name string
 		if n.found() == "an expression" {
 			hint = remedyFor(n, s.form)
 		}
-		v.SetZero()
 		d.errorf(n.Span, "bad-value", hint, "%s: %s", quotedName(name), message)
-		return
+		return false
 	}
 	switch s.form {
 	case formDuration, formSize:
-		d.within(n, float64(v.Int()), x, name)
+		return d.within(n, float64(v.Int()), x, name)
 	case formPercent:
-		d.within(n, v.Float(), x, name)
+		return d.within(n, v.Float(), x, name)
 	}
+	return true
 }
 
 func (d *decoder) within(n *Node, value float64, x *field, name string) bool {

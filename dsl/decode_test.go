@@ -170,8 +170,8 @@ func TestDecodeReportsEachFaultAtItsPlace(t *testing.T) {
 		"no unit of size":         {"call: x\nlimit: 64", `2:8 bad-value: "limit": "64" has no unit; write 64KB or 64MB`},
 		"list for duration":       {"call: x\ntimeout: [2s]", `2:10 wrong-type: "timeout" is a duration here, not a list; write a duration such as 2s or 150ms`},
 		"custom type":             {"call: x\nsince: today", `2:8 bad-value: "since": parsing time "today" as "2006-01-02T15:04:05Z07:00": cannot parse "today" as "2006"`},
-		"too large":               {"call: x\nlists: [[99999999999999999999]]", `2:10 out-of-range: 99999999999999999999 is too large`},
-		"infinite":                {"call: x\nweight: .inf", `2:9 out-of-range: .inf is not a number that can be used here`},
+		"too large":               {"call: x\nlists: [[99999999999999999999]]", `2:10 out-of-range: 99999999999999999999 is too large; write a smaller number`},
+		"infinite":                {"call: x\nweight: .inf", `2:9 out-of-range: .inf is not a number that can be used here; write digits, such as 0.5`},
 		"deep in a map":           {"call: x\nhosts:\n  a: { budget: 5 }\n  b: []", "3:16 bad-value: \"budget\": \"5\" has no percent sign; write 5%\n4:6 wrong-type: \"hosts.b\" is a mapping here, not a list; write { attempts: ... }"},
 		"all at once":             {"cal: x\ntimeout: 2\nmethod: x", "1:1 unknown-key: unknown key \"cal\"; did you mean \"call\"?\n2:10 bad-value: \"timeout\": \"2\" has no unit; write 2s or 2ms\n3:9 unknown-value: \"method\" cannot be \"x\"; write GET or POST"},
 	}
