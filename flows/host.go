@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -29,7 +31,8 @@ type Host struct {
 	listeners map[string]*gateway.Listener // by listenerKey
 	clients   map[string]*client           // by connectors.Service.Key
 	closing   bool
-	leaving   sync.WaitGroup // listeners that end
+	leaving   map[*gateway.Listener]bool
+	left      sync.WaitGroup // is zero when none is leaving
 }
 
 // client is a service's client and how many generations use it.
@@ -54,7 +57,7 @@ type HostOptions struct {
 func NewHost(o HostOptions) *Host {
 	h := &Host{
 		log: o.Log, metrics: o.Metrics, drain: o.Drain, dial: o.Dial, server: gateway.NewServer(o.Log),
-		listeners: map[string]*gateway.Listener{}, clients: map[string]*client{},
+		listeners: map[string]*gateway.Listener{}, clients: map[string]*client{}, leaving: map[*gateway.Listener]bool{},
 	}
 	if o.Listen != nil {
 		h.server.Open = o.Listen
@@ -68,7 +71,9 @@ type generation struct {
 	program  *Program
 	handlers map[string]http.Handler // by listenerKey
 	refs     atomic.Int64
-	finish   func()
+	once     sync.Once
+	finish   func()        // runs once, when it has retired and the last request has ended
+	finished chan struct{} // closed when all of it is closed
 }
 
 const retired = -1 << 62
@@ -80,19 +85,19 @@ func (h *Host) acquire() *generation {
 		if g == nil || g.refs.Add(1) > 0 {
 			return g
 		}
-		g.refs.Add(-1) // it retired between the two steps
+		// It retired between the two steps. The last request may have ended
+		// meanwhile and have seen our count.
+		g.release()
 	}
 }
 
-func (g *generation) release() {
-	if g.refs.Add(-1) == retired {
-		g.finish()
-	}
-}
+func (g *generation) release() { g.count(-1) }
 
-func (g *generation) retire() {
-	if g.refs.Add(retired) == retired {
-		g.finish()
+func (g *generation) retire() { g.count(retired) }
+
+func (g *generation) count(n int64) {
+	if g.refs.Add(n) == retired {
+		g.once.Do(g.finish)
 	}
 }
 
@@ -105,7 +110,7 @@ type entry struct {
 func (e *entry) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	g := e.host.acquire()
 	if g == nil {
-		http.Error(w, "not ready", http.StatusServiceUnavailable)
+		gateway.WriteProblem(w, r, gateway.Problem{Status: http.StatusServiceUnavailable, Code: gateway.CodeUnavailable})
 		return
 	}
 	defer g.release()
@@ -120,10 +125,14 @@ func (e *entry) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // listenerKey keeps gateways on ports that the system chooses apart.
 func listenerKey(g *Gateway) string {
-	if _, port, err := net.SplitHostPort(g.Listen); err == nil && port == "0" {
-		return g.Name.Value + " " + g.Listen
+	addr, err := gateway.Address(g.Listen)
+	if err != nil {
+		return g.Listen // Check has refused it
 	}
-	return g.Listen
+	if _, port, _ := net.SplitHostPort(addr); port == "0" {
+		return g.Name.Value + " " + addr
+	}
+	return addr
 }
 
 // Apply makes p the program that is served: everything new is opened first,
@@ -139,7 +148,7 @@ func (h *Host) Apply(p *Program) error {
 	if err != nil {
 		return err
 	}
-	g := &generation{program: p, handlers: map[string]http.Handler{}}
+	g := &generation{program: p, handlers: map[string]http.Handler{}, finished: make(chan struct{})}
 	keys, err := h.openServices(p)
 	if err != nil {
 		for _, l := range opened {
@@ -147,7 +156,12 @@ func (h *Host) Apply(p *Program) error {
 		}
 		return err
 	}
-	g.finish = func() { go h.closeServices(keys) }
+	g.finish = func() {
+		go func() { // the last request need not wait for it, nor Apply for itself
+			defer close(g.finished)
+			h.closeServices(keys)
+		}()
+	}
 	for _, gw := range p.Gateways {
 		g.handlers[listenerKey(gw)] = gateway.NewHandler(gw.router, gateway.Options{
 			Gateway: gw.Name.Value, Log: h.log, Metrics: h.metrics, MaxBody: gw.MaxBody,
@@ -191,14 +205,20 @@ func (h *Host) listen(p *Program) (opened map[string]*gateway.Listener, err erro
 	return opened, nil
 }
 
-// leave ends a listener without holding up what goes on.
+// leave ends a listener without holding up what goes on. Its address is free
+// when leave returns.
 func (h *Host) leave(l *gateway.Listener) {
-	h.leaving.Go(func() {
+	l.Stop()
+	h.leaving[l] = true
+	h.left.Go(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), h.drain)
 		defer cancel()
 		if err := l.Shutdown(ctx); err != nil {
 			h.log.Warn("a listener did not drain in time", "address", l.Addr().String(), "error", err)
 		}
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		delete(h.leaving, l)
 	})
 }
 
@@ -215,7 +235,8 @@ func (h *Host) openServices(p *Program) (keys []string, err error) {
 			c = &client{Service: s.Client()}
 			h.clients[key] = c
 		} else if err := s.Open(c.Service, h.dial); err != nil {
-			return nil, err
+			h.dropServices(keys)
+			return nil, fmt.Errorf("service %s: %w", s.Name.Value, err)
 		}
 		c.uses++
 		keys = append(keys, key)
@@ -257,7 +278,9 @@ func (h *Host) Addr(name string) net.Addr {
 	}
 	for _, gw := range g.program.Gateways {
 		if gw.Name.Value == name {
-			return h.listeners[listenerKey(gw)].Addr()
+			if l := h.listeners[listenerKey(gw)]; l != nil { // it is, until Shutdown
+				return l.Addr()
+			}
 		}
 	}
 	return nil
@@ -268,7 +291,7 @@ func (h *Host) Addr(name string) net.Addr {
 func (h *Host) Shutdown(ctx context.Context) error {
 	h.mu.Lock()
 	h.closing = true
-	listeners := h.listeners
+	listeners := slices.AppendSeq(slices.Collect(maps.Keys(h.leaving)), maps.Values(h.listeners))
 	h.listeners = map[string]*gateway.Listener{}
 	h.mu.Unlock()
 	errs := make(chan error, len(listeners))
@@ -279,14 +302,11 @@ func (h *Host) Shutdown(ctx context.Context) error {
 	for range listeners {
 		err = errors.Join(err, <-errs)
 	}
-	h.leaving.Wait()
+	h.left.Wait()
 	if old := h.current.Swap(nil); old != nil {
-		done := make(chan struct{})
-		finish := old.finish
-		old.finish = func() { finish(); close(done) }
 		old.retire()
 		select {
-		case <-done:
+		case <-old.finished:
 		case <-ctx.Done():
 		}
 	}

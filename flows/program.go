@@ -218,11 +218,12 @@ func (c *checker) route() {
 	byAddress := map[string]*Gateway{}
 	for _, g := range c.program.Gateways {
 		byName[g.Name.Value] = g
-		if other, taken := byAddress[g.Listen]; taken && g.Listen != "" && !strings.HasSuffix(g.Listen, ":0") {
+		addr, err := gateway.Address(g.Listen)
+		if other, taken := byAddress[addr]; taken && err == nil && !strings.HasSuffix(addr, ":0") {
 			c.ds.Report(dsl.Diagnostic{Span: g.at, Code: "address-taken", Message: fmt.Sprintf("gateways %q and %q listen on the same address", other.Name.Value, g.Name.Value),
 				Hint: "give each its own port", Related: []dsl.Related{{Span: other.at, Message: "the other one"}}})
 		}
-		byAddress[g.Listen] = g
+		byAddress[addr] = g
 	}
 	for _, f := range c.program.Flows {
 		if f.Trigger != nil && f.Trigger.Sound() {

@@ -93,7 +93,9 @@ func (s *Server) Listen(addr string, c ListenerConfig) (*Listener, error) {
 	l.forget = func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		delete(s.listeners, key)
+		if s.listeners[key] == l { // the address may have been opened again
+			delete(s.listeners, key)
+		}
 	}
 	s.listeners[key] = l
 	return l, nil
@@ -103,6 +105,13 @@ func (s *Server) Listen(addr string, c ListenerConfig) (*Listener, error) {
 func CheckAddress(addr string) error {
 	_, _, err := splitAddr(addr)
 	return err
+}
+
+// Address gives an address to listen on in the one spelling that all those
+// that mean the same have in common.
+func Address(addr string) (string, error) {
+	host, port, err := splitAddr(addr)
+	return net.JoinHostPort(host, port), err
 }
 
 // splitAddr makes addresses comparable: ":http" and "0.0.0.0:80" are one.
@@ -209,6 +218,17 @@ func (l *Listener) Start() {
 
 // errCut is the cause of contexts that a shutdown ended.
 var errCut = errors.New("the gateway is shutting down")
+
+// Stop stops accepting, so that the address can be opened again at once. What
+// is in progress goes on until Shutdown, which still has to follow.
+func (l *Listener) Stop() {
+	l.forget()
+	l.start.Do(func() {})
+	ended, end := context.WithCancel(context.Background())
+	end()
+	_ = l.server.Shutdown(ended) // which does not wait
+	_ = l.listener.Close()       // nor has it, if the server had not begun
+}
 
 // Shutdown stops accepting, lets the requests in progress end, and closes idle
 // connections. When ctx is done first it cancels what is left, closes its
