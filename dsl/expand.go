@@ -100,23 +100,25 @@ func (envScope) Names() []string { return []string{"env"} }
 // Loop is what Scope asks for. Text has no loops.
 func (s envScope) Loop(string, Span) (Scope, Var) { return s, nil }
 
-// EnvName is the name env: env.NAME is the text of a variable, or null.
+// EnvName is the name env: env.NAME is the text of a variable, or null. The
+// whole environment is not to be had: it holds what was never meant for flows.
 func EnvName(lookup func(string) (string, bool)) *Name {
-	return &Name{Type: TypeObject, Bind: func(p Path) Read { return envRead{lookup, p} }}
+	return &Name{Type: TypeObject, Bind: func(p Path) Read {
+		if len(p) != 1 || p[0].IsIndex {
+			return nil
+		}
+		return envRead{lookup, p[0].Name}
+	}}
 }
 
 type envRead struct {
 	lookup func(string) (string, bool)
-	path   Path
+	name   string
 }
 
-// Value is what Read asks for. The whole environment is not to be had: it
-// holds what was never meant for flows.
+// Value is what Read asks for.
 func (r envRead) Value(Env) (any, error) {
-	if len(r.path) != 1 {
-		return nil, fmt.Errorf("env is read by name: env.NAME")
-	}
-	if v, ok := r.lookup(r.path[0].Name); ok {
+	if v, ok := r.lookup(r.name); ok {
 		return v, nil
 	}
 	return nil, nil

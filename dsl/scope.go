@@ -36,14 +36,19 @@ type Name struct {
 	Type ValueType
 	// Fields are the fields of a TypeObject; nil means that any may be read.
 	Fields map[string]*Name
+	// Absent says why a field that is not among Fields cannot be read, or gives
+	// nil if there is no more to say than that.
+	Absent func(field string) *Denied
 	// Bind prepares reading what path names below this name; an empty path
-	// reads the whole. Nil: there is no whole, only Fields can be read.
+	// reads the whole. It gives nil where only fields can be read, one level
+	// deep. Nil: there is no whole, only Fields can be read.
 	Bind func(path Path) Read
 	// Denied, if set, says why the name exists but cannot be used here.
 	Denied *Denied
 }
 
-// Denied explains a name that is known but out of reach.
+// Denied explains a name that is known but out of reach. Without a Message
+// nothing is reported: the fault that makes the name unknown has been.
 type Denied struct {
 	Message, Hint string
 	Related       []Related

@@ -426,7 +426,7 @@ func (b *shaper) block(n *Node, scope Scope, key string) {
 
 // loop opens the scope of a variable.
 func (b *shaper) loop(name String, scope Scope) (Scope, Var) {
-	if _, taken := scope.Name(name.Value); taken {
+	if known, taken := scope.Name(name.Value); taken && known.Denied == nil {
 		b.fault(name.Span, "name-taken", fmt.Sprintf("%q already has a meaning here", name.Value), "use another name")
 	}
 	return scope.Loop(name.Value, name.Span)
