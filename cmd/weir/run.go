@@ -103,7 +103,8 @@ func (p *process) serve(ctx context.Context, dirs []string, o *runOptions) error
 	signals, stop := p.notify()
 	defer stop()
 	if err := s.open(dirs, o, p.env); err != nil {
-		return err
+		s.Error("cannot start", "error", err) // the log may be for machines: nothing goes beside it
+		return errReported
 	}
 	defer s.close()
 	first := s.reloader.Load()
@@ -240,7 +241,8 @@ func (s *server) drain(signals <-chan os.Signal, o *runOptions) error {
 			if sig == syscall.SIGHUP {
 				continue
 			}
-			return fmt.Errorf("stopped at once by a second signal: %s", sig)
+			s.Error("stopped at once by a second signal", "signal", sig.String())
+			return errReported
 		case err := <-done:
 			if err != nil {
 				s.Warn("some requests did not end in time", "error", err)
