@@ -2,8 +2,11 @@ package flowtest
 
 import (
 	"io"
+	"maps"
 	"net/http"
+	"slices"
 	"strconv"
+	"sync"
 	"sync/atomic"
 )
 
@@ -56,4 +59,55 @@ func InTurn(handlers ...http.Handler) *Script { return &Script{Handlers: handler
 func (s *Script) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	n := min(int(s.Calls.Add(1)), len(s.Handlers))
 	s.Handlers[n-1].ServeHTTP(w, r)
+}
+
+// Gate holds every call until the test lets it through. Calls are known by
+// their path.
+type Gate struct {
+	mu      sync.Mutex
+	waiting map[string]chan http.Handler
+	arrived []string
+}
+
+func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	c := make(chan http.Handler, 1)
+	g.mu.Lock()
+	if g.waiting == nil {
+		g.waiting = map[string]chan http.Handler{}
+	}
+	g.waiting[r.URL.Path] = c
+	g.arrived = append(g.arrived, r.URL.Path)
+	g.mu.Unlock()
+	select {
+	case h := <-c:
+		h.ServeHTTP(w, r)
+	case <-r.Context().Done():
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		if g.waiting[r.URL.Path] == c {
+			delete(g.waiting, r.URL.Path)
+		}
+	}
+}
+
+// Waiting are the paths of the calls that are held, sorted.
+func (g *Gate) Waiting() []string {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return slices.Sorted(maps.Keys(g.waiting))
+}
+
+// Arrived is how many calls have come so far.
+func (g *Gate) Arrived() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return len(g.arrived)
+}
+
+// Let answers a call that is held.
+func (g *Gate) Let(path string, h http.Handler) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.waiting[path] <- h
+	delete(g.waiting, path)
 }
