@@ -31,6 +31,10 @@ type Language struct {
 // Resources are the named things of a program that steps refer to, such as
 // services and flows, each kind by its Go type.
 type Resources struct {
+	// Partial says that some definitions could not be read: a name that is not
+	// known may be one of theirs, and is not reported.
+	Partial bool
+
 	tables map[reflect.Type]*table
 }
 
@@ -59,6 +63,10 @@ func Use[T any](c *Compiler, noun string, name dsl.String) (thing T, ok bool) {
 			return thing, true
 		}
 	}
+	if c.lang.Resources.Partial {
+		c.failed = true
+		return thing, false
+	}
 	d := dsl.Diagnostic{Span: name.Span, Code: "unknown-" + noun, Message: fmt.Sprintf("there is no %s %q", noun, name.Value)}
 	var known []string
 	if t != nil {
@@ -67,15 +75,34 @@ func Use[T any](c *Compiler, noun string, name dsl.String) (thing T, ok bool) {
 		}
 		slices.Sort(known)
 	}
-	if near, ok := dsl.Nearest(name.Value, known); ok {
+	near, isNear := dsl.Nearest(name.Value, known)
+	switch {
+	case strings.Contains(name.Value, "$("):
+		d.Message, d.Hint = "the name of a "+noun+" cannot be an expression", "write the name; to choose between several, use switch"
+	case strings.Contains(name.Value, "://"):
+		d.Hint = fmt.Sprintf("define a %s with this endpoint, and write its name", noun)
+	case isNear:
 		d.Hint = fmt.Sprintf("did you mean %q?", near)
-	} else if len(known) > 0 {
-		d.Hint = "known: " + strings.Join(known[:min(len(known), 8)], ", ")
-	} else {
-		d.Hint = fmt.Sprintf("define it in a %ss: section", noun)
+	default:
+		d.Hint = fmt.Sprintf("define it in %ss:", noun)
+		if noun == "flow" {
+			d.Hint = "define it, beginning with flow: " + name.Value
+		}
+		if len(known) > 0 {
+			d.Hint += ", or use one of " + listed(known)
+		}
 	}
 	c.Report(d)
 	return thing, false
+}
+
+// listed names a few of many.
+func listed(names []string) string {
+	const most = 8
+	if len(names) > most {
+		return strings.Join(names[:most], ", ") + ", …"
+	}
+	return strings.Join(names, ", ")
 }
 
 // Compiler turns the steps of one flow into a Program. Kinds work with it; it
@@ -88,9 +115,10 @@ type Compiler struct {
 	frames []*frame
 	frame  *frame
 	scope  *scope
-	log    []*name // every name that was bound, in order
-	slot   Slot    // of the step at hand
-	inline string  // what the steps at hand run inside of that cannot return
+	log    []*name             // every name that was bound, in order
+	slot   Slot                // of the step at hand
+	inline string              // what the steps at hand run inside of that cannot return
+	closed map[string]dsl.Span // names of scopes that have ended
 	failed bool
 }
 
@@ -181,6 +209,7 @@ func (c *Compiler) within(s *scope, fn func()) {
 	c.scope = s
 	fn()
 	c.scope = outer
+	c.close(s)
 }
 
 // define makes the id of a step visible from here on.
@@ -194,13 +223,20 @@ func (c *Compiler) define(id dsl.String, n *name) {
 // free reports whether a name can be given a meaning.
 func (c *Compiler) free(id dsl.String) bool {
 	if !isName(id.Value) {
-		c.Report(dsl.Diagnostic{Span: id.Span, Code: "bad-name", Message: fmt.Sprintf("%q cannot be used in expressions", id.Value),
-			Hint: "use letters, digits and _, starting with a letter"})
+		d := dsl.Diagnostic{Span: id.Span, Code: "bad-name", Message: fmt.Sprintf("%q cannot be used in expressions", id.Value),
+			Hint: "use letters, digits and _, starting with a letter"}
+		if name := strings.ReplaceAll(id.Value, "-", "_"); isName(name) {
+			d.Hint = "write " + name
+		}
+		c.Report(d)
+		c.scope.torn = true
 		return false
 	}
 	if e, taken := c.scope.find(id.Value); taken || reserved[id.Value] {
 		d := dsl.Diagnostic{Span: id.Span, Code: "name-taken", Message: fmt.Sprintf("%q already has a meaning here", id.Value), Hint: "use another name"}
-		if taken && e.at.Valid() {
+		if reserved[id.Value] {
+			d.Message = fmt.Sprintf("%q has a meaning in the language", id.Value)
+		} else if taken && e.at.Valid() {
 			d.Related = []dsl.Related{{Span: e.at, Message: "it is defined here"}}
 		}
 		c.Report(d)
@@ -264,18 +300,22 @@ func (c *Compiler) StepsThen(s dsl.Steps, then func()) Sequence {
 func (c *Compiler) list(n *dsl.Node) Sequence {
 	seq := make(Sequence, 0, len(n.Items))
 	outer := c.scope.later
-	c.scope.later = map[string]dsl.Span{}
+	c.scope.later = map[string]later{}
 	for _, item := range n.Items {
 		for _, id := range idsOf(item) {
-			c.scope.later[id.Text] = id.Span
+			c.scope.later[id.Text] = later{at: id.Span}
 		}
 	}
 	for _, item := range n.Items {
-		for _, id := range idsOf(item) {
-			delete(c.scope.later, id.Text)
+		ids := idsOf(item)
+		for _, id := range ids {
+			c.scope.later[id.Text] = later{at: id.Span, own: true}
 		}
 		if step := c.step(item, nil); step != nil {
 			seq = append(seq, step)
+		}
+		for _, id := range ids {
+			delete(c.scope.later, id.Text)
 		}
 	}
 	c.scope.later = outer
@@ -298,13 +338,9 @@ func idsOf(step *dsl.Node) (ids []*dsl.Node) {
 // step compiles one step. result is the name of its result if it has one from
 // outside, as the members of a compose do.
 func (c *Compiler) step(n *dsl.Node, result *name) Step {
-	if n.Kind != dsl.Map {
-		c.Report(dsl.Diagnostic{Span: n.Span, Code: "wrong-type", Message: "a step is a mapping with one verb, not a " + n.Kind.String(),
-			Hint: "write for example: call: GET users /users/1"})
-		return nil
-	}
 	kind, ok := c.verb(n)
 	if !ok {
+		c.lost(n, result != nil || n.Field("id") != nil)
 		return nil
 	}
 	g := &guarded{span: keyOf(n, kind.Name).Span, step: kind.Name}
@@ -321,14 +357,16 @@ func (c *Compiler) step(n *dsl.Node, result *name) Step {
 	var mods modifiers
 	g.from = len(c.frame.names)
 	if g.run, ok = kind.Compile(c, n, &mods); !ok {
-		// Its own faults are told; only the name still matters to others.
-		mods = modifiers{ID: mods.ID}
+		c.lost(n, true)
 	}
 	g.to = len(c.frame.names)
 	c.modify(g, &mods)
 	id := mods.ID
 	switch {
 	case id.Value == "":
+		if !member && !c.scope.torn {
+			c.scope.torn = slices.ContainsFunc(n.Fields, func(f dsl.Field) bool { return !isModifier(f.Key.Text) && !slices.Contains(kind.Keys(), f.Key.Text) })
+		}
 	case member:
 		c.Report(dsl.Diagnostic{Span: id.Span, Code: "id-in-compose", Message: "a member of a compose has its key as its id", Hint: "remove this id"})
 	default:
@@ -349,6 +387,10 @@ func keyOf(n *dsl.Node, key string) *dsl.Node {
 
 // verb finds the one verb of a step.
 func (c *Compiler) verb(n *dsl.Node) (kind StepKind, ok bool) {
+	if n.Kind != dsl.Map {
+		c.notAStep(n)
+		return kind, false
+	}
 	var verbs []*dsl.Node
 	for _, f := range n.Fields {
 		if k, is := c.lang.Steps.Kind(f.Key.Text); is {
@@ -378,14 +420,45 @@ func (c *Compiler) verb(n *dsl.Node) (kind StepKind, ok bool) {
 	if len(verbs) == 1 {
 		return kind, true
 	}
-	d := dsl.Diagnostic{Span: n.Span, Code: "no-verb", Message: "this step has no verb", Hint: "a step does one of: " + strings.Join(c.lang.Steps.Names(), ", ")}
+	c.noVerb(n)
+	return kind, false
+}
+
+// notAStep is about what stands in the place of a step.
+func (c *Compiler) notAStep(n *dsl.Node) {
+	if n.Broken() {
+		return
+	}
+	d := dsl.Diagnostic{Span: n.KeySpan(), Code: "wrong-type", Message: "a step is a mapping with one verb, not " + n.Describe(), Hint: "write for example: call: GET users /users/1"}
+	if verb, _, ok := strings.Cut(n.Text, ":"); ok && slices.Contains(c.lang.Steps.Names(), verb) {
+		d.Hint = "write a space behind the colon of " + verb + ":"
+	} else if verb, _, _ := strings.Cut(n.Text, " "); slices.Contains(c.lang.Steps.Names(), verb) {
+		d.Hint = "write a colon behind " + verb
+	}
+	c.Report(d)
+}
+
+func (c *Compiler) noVerb(n *dsl.Node) {
+	verbs := c.lang.Steps.Names()
+	d := dsl.Diagnostic{Span: n.KeySpan(), Code: "no-verb", Message: "this step has no verb", Hint: "a step does one of: " + strings.Join(verbs, ", ")}
+	if len(n.Fields) > 0 {
+		d.Span = n.Fields[0].Key.Span
+	}
+	var strange []*dsl.Node
 	for _, f := range n.Fields {
-		if near, ok := dsl.Nearest(f.Key.Text, c.lang.Steps.Names()); ok && !isModifier(f.Key.Text) {
-			d.Span, d.Code = f.Key.Span, "unknown-key"
-			d.Message, d.Hint = fmt.Sprintf("unknown verb %q", f.Key.Text), fmt.Sprintf("did you mean %q?", near)
+		if !isModifier(f.Key.Text) {
+			strange = append(strange, f.Key)
+		}
+	}
+	for _, key := range strange {
+		near, ok := dsl.Nearest(key.Text, verbs)
+		if ok || len(strange) == 1 {
+			d.Span, d.Message = key.Span, fmt.Sprintf("unknown verb %q", key.Text)
+		}
+		if ok {
+			d.Hint = fmt.Sprintf("did you mean %q?", near)
 			break
 		}
 	}
 	c.Report(d)
-	return kind, false
 }

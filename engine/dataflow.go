@@ -106,9 +106,13 @@ func (c *Compiler) cycle(d *Dataflow, fields []dsl.Field) {
 		if state[i] != unseen {
 			continue
 		}
+		path = nil
 		loop := visit(i)
 		if loop == nil {
 			continue
+		}
+		for _, m := range path {
+			state[m] = done
 		}
 		names := make([]string, 0, len(loop)+1)
 		x := dsl.Diagnostic{Span: fields[loop[0]].Key.Span, Code: "cycle"}
@@ -125,7 +129,6 @@ func (c *Compiler) cycle(d *Dataflow, fields []dsl.Field) {
 			x.Message, x.Hint = "these steps wait for each other: "+strings.Join(names, " -> "), "one of them has to do without the others' results"
 		}
 		c.Report(x)
-		return
 	}
 }
 

@@ -18,10 +18,11 @@ type Flow struct {
 	Summary string
 	Trigger *Trigger // nil: other flows run it
 
-	config  flowConfig
-	params  map[string]dsl.Span
-	calls   []flowCall
-	program *Program
+	config   flowConfig
+	params   map[string]dsl.Span // nil: what the path has is not known
+	headless bool                // whether there is a trigger is not known
+	calls    []flowCall
+	program  *Program
 }
 
 type flowCall struct {
@@ -79,18 +80,19 @@ func DeclareFlow(n *dsl.Node, r dsl.Reporter) *Flow {
 	f := &Flow{}
 	ok := dsl.Decode(n, r, &f.config)
 	if f.config.Flow.Value == "" {
+		if name := n.Field("flow"); ok {
+			r.Report(dsl.Diagnostic{Span: name.Span, Code: "bad-name", Message: "the name of a flow cannot be empty", Hint: "write flow: name"})
+		}
 		return nil
 	}
+	f.headless = !ok && f.config.Trigger == nil
 	f.Name, f.Summary = f.config.Flow, f.config.Summary
 	if t := f.config.Trigger; t != nil {
 		f.Trigger = f.declare(t, r)
 		if len(f.config.Input) > 0 {
-			r.Report(dsl.Diagnostic{Span: n.Field("input").Span, Code: "input-and-trigger", Message: "a flow with a trigger reads params, query, headers and body, not input",
+			r.Report(dsl.Diagnostic{Span: n.Field("input").KeySpan(), Code: "input-and-trigger", Message: "a flow with a trigger reads params, query, headers and body, not input",
 				Hint: "move the steps that others share into a flow without a trigger"})
 		}
-	}
-	if !ok {
-		f.config.Steps = dsl.Steps{}
 	}
 	return f
 }
@@ -102,12 +104,15 @@ func (f *Flow) declare(t *triggerConfig, r dsl.Reporter) *Trigger {
 	method, path, _ := strings.Cut(t.HTTP.Value, " ")
 	out := &Trigger{Method: method, Path: strings.TrimSpace(path), Gateway: t.Gateway, Deadline: time.Duration(t.Deadline), MaxBody: int64(t.MaxBody), Span: t.HTTP.Span}
 	if !strings.HasPrefix(out.Path, "/") {
-		r.Report(dsl.Diagnostic{Span: t.HTTP.Span, Code: "bad-route", Message: fmt.Sprintf("%q is no route", t.HTTP.Value), Hint: "write METHOD /path, for example GET /customers/{id}"})
+		r.Report(dsl.Diagnostic{Span: t.HTTP.Span, Code: "bad-route", Message: fmt.Sprintf("%q is not a route", t.HTTP.Value), Hint: "write METHOD /path, for example GET /customers/{id}"})
 		out.Path = ""
 		return out
 	}
 	if method == anyMethod {
 		out.Method = ""
+	}
+	if strings.Contains(out.Path, "/:") {
+		return out // as other routers write variables; the router reports it
 	}
 	f.params = map[string]dsl.Span{}
 	for rest := out.Path; ; {
@@ -127,7 +132,8 @@ func (f *Flow) declare(t *triggerConfig, r dsl.Reporter) *Trigger {
 			}
 		}
 		if end < 0 {
-			break // the router reports it with the rest of the template
+			f.params = nil // the router reports it with the rest of the template
+			return out
 		}
 		name, _, _ := strings.Cut(rest[open+1:end], ":")
 		f.params[name] = t.HTTP.Span
@@ -168,10 +174,10 @@ func (f *Flow) Compile(lang *Language, r dsl.Reporter) {
 	c := &Compiler{Reporter: r, lang: lang, flow: f}
 	c.exprs = dsl.NewExpressions(c)
 	p := &Program{flow: f, frame: c.pushFrame()}
-	c.scope = &scope{frame: p.frame, c: c, names: map[string]*entry{}}
+	c.scope = &scope{frame: p.frame, c: c, names: map[string]*entry{}, torn: f.headless}
 	c.scope.names["env"] = &entry{Name: dsl.EnvName(lang.Env)}
 	if f.Trigger != nil {
-		c.scope.requestNames(f.params)
+		c.scope.requestNames(f)
 		p.request = c.name(p.frame, "body")
 		c.scope.names["body"] = &entry{Name: c.scope.bound(p.request)}
 	} else {
@@ -201,7 +207,7 @@ func (s *scope) inputs(n *name, defs map[string]InputDefinition) *dsl.Name {
 			return whole.Bind(append(dsl.Path{{Name: text}}, path...))
 		}}
 	}
-	return &dsl.Name{Type: dsl.TypeObject, Fields: fields, Bind: whole.Bind}
+	return &dsl.Name{Type: dsl.TypeObject, Fields: fields, Absent: s.c.flow.noInput, Bind: whole.Bind}
 }
 
 func (c *Compiler) handler(cfg *handlerConfig) handler {
@@ -223,7 +229,7 @@ func (c *Compiler) handler(cfg *handlerConfig) handler {
 
 // base is the scope of what is there before any step runs.
 func (s *scope) base() *scope {
-	b := &scope{frame: s.frame, c: s.c, names: map[string]*entry{}}
+	b := &scope{frame: s.frame, c: s.c, names: map[string]*entry{}, torn: s.torn}
 	for text, e := range s.names {
 		if e.step == nil {
 			b.names[text] = e

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/weir-run/weir/dsl"
@@ -88,8 +89,8 @@ func (c *Compiler) modify(g *guarded, m *modifiers) {
 		g.retry = c.retry(m.Retry)
 	}
 	if m.Fallback.Node != nil && m.Catch.Node != nil {
-		c.Report(dsl.Diagnostic{Span: m.Catch.Node.Span, Code: "two-handlers", Message: "a step has a fallback or a catch, not both",
-			Hint: "a fallback gives a value, a catch runs steps", Related: []dsl.Related{{Span: m.Fallback.Node.Span, Message: "the fallback"}}})
+		c.Report(dsl.Diagnostic{Span: m.Catch.Node.KeySpan(), Code: "two-handlers", Message: "a step has a fallback or a catch, not both",
+			Hint: "keep the fallback for a value, or the catch for steps", Related: []dsl.Related{{Span: m.Fallback.Node.KeySpan(), Message: "the fallback"}}})
 	}
 	if m.Fallback.Node == nil && m.Catch.Node == nil {
 		return
@@ -119,7 +120,7 @@ func (c *Compiler) retry(cfg *RetryConfig) *retry {
 			continue
 		}
 		d := dsl.Diagnostic{Span: on.Span, Code: "bad-retry", Message: fmt.Sprintf("%q is nothing to retry on", on.Value),
-			Hint: "use a status from 400 to 599, or one of " + fmt.Sprint(retryable)}
+			Hint: "use a status from 400 to 599, or one of " + strings.Join(retryable, ", ")}
 		if near, ok := dsl.Nearest(on.Value, retryable); ok {
 			d.Hint = fmt.Sprintf("did you mean %q?", near)
 		}

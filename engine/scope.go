@@ -17,7 +17,8 @@ type scope struct {
 	frame  *frame
 	c      *Compiler
 	names  map[string]*entry
-	later  map[string]dsl.Span // ids of steps that run after this place
+	later  map[string]later // ids of steps that have not run
+	torn   bool             // a step that may have had an id could not be read
 }
 
 type entry struct {
@@ -47,14 +48,8 @@ func (s *scope) Name(text string) (*dsl.Name, bool) {
 	if e, ok := s.find(text); ok {
 		return e.Name, true
 	}
-	for o := s; o != nil; o = o.parent {
-		if at, ok := o.later[text]; ok {
-			return &dsl.Name{Denied: &dsl.Denied{
-				Message: fmt.Sprintf("step %q has not run yet at this place", text),
-				Hint:    "a list of steps runs in order: move this step below it, or put both into a compose, which orders by data",
-				Related: []dsl.Related{{Span: at, Message: "it stands here"}},
-			}}, true
-		}
+	if d := s.outOfReach(text); d != nil {
+		return &dsl.Name{Denied: d}, true
 	}
 	return nil, false
 }
@@ -118,10 +113,20 @@ func (s *scope) steps() *dsl.Name {
 				"headers": s.beside(n, dsl.TypeObject, func(o *outcome, p dsl.Path) any { return headerValue(o.header, p) }),
 				"error":   s.beside(n, dsl.TypeObject, func(o *outcome, p dsl.Path) any { return errorValue(o.err, p) }),
 				"took":    took,
+			}, Absent: func(field string) *dsl.Denied {
+				if field != "body" {
+					return nil
+				}
+				return &dsl.Denied{Message: fmt.Sprintf("the body of %s is %s itself", text, text), Hint: "write " + text}
 			}}
 		}
 	}
-	return &dsl.Name{Type: dsl.TypeObject, Fields: fields}
+	return &dsl.Name{Type: dsl.TypeObject, Fields: fields, Absent: func(field string) *dsl.Denied {
+		if e, ok := s.find(field); ok {
+			return e.Denied
+		}
+		return s.outOfReach(field)
+	}}
 }
 
 // headerValue is the combined value of one header (RFC 9110 section 5.3), or
@@ -179,7 +184,8 @@ func (x *Exchange) setError(n *name, err *Error) {
 }
 
 // requestNames are the names of a flow that a gateway triggers.
-func (s *scope) requestNames(params map[string]dsl.Span) {
+func (s *scope) requestNames(f *Flow) {
+	params := f.params
 	whole := func(t dsl.ValueType, get func(x *Exchange) any) *dsl.Name {
 		return &dsl.Name{Type: t, Bind: func(dsl.Path) dsl.Read { return field(get) }}
 	}
@@ -192,7 +198,7 @@ func (s *scope) requestNames(params map[string]dsl.Span) {
 	for text := range params {
 		fields[text] = whole(dsl.TypeString, func(x *Exchange) any { return x.In.param(text) })
 	}
-	s.names["params"] = &entry{Name: &dsl.Name{Type: dsl.TypeObject, Fields: fields, Bind: func(dsl.Path) dsl.Read {
+	s.names["params"] = &entry{Name: &dsl.Name{Type: dsl.TypeObject, Fields: fields, Absent: f.noParam, Bind: func(dsl.Path) dsl.Read {
 		return field(func(x *Exchange) any {
 			all := map[string]any{}
 			for text := range params {

@@ -3,6 +3,7 @@ package flows
 import (
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"runtime"
 	"slices"
@@ -66,6 +67,7 @@ func Check(files *Files, catalog *Catalog, env Environment) (*Program, []dsl.Dia
 	if c.ds.Failed() {
 		return nil, c.ds.All()
 	}
+	c.unused(files)
 	return c.program, c.ds.All()
 }
 
@@ -76,6 +78,7 @@ type checker struct {
 	program *Program
 	ds      dsl.Diagnostics
 	defined map[string]dsl.Span // "service users": where
+	partial bool                // definitions are missing that could not be read
 }
 
 // parse reads the sources, some at a time, and gives their documents in order.
@@ -119,63 +122,111 @@ func (c *checker) spread(n int, fn func(i int, r dsl.Reporter)) {
 // sections are the top-level keys of a document that is no flow.
 var sections = []string{"services", "gateways"}
 
+// planned are sections of the language that this version does not have.
+var planned = []string{"policies", "tests", "functions"}
+
 func (c *checker) declare(doc *dsl.Node) {
+	if doc.Broken() {
+		c.partial = true
+		return
+	}
 	if doc.Kind != dsl.Map {
-		c.ds.Report(dsl.Diagnostic{Span: doc.Span, Code: "wrong-type", Message: "a document is a mapping, not a " + doc.Kind.String(),
-			Hint: "start with flow: name, or with services: or gateways:"})
+		c.ds.Report(dsl.Diagnostic{Span: doc.KeySpan(), Code: "wrong-type", Message: "a document is a mapping, not " + doc.Describe(),
+			Hint: "begin it with flow: name, or with services: or gateways:"})
 		return
 	}
 	if doc.Field("flow") != nil {
-		c.declareFlow(doc)
+		c.declareFlow(c.alone(doc))
+		return
+	}
+	if steps, trigger := doc.Field("steps"), doc.Field("trigger"); steps != nil || trigger != nil {
+		c.ds.Report(dsl.Diagnostic{Span: doc.KeySpan(), Code: "missing-key", Message: "this flow has no name", Hint: "add flow: name"})
+		c.partial = true
 		return
 	}
 	for _, f := range doc.Fields {
-		switch f.Key.Text {
-		case "services":
-			c.entries(f.Value, "service", func(name dsl.String, n *dsl.Node) {
-				if s, ok := connectors.ServiceKind.Compile(&c.ds, n); ok {
-					s.Name = name
-					c.program.Services = append(c.program.Services, s)
-				} else {
-					c.program.Services = append(c.program.Services, &connectors.Service{Name: name})
-				}
-			})
-		case "gateways":
-			c.entries(f.Value, "gateway", func(name dsl.String, n *dsl.Node) {
-				g, ok := GatewayKind.Compile(&c.ds, n)
-				if !ok {
-					g = &Gateway{}
-				}
-				g.Name = name
-				c.program.Gateways = append(c.program.Gateways, g)
-			})
-		default:
-			d := dsl.Diagnostic{Span: f.Key.Span, Code: "unknown-key", Message: fmt.Sprintf("unknown section %q", f.Key.Text), Hint: "a document holds a flow, or the sections " + strings.Join(sections, ", ")}
-			if near, ok := dsl.Nearest(f.Key.Text, append(sections, "flow")); ok {
-				d.Hint = fmt.Sprintf("did you mean %q?", near)
-			} else if f.Key.Text == "steps" || f.Key.Text == "trigger" {
-				d.Hint = "a flow starts with flow: name"
-			}
-			c.ds.Report(d)
+		c.section(f)
+	}
+}
+
+// alone takes other sections out of the document of a flow, and declares them.
+func (c *checker) alone(doc *dsl.Node) *dsl.Node {
+	mixed := func(f dsl.Field) bool {
+		return slices.Contains(sections, f.Key.Text) || slices.Contains(planned, f.Key.Text)
+	}
+	if !slices.ContainsFunc(doc.Fields, mixed) {
+		return doc
+	}
+	flow := *doc
+	flow.Fields = nil
+	for _, f := range doc.Fields {
+		if !mixed(f) {
+			flow.Fields = append(flow.Fields, f)
+			continue
 		}
+		c.ds.Report(dsl.Diagnostic{Span: f.Key.Span, Code: "unknown-key", Message: fmt.Sprintf("%s cannot stand in the document of a flow", f.Key.Text),
+			Hint: "put it into a document of its own, behind a line ---"})
+		if slices.Contains(sections, f.Key.Text) {
+			c.section(f)
+		}
+	}
+	return &flow
+}
+
+func (c *checker) section(f dsl.Field) {
+	switch name := f.Key.Text; {
+	case name == "services":
+		c.entries(f, "service", func(name dsl.String, n *dsl.Node) {
+			s, ok := connectors.ServiceKind.Compile(&c.ds, n)
+			if !ok {
+				s = &connectors.Service{}
+			}
+			s.Name = name
+			c.program.Services = append(c.program.Services, s)
+		})
+	case name == "gateways":
+		c.entries(f, "gateway", func(name dsl.String, n *dsl.Node) {
+			g, ok := GatewayKind.Compile(&c.ds, n)
+			if !ok {
+				g = &Gateway{}
+			}
+			g.Name = name
+			c.program.Gateways = append(c.program.Gateways, g)
+		})
+	case slices.Contains(planned, name):
+		c.ds.Report(dsl.Diagnostic{Span: f.Key.Span, Code: "unsupported-section", Message: fmt.Sprintf("this version of Weir does not have %s", name),
+			Hint: "remove the section; flow, services and gateways are there"})
+	default:
+		d := dsl.Diagnostic{Span: f.Key.Span, Code: "unknown-key", Message: fmt.Sprintf("unknown section %q", name), Hint: "a document holds a flow, or services and gateways"}
+		if near, ok := dsl.Nearest(name, append([]string{"flow"}, sections...)); ok {
+			d.Hint = fmt.Sprintf("did you mean %q?", near)
+			c.partial = true
+		}
+		c.ds.Report(d)
 	}
 }
 
 func (c *checker) declareFlow(doc *dsl.Node) {
 	f := engine.DeclareFlow(doc, &c.ds)
-	if f != nil && c.unique("flow", f.Name) {
+	if f == nil {
+		c.partial = true
+	} else if c.unique("flow", f.Name) {
 		c.program.Flows = append(c.program.Flows, f)
 	}
 }
 
 // entries declares the named things of a section, with their expressions of
 // the environment resolved.
-func (c *checker) entries(section *dsl.Node, noun string, declare func(name dsl.String, n *dsl.Node)) {
-	if section.Kind != dsl.Map {
-		c.ds.Report(dsl.Diagnostic{Span: section.Span, Code: "wrong-type", Message: fmt.Sprintf("this section is a mapping of name to %s", noun), Hint: "write name: { ... }"})
+func (c *checker) entries(section dsl.Field, noun string, declare func(name dsl.String, n *dsl.Node)) {
+	if v := section.Value; v.Kind != dsl.Map {
+		c.partial = true
+		if !v.Broken() {
+			c.ds.Report(dsl.Diagnostic{Span: section.Key.Span, Code: "wrong-type", Message: fmt.Sprintf("%s is a mapping of name to %s, not %s", section.Key.Text, noun, v.Describe()),
+				Hint: fmt.Sprintf("write the name of each %s with a colon, and what it is below", noun)})
+		}
 		return
 	}
-	for _, f := range section.Fields {
+	for _, f := range section.Value.Fields {
 		name := dsl.String{Value: f.Key.Text, Span: f.Key.Span}
 		if c.unique(noun, name) {
 			declare(name, dsl.Expand(f.Value, &c.ds, c.env.Env))
@@ -200,7 +251,7 @@ func (c *checker) compile() {
 	slices.SortFunc(p.Flows, func(a, b *engine.Flow) int { return strings.Compare(a.Name.Value, b.Name.Value) })
 	slices.SortFunc(p.Services, func(a, b *connectors.Service) int { return strings.Compare(a.Name.Value, b.Name.Value) })
 	slices.SortFunc(p.Gateways, func(a, b *Gateway) int { return strings.Compare(a.Name.Value, b.Name.Value) })
-	lang := &engine.Language{Steps: c.catalog.Steps, Resources: &engine.Resources{}, Env: c.env.Env}
+	lang := &engine.Language{Steps: c.catalog.Steps, Resources: &engine.Resources{Partial: c.partial}, Env: c.env.Env}
 	for _, s := range p.Services {
 		engine.Provide(lang.Resources, "service", s.Name.Value, s)
 	}
@@ -215,15 +266,15 @@ func (c *checker) compile() {
 // each other.
 func (c *checker) route() {
 	byName := map[string]*Gateway{}
-	byAddress := map[string]*Gateway{}
-	for _, g := range c.program.Gateways {
+	for i, g := range c.program.Gateways {
 		byName[g.Name.Value] = g
-		addr, err := gateway.Address(g.Listen)
-		if other, taken := byAddress[addr]; taken && err == nil && !strings.HasSuffix(addr, ":0") {
-			c.ds.Report(dsl.Diagnostic{Span: g.at, Code: "address-taken", Message: fmt.Sprintf("gateways %q and %q listen on the same address", other.Name.Value, g.Name.Value),
-				Hint: "give each its own port", Related: []dsl.Related{{Span: other.at, Message: "the other one"}}})
+		for _, other := range c.program.Gateways[:i] {
+			if collide(g.Listen, other.Listen) {
+				c.ds.Report(dsl.Diagnostic{Span: g.at, Code: "address-taken", Message: fmt.Sprintf("gateway %q listens where %q does", g.Name.Value, other.Name.Value),
+					Hint: "give each its own port", Related: []dsl.Related{{Span: other.at, Message: "the other one"}}})
+				break
+			}
 		}
-		byAddress[addr] = g
 	}
 	for _, f := range c.program.Flows {
 		if f.Trigger != nil && f.Trigger.Sound() {
@@ -234,6 +285,30 @@ func (c *checker) route() {
 	}
 	for _, g := range c.program.Gateways {
 		g.router = gateway.NewRouter(g.routes, &c.ds)
+	}
+}
+
+// collide reports whether two addresses cannot be listened on at once. Those
+// that are not sound have been reported.
+func collide(a, b string) bool {
+	a, errA := gateway.Address(a)
+	b, errB := gateway.Address(b)
+	if errA != nil || errB != nil {
+		return false
+	}
+	hostA, portA, _ := net.SplitHostPort(a)
+	hostB, portB, _ := net.SplitHostPort(b)
+	return portA == portB && portA != "0" && (hostA == hostB || hostA == "" || hostB == "")
+}
+
+// unused warns of what a sound program holds in vain.
+func (c *checker) unused(files *Files) {
+	if len(c.program.Flows) == 0 {
+		c.ds.Report(dsl.Diagnostic{Span: dsl.Span{Source: files.Sources[0]}, Severity: dsl.Warning, Code: "no-flows", Message: "these files hold no flow",
+			Hint: "begin one with flow: name, and give it a trigger and steps"})
+		return
+	}
+	for _, g := range c.program.Gateways {
 		if len(g.routes) == 0 {
 			c.ds.Report(dsl.Diagnostic{Span: g.Name.Span, Severity: dsl.Warning, Code: "unused-gateway", Message: fmt.Sprintf("no flow uses gateway %q", g.Name.Value),
 				Hint: "add trigger: { http: ..., gateway: " + g.Name.Value + " } to a flow, or remove it"})
@@ -242,32 +317,33 @@ func (c *checker) route() {
 }
 
 func (c *checker) gatewayOf(f *engine.Flow, byName map[string]*Gateway) *Gateway {
-	name := f.Trigger.Gateway
-	if name.Value != "" {
-		if g, ok := byName[name.Value]; ok {
-			return g
-		}
-		d := dsl.Diagnostic{Span: name.Span, Code: "unknown-gateway", Message: fmt.Sprintf("there is no gateway %q", name.Value)}
-		var names []string
-		for _, g := range c.program.Gateways {
-			names = append(names, g.Name.Value)
-		}
-		if near, ok := dsl.Nearest(name.Value, names); ok {
-			d.Hint = fmt.Sprintf("did you mean %q?", near)
-		} else {
-			d.Hint = "define it: gateways: { " + name.Value + ": { listen: \":8080\" } }"
-		}
-		c.ds.Report(d)
-		return nil
+	name, known := f.Trigger.Gateway, make([]string, 0, len(c.program.Gateways))
+	for _, g := range c.program.Gateways {
+		known = append(known, g.Name.Value)
 	}
-	switch len(c.program.Gateways) {
-	case 0:
-		c.ds.Report(dsl.Diagnostic{Span: f.Trigger.Span, Code: "no-gateway", Message: "there is no gateway that could serve this route", Hint: "define one: gateways: { public: { listen: \":8080\" } }"})
-		return nil
-	case 1:
+	d := dsl.Diagnostic{Span: name.Span, Code: "unknown-gateway", Message: fmt.Sprintf("there is no gateway %q", name.Value)}
+	near, isNear := dsl.Nearest(name.Value, known)
+	switch g, ok := byName[name.Value]; {
+	case ok:
+		return g
+	case name.Value == "" && len(known) == 1:
 		return c.program.Gateways[0]
+	case c.partial:
+		return nil
+	case name.Value == "" && len(known) == 0:
+		d.Span, d.Code = f.Trigger.Span, "no-gateway"
+		d.Message, d.Hint = "there is no gateway that could serve this route", "define one: gateways: { public: { listen: \":8080\" } }"
+	case name.Value == "":
+		d.Span, d.Code = f.Trigger.Span, "no-gateway"
+		d.Message, d.Hint = "there are several gateways, and this trigger does not say which serves it", "add gateway: "+strings.Join(known, " or gateway: ")
+	case strings.Contains(name.Value, "$("):
+		d.Message, d.Hint = "the name of a gateway cannot be an expression", "write the name"
+	case isNear:
+		d.Hint = fmt.Sprintf("did you mean %q?", near)
+	default:
+		d.Hint = "define it: gateways: { " + name.Value + ": { listen: \":8080\" } }"
 	}
-	c.ds.Report(dsl.Diagnostic{Span: f.Trigger.Span, Code: "no-gateway", Message: "this trigger does not say which gateway serves it, and there are several", Hint: "add gateway: name"})
+	c.ds.Report(d)
 	return nil
 }
 
@@ -291,7 +367,12 @@ type gatewayConfig struct {
 var GatewayKind = dsl.Define("gateway", "An address that serves the routes of flows.",
 	func(r dsl.Reporter, at *dsl.Node, cfg *gatewayConfig) *Gateway {
 		if err := gateway.CheckAddress(cfg.Listen.Value); err != nil {
-			r.Report(dsl.Diagnostic{Span: cfg.Listen.Span, Code: "bad-address", Message: err.Error(), Hint: "write HOST:PORT or :PORT"})
+			message, hint, _ := strings.Cut(err.Error(), ": write ")
+			d := dsl.Diagnostic{Span: cfg.Listen.Span, Code: "bad-address", Message: message, Hint: "write " + hint}
+			if strings.Trim(cfg.Listen.Value, "0123456789") == "" {
+				d.Hint = fmt.Sprintf("write %q", ":"+cfg.Listen.Value)
+			}
+			r.Report(d)
 		}
 		return &Gateway{Listen: cfg.Listen.Value, MaxBody: int64(cfg.MaxBody), at: cfg.Listen.Span}
 	},

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -126,6 +127,8 @@ func splitAddr(addr string) (host, port string, err error) {
 	}
 	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
 		host = ""
+	} else if ip == nil && host != "" && strings.Trim(host, "0123456789.") == "" {
+		return "", "", fmt.Errorf("%q is not an IP address: write one such as 127.0.0.1:8080, or :port", host)
 	}
 	return host, fmt.Sprint(number), nil
 }

@@ -1,0 +1,182 @@
+package flows_test
+
+import (
+	"flag"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/weir-run/weir/connectors"
+	"github.com/weir-run/weir/dsl"
+	"github.com/weir-run/weir/engine/steps"
+	"github.com/weir-run/weir/flows"
+)
+
+var update = flag.Bool("update", false, "rewrite the diagnostics that testdata/faults expects")
+
+const faultsDir = "testdata/faults"
+
+// shown is how many diagnostics the goldens hold at most.
+const shown = 20
+
+// TestFaults holds every mistake in testdata/faults against the diagnostics
+// that its author sees. An archive is a program: its files, and the one called
+// want. Files stand beside site.yaml, unless the archive has its own.
+func TestFaults(t *testing.T) {
+	site, err := os.ReadFile(filepath.Join(faultsDir, "site.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range archives(t) {
+		name := strings.TrimSuffix(strings.TrimPrefix(filepath.ToSlash(path), faultsDir+"/"), ".txtar")
+		t.Run(name, func(t *testing.T) {
+			a := parseArchive(t, path)
+			faults := check(a.sources(string(site)))
+			if len(faults) == 0 {
+				t.Error("no fault was found")
+			}
+			for _, d := range faults {
+				judge(t, d)
+			}
+			var got strings.Builder
+			dsl.Render(&got, faults, dsl.RenderOptions{Limit: shown})
+			switch {
+			case got.String() == a.want:
+			case *update:
+				a.want = got.String()
+				a.write(t)
+			default:
+				t.Errorf("got\n%s\nwant\n%s", got.String(), a.want)
+			}
+		})
+	}
+}
+
+func archives(tb testing.TB) (paths []string) {
+	err := filepath.WalkDir(faultsDir, func(path string, _ fs.DirEntry, err error) error {
+		if filepath.Ext(path) == ".txtar" {
+			paths = append(paths, path)
+		}
+		return err
+	})
+	if err != nil || len(paths) == 0 {
+		tb.Fatal(err, paths)
+	}
+	return paths
+}
+
+// archive is a file in the txtar format.
+type archive struct {
+	path    string
+	comment string
+	files   []archived
+	want    string
+}
+
+type archived struct{ name, text string }
+
+var marker = regexp.MustCompile(`(?m)^-- (\S+) --\n`)
+
+func parseArchive(tb testing.TB, path string) archive {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	at := marker.FindAllSubmatchIndex(text, -1)
+	if len(at) == 0 {
+		tb.Fatal("the archive is empty")
+	}
+	a := archive{path: path, comment: string(text[:at[0][0]])}
+	for i, m := range at {
+		end := len(text)
+		if i+1 < len(at) {
+			end = at[i+1][0]
+		}
+		a.files = append(a.files, archived{string(text[m[2]:m[3]]), string(text[m[1]:end])})
+	}
+	last := len(a.files) - 1
+	if a.files[last].name != "want" {
+		tb.Fatal("the last file of the archive is not called want")
+	}
+	a.files, a.want = a.files[:last], a.files[last].text
+	return a
+}
+
+func (a archive) write(tb testing.TB) {
+	text := a.comment
+	for _, f := range append(a.files, archived{"want", a.want}) {
+		text += "-- " + f.name + " --\n" + f.text
+	}
+	if err := os.WriteFile(a.path, []byte(text), 0o666); err != nil {
+		tb.Fatal(err)
+	}
+}
+
+// sources gives the files of an archive, with site.yaml if it has none.
+func (a archive) sources(site string) (all []*dsl.Source) {
+	if !slices.ContainsFunc(a.files, func(f archived) bool { return f.name == "site.yaml" }) {
+		all = append(all, dsl.NewSource("site.yaml", site))
+	}
+	for _, f := range a.files {
+		if f.text != "<NONE>\n" {
+			all = append(all, dsl.NewSource(f.name, expand(f.text)))
+		}
+	}
+	slices.SortFunc(all, func(a, b *dsl.Source) int { return strings.Compare(a.Name, b.Name) })
+	return all
+}
+
+var (
+	named    = strings.NewReplacer("<TAB>", "\t", "<NUL>", "\x00", "<U+202E>", "\u202e", "<xE9>", "\xe9")
+	repeated = regexp.MustCompile(`(?s)<(\d+)\*(.+?)>`)
+)
+
+// expand lets an archive hold what text cannot: <TAB> and the like, and <3*x>
+// for xxx.
+func expand(text string) string {
+	return repeated.ReplaceAllStringFunc(named.Replace(text), func(m string) string {
+		parts := repeated.FindStringSubmatch(m)
+		n, _ := strconv.Atoi(parts[1])
+		return strings.Repeat(parts[2], n)
+	})
+}
+
+func check(files []*dsl.Source) []dsl.Diagnostic {
+	verbs, err := dsl.NewCatalog(slices.Concat(steps.All(), connectors.All())...)
+	if err != nil {
+		panic(err)
+	}
+	env := map[string]string{"HOME_URL": "http://home.local"}
+	_, faults := flows.Check(&flows.Files{Sources: files}, &flows.Catalog{Steps: verbs}, flows.Environment{
+		Env: func(name string) (string, bool) { v, ok := env[name]; return v, ok },
+	})
+	return faults
+}
+
+// jargon is what the libraries below and Go itself say, and no author should
+// have to read.
+var jargon = regexp.MustCompile(`yaml:|reflect|interface|nil|map\[|\[\]|Operator|token|EOF|unmarshal|func\(|float64|int64|types\.|goroutine|runtime|%!`)
+
+// judge holds what every diagnostic owes its reader.
+func judge(t *testing.T, d dsl.Diagnostic) {
+	t.Helper()
+	if !d.Span.Valid() && d.Code != "no-files" {
+		t.Errorf("%q has no place", d.Message)
+	}
+	if d.Hint == "" {
+		t.Errorf("%s: %q has no remedy", d.Span, d.Message)
+	}
+	for _, text := range []string{d.Message, d.Hint} {
+		if found := jargon.FindString(text); found != "" {
+			t.Errorf("%s: %q holds jargon: %s", d.Span, text, found)
+		}
+		if strings.HasSuffix(text, ".") && !strings.HasSuffix(text, "...") {
+			t.Errorf("%s: %q ends in a period", d.Span, text)
+		}
+	}
+}
