@@ -7,7 +7,6 @@ import (
 	"reflect"
 	"strings"
 	"sync"
-	"unicode/utf8"
 
 	"github.com/expr-lang/expr/ast"
 	"github.com/expr-lang/expr/checker"
@@ -37,10 +36,11 @@ import (
 // proves that the rewritten tree is still well typed.
 
 const (
-	maxExprLength  = 16 << 10 // bytes; expr's parser recurses
-	maxExprNesting = 100
-	maxExprBytes   = 64 << 20 // text and lists one evaluation may make, in bytes
-	ticksPerCheck  = 64       // loop rounds between two looks at the deadline
+	maxExprLength   = 16 << 10 // bytes; expr's parser recurses
+	maxExprNesting  = 100
+	maxExprBytes    = 64 << 20 // text and lists one evaluation may make, in bytes
+	maxFaultMessage = 200      // bytes of what expr says
+	ticksPerCheck   = 64       // loop rounds between two looks at the deadline
 )
 
 // Expressions compiles the expressions of one program. It is not safe for
@@ -101,20 +101,18 @@ func runeOffset(s string, runes int) int {
 // Compile compiles a bare expression, such as the text of a condition. It
 // gives nil after reporting a fault.
 func (x *Expressions) Compile(n *Node, scope Scope) *Expr {
-	if n.Kind != Scalar {
-		x.report.Report(Diagnostic{Span: n.Span, Code: "wrong-type", Message: "an expression is text, not a " + n.Kind.String()})
+	if n.broken {
 		return nil
 	}
-	if t := strings.TrimSpace(n.Text); strings.HasPrefix(t, "$(") && strings.HasSuffix(t, ")") {
-		x.report.Report(Diagnostic{Span: n.Span, Code: "expression-in-expression",
-			Message: "this key takes a bare expression", Hint: "write it without $( ): " + strings.TrimSpace(t[2:len(t)-1])})
+	if n.Kind != Scalar {
+		x.report.Report(Diagnostic{Span: n.head(), Code: "wrong-type", Message: "an expression is text, not " + n.found(), Hint: remedyFor(n, formCond)})
 		return nil
 	}
 	return x.compile(code{node: n, text: n.Text}, scope)
 }
 
 func (x *Expressions) compile(c code, scope Scope) *Expr {
-	if !x.fits(c) {
+	if c.node.broken || !x.fits(c) || x.nested(c) {
 		return nil
 	}
 	tree, err := parser.ParseWithConfig(c.text, x.config)
@@ -154,6 +152,10 @@ func (x *Expressions) finish(c code, tree *parser.Tree, r *resolver) *Expr {
 	}
 	g := guard{code: c, reads: r.reads}
 	tree.Node = g.rewrite(tree.Node, exact)
+	if g.fault != nil {
+		x.report.Report(*g.fault)
+		return nil
+	}
 	if _, err := x.checker.Check(tree, x.config); err != nil {
 		x.fault(c, err)
 		return nil
@@ -196,11 +198,37 @@ func staticName(k reflect.Kind) string {
 	return "something else"
 }
 
+// nested reports $( inside an expression, where it has no place and no need.
+func (x *Expressions) nested(c code) bool {
+	for i := 0; i < len(c.text); i++ {
+		switch c.text[i] {
+		case '"', '\'', '`':
+			i = skipQuoted(c.text, i)
+		case '$':
+			if !strings.HasPrefix(c.text[i:], "$(") {
+				continue
+			}
+			d := Diagnostic{Span: c.node.At(c.start+i, c.start+i+2), Code: "expression-in-expression",
+				Message: "this is inside an expression already", Hint: "leave out $( and its )"}
+			if c.start == 0 && strings.TrimSpace(c.text[:i]) == "" {
+				d.Message = "this key takes a bare expression"
+			}
+			if end := closing(c.text, i+1); end > 0 {
+				d.Span = c.node.At(c.start+i, c.start+end+1)
+				d.Hint = "write it without $( ): " + strings.TrimSpace(c.text[i+2:end])
+			}
+			x.report.Report(d)
+			return true
+		}
+	}
+	return false
+}
+
 // fits keeps hostile sources from expr's recursive parser, which no limit of
 // its own protects from deep nesting.
 func (x *Expressions) fits(c code) bool {
 	if strings.TrimSpace(c.text) == "" {
-		x.report.Report(Diagnostic{Span: c.node.Span, Code: "empty-expression", Message: "the expression is empty"})
+		x.report.Report(Diagnostic{Span: c.node.Span, Code: "empty-expression", Message: "the expression is empty", Hint: "write one, such as params.id"})
 		return false
 	}
 	if len(c.text) > maxExprLength {
@@ -214,6 +242,9 @@ func (x *Expressions) fits(c code) bool {
 		switch c.text[i] {
 		case '"', '\'', '`':
 			i = skipQuoted(c.text, i)
+			unary = 0
+		case '/':
+			i = skipComment(c.text, i)
 			unary = 0
 		case '(', '[', '{':
 			depth++
@@ -249,45 +280,42 @@ func skipQuoted(s string, i int) int {
 	return len(s) - 1
 }
 
+// skipComment gives the last index of the comment that starts at i, or i.
+func skipComment(s string, i int) int {
+	end := ""
+	switch {
+	case strings.HasPrefix(s[i:], "//"):
+		end = "\n"
+	case strings.HasPrefix(s[i:], "/*"):
+		end = "*/"
+	default:
+		return i
+	}
+	if n := strings.Index(s[i+2:], end); n >= 0 {
+		return i + 2 + n + len(end) - 1
+	}
+	return len(s) - 1
+}
+
 // fault reports what expr says about c, in our words and with our place.
 func (x *Expressions) fault(c code, err error) {
-	d := Diagnostic{Span: c.whole(), Code: "bad-expression", Message: err.Error()}
+	d := Diagnostic{Span: c.whole(), Code: "bad-expression"}
+	says, about := err.Error(), words{whole: c.text}
 	var fe *file.Error
 	if errors.As(err, &fe) {
+		says = fe.Message
 		d.Span = c.span(fe.From, fe.To)
-		d.Message = fe.Message
-	}
-	d.Message, d.Hint = explain(d.Message, c.text)
-	x.report.Report(d)
-}
-
-// remedies maps what expr-lang says to what the author can do.
-var remedies = []struct{ says, hint string }{
-	{"cannot use", "convert with string(x), int(x) or float(x)"},
-	{"mismatched types", "both sides need one kind: convert with string(x), int(x) or float(x)"},
-	{"literal not terminated", "close the quote"},
-	{"unexpected token EOF", "the expression ends too early"},
-	{"unexpected token Operator(\"=\")", "compare with =="},
-	{"unexpected token Operator(\"&\")", "write && or and"},
-	{"unexpected token Operator(\"|\")", "write || or or"},
-	{"unexpected token", "check the operators and commas around it"},
-	{"unrecognized character", "remove it, or put text in quotes"},
-	{"array elements can only be selected using an integer", "use a whole number as the index"},
-	{"predicate should return boolean", "give a comparison, such as .price > 10"},
-	{"has no field", ""},
-}
-
-func explain(message, text string) (string, string) {
-	message = strings.TrimSuffix(message, ".")
-	if strings.Contains(text, "?") && strings.Contains(message, "unexpected token EOF") {
-		return message, "a condition has three parts: cond ? a : b; for absence write a ?? b"
-	}
-	for _, r := range remedies {
-		if strings.Contains(message, r.says) {
-			return strings.ReplaceAll(message, "interface {}", "any"), r.hint
+		from := runeOffset(c.text, fe.From)
+		about.before, about.at = c.text[:from], c.text[from:]
+		// The place of a number that is too large is what stands behind it.
+		if number := strings.TrimRight(about.before, " "); strings.Contains(says, " literal") && number != "" && !strings.HasPrefix(about.at, number) {
+			start := strings.LastIndexAny(number, " ()[]{},+-*/%<>=!&|?:") + 1
+			end := len(number) + digits(c.text[len(number):], 0)
+			d.Span = c.node.At(c.start+start, c.start+end)
 		}
 	}
-	return strings.ReplaceAll(message, "interface {}", "any"), ""
+	d.Message, d.Hint = inOurWords(says, about)
+	x.report.Report(d)
 }
 
 // Fault is an expression that failed on the values of one request.
@@ -461,106 +489,11 @@ func (e *Expr) runFault(err error) error {
 	case strings.Contains(f.Message, "memory budget exceeded"):
 		f.Message = "the expression makes too large a list"
 	}
-	f.Message = strings.NewReplacer("<nil>", "null", "[]interface {}", "a list", "map[string]interface {}", "an object", "float64", "number", "interface {}", "any").Replace(f.Message)
+	f.Message, _ = inOurWords(f.Message, words{whole: e.code.text, at: f.Span.Text()})
+	if len(f.Message) > maxFaultMessage { // it may quote what a caller sent
+		f.Message = strings.ToValidUTF8(f.Message[:maxFaultMessage], "") + "…"
+	}
 	return f
-}
-
-// tick is called once for each round of a loop.
-func tick(env any) any {
-	m := env.(*machine)
-	if m.ticks++; m.ticks%ticksPerCheck == 0 {
-		if err := m.ctx.Err(); err != nil {
-			panic(fmt.Errorf("stopped in a loop: %w", context.Cause(m.ctx)))
-		}
-	}
-	return nil
-}
-
-// charge counts what an operation made against the bound of one evaluation.
-func charge(env, v any) any {
-	m := env.(*machine)
-	switch v := v.(type) {
-	case string:
-		m.bytes += len(v)
-	case []any:
-		m.bytes += 16 * len(v)
-	case []string:
-		m.bytes += 16 * len(v)
-	}
-	if m.bytes > maxExprBytes {
-		panic(errTooLarge)
-	}
-	return v
-}
-
-func chargeText(env, v any) string {
-	s, ok := v.(string)
-	if !ok {
-		panic(fmt.Errorf("expected text, got %s", kindOf(v)))
-	}
-	charge(env, v)
-	return s
-}
-
-var errTooLarge = fmt.Errorf("the expression makes more than %d MiB of text", maxExprBytes>>20)
-
-// member is v.key below a value that only the request shows.
-func member(v any, key Key) (any, error) {
-	switch v := v.(type) {
-	case nil:
-		if key.Optional {
-			return nil, nil
-		}
-		return nil, &Fault{Span: key.Span, Message: "reads " + key.String() + " of null (write ?. if it may be absent)"}
-	case map[string]any:
-		if !key.IsIndex {
-			return v[key.Name], nil
-		}
-	case []any:
-		if key.IsIndex {
-			i := key.Index
-			if i < 0 {
-				i += len(v)
-			}
-			if i < 0 || i >= len(v) {
-				return nil, nil
-			}
-			return v[i], nil
-		}
-	case map[string]string:
-		if !key.IsIndex {
-			if s, ok := v[key.Name]; ok {
-				return s, nil
-			}
-			return nil, nil
-		}
-	case map[any][]any:
-		var k any = key.Name
-		if key.IsIndex {
-			k = key.Index
-		}
-		if items, ok := v[k]; ok {
-			return items, nil
-		}
-		return nil, nil
-	}
-	return nil, &Fault{Span: key.Span, Message: kindOf(v) + " has no " + key.String()}
-}
-
-// Member reads one key of a decoded value by the rules of the language: a
-// missing last field is null, going through null a *Fault.
-func Member(v any, key Key) (any, error) { return member(v, key) }
-
-// String names the key as faults do.
-func (k Key) String() string {
-	if k.IsIndex {
-		return fmt.Sprintf("element %d", k.Index)
-	}
-	name := k.Name
-	if utf8.RuneCountInString(name) > 40 {
-		name = string([]rune(name)[:40]) + "…"
-	}
-	return fmt.Sprintf("field %q", name)
 }
 
 // Read gives the prepared look that the whole expression is, or nil.

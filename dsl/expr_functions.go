@@ -9,10 +9,10 @@ import (
 	"github.com/expr-lang/expr/builtin"
 )
 
-// functions replace those of expr-lang that are unsafe or inexact on untrusted
+// ours replace those of expr-lang that are unsafe or inexact on untrusted
 // values: they bound what they make before they make it, keep numbers exact
 // and give the keys of an object in one order.
-var functions = []*builtin.Function{
+var ours = []*builtin.Function{
 	function("repeat", func(s string, n int) (string, error) {
 		if n < 0 {
 			return "", fmt.Errorf("repeat: the count is %d", n)
@@ -50,35 +50,32 @@ var functions = []*builtin.Function{
 			if len(args) == 2 {
 				glue = args[1].(string)
 			}
-			var items []string
-			switch list := args[0].(type) {
-			case []string:
-				items = list
-			case []any:
-				items = make([]string, len(list))
-				for i, item := range list {
-					s, ok := item.(string)
-					if !ok {
-						return nil, fmt.Errorf("join: element %d is %s, not text", i, kindOf(item))
-					}
-					items[i] = s
-				}
-			default:
+			list, ok := args[0].([]any)
+			if !ok {
 				return nil, fmt.Errorf("join takes a list, not %s", kindOf(args[0]))
 			}
+			items := make([]string, len(list))
 			size := 0
-			for _, s := range items {
+			for i, item := range list {
+				s, ok := item.(string)
+				if !ok {
+					return nil, fmt.Errorf("join: element %d is %s, not text", i, kindOf(item))
+				}
 				if size += len(s) + len(glue); size > maxExprBytes {
 					return nil, errTooLarge
 				}
+				items[i] = s
 			}
 			return strings.Join(items, glue), nil
 		},
-		Types: []reflect.Type{
-			reflect.TypeFor[func([]any, string) string](), reflect.TypeFor[func([]any) string](),
-			reflect.TypeFor[func([]string, string) string](), reflect.TypeFor[func([]string) string](),
-		},
+		Types: []reflect.Type{reflect.TypeFor[func([]any, string) string](), reflect.TypeFor[func([]any) string]()},
 	},
+	split("split", 0),
+	split("splitAfter", 1),
+	function("int", wholeNumber),
+	function("uniq", uniq),
+	function("flatten", flatten),
+	function("fromPairs", fromPairs),
 	function("toJSON", func(v any) (string, error) {
 		if err := fitsBudget(v); err != nil {
 			return "", err
@@ -89,6 +86,9 @@ var functions = []*builtin.Function{
 	function("fromJSON", func(s string) (any, error) {
 		if err := CheckJSON(s); err != nil {
 			return nil, err
+		}
+		if decodedSize(s) > maxExprBytes {
+			return nil, errTooLarge
 		}
 		return DecodeJSON(s), nil
 	}),
@@ -128,6 +128,53 @@ var functions = []*builtin.Function{
 	}),
 }
 
+// functions are ours and those of expr-lang that it checks in exponential time
+// when calls nest: its checker looks into the arguments once for each of
+// several signatures. Here Validate has them all.
+var functions = func() []*builtin.Function {
+	list := slices.Clone(ours)
+	for _, name := range []string{"trim", "trimPrefix", "trimSuffix", "sort"} {
+		f := *builtin.Builtins[builtin.Index[name]]
+		if safe := f.Safe; f.Func == nil {
+			f.Func = func(args ...any) (any, error) {
+				v, _, err := safe(args...)
+				return v, err
+			}
+		}
+		list = append(list, &f)
+	}
+	for _, f := range list {
+		if len(f.Types) > 1 {
+			f.Validate, f.Types = signatures(f.Name, f.Types), nil
+		}
+	}
+	return list
+}()
+
+// signatures finds the type of a call among the types of a function.
+func signatures(name string, types []reflect.Type) func(args []reflect.Type) (reflect.Type, error) {
+	return func(args []reflect.Type) (reflect.Type, error) {
+		err := fmt.Errorf("%s does not take %d arguments", name, len(args))
+	next:
+		for _, t := range types {
+			if t.Kind() == reflect.Pointer {
+				t = t.Elem()
+			}
+			if t.NumIn() != len(args) {
+				continue
+			}
+			for i, arg := range args {
+				if in := t.In(i); arg == nil || arg.Kind() != reflect.Interface && !arg.AssignableTo(in) {
+					err = fmt.Errorf("cannot use %v as argument (type %s) to call %s", arg, in, name)
+					continue next
+				}
+			}
+			return t.Out(0), nil
+		}
+		return nil, err
+	}
+}
+
 // function wraps a Go function of one or two arguments.
 func function(name string, fn any) *builtin.Function {
 	f := &builtin.Function{Name: name}
@@ -138,6 +185,27 @@ func function(name string, fn any) *builtin.Function {
 	case func(any) ([]any, error):
 		f.Func = func(args ...any) (any, error) { return fn(args[0]) }
 		f.Types = []reflect.Type{reflect.TypeFor[func(any) []any]()}
+	case func([]any) ([]any, error):
+		f.Func = func(args ...any) (any, error) {
+			list, ok := args[0].([]any)
+			if !ok {
+				return nil, fmt.Errorf("%s takes a list, not %s", name, kindOf(args[0]))
+			}
+			return fn(list)
+		}
+		f.Types = []reflect.Type{reflect.TypeFor[func([]any) []any]()}
+	case func([]any) (map[string]any, error):
+		f.Func = func(args ...any) (any, error) {
+			list, ok := args[0].([]any)
+			if !ok {
+				return nil, fmt.Errorf("%s takes a list, not %s", name, kindOf(args[0]))
+			}
+			return fn(list)
+		}
+		f.Types = []reflect.Type{reflect.TypeFor[func([]any) map[string]any]()}
+	case func(any) (int, error):
+		f.Func = func(args ...any) (any, error) { return fn(args[0]) }
+		f.Types = []reflect.Type{reflect.TypeFor[func(any) int]()}
 	case func(string) (any, error):
 		f.Func = func(args ...any) (any, error) { return fn(args[0].(string)) }
 		f.Types = []reflect.Type{reflect.TypeFor[func(string) any]()}

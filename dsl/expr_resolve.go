@@ -3,6 +3,7 @@ package dsl
 import (
 	"fmt"
 	"reflect"
+	"strings"
 	"time"
 
 	"github.com/expr-lang/expr/ast"
@@ -48,6 +49,13 @@ func (r *resolver) resolve(n ast.Node) ast.Node {
 	case *ast.UnaryNode:
 		n.Node = r.resolve(n.Node)
 	case *ast.BinaryNode:
+		if _, constant := n.Right.(*ast.StringNode); n.Operator == "matches" && !constant {
+			return r.fail(n.Right.Location(), Diagnostic{Code: "bad-expression", Message: "a pattern is text that is written here",
+				Hint: "patterns from elsewhere could take any amount of time; compare with contains, startsWith or =="})
+		}
+		if n.Operator == "-" && r.dashed(n) {
+			return &ast.NilNode{}
+		}
 		n.Left, n.Right = r.resolve(n.Left), r.resolve(n.Right)
 	case *ast.SliceNode:
 		n.Node = r.resolve(n.Node)
@@ -62,8 +70,10 @@ func (r *resolver) resolve(n ast.Node) ast.Node {
 		case *ast.IdentifierNode:
 			if _, ok := r.functions[callee.Value]; !ok {
 				d := Diagnostic{Code: "unknown-function", Message: fmt.Sprintf("unknown function %q", callee.Value)}
-				if near, ok := Nearest(callee.Value, r.functionNames()); ok {
-					d.Hint = fmt.Sprintf("did you mean %q?", near)
+				if near, ok := nearestFunction(callee.Value, r.functionNames()); ok {
+					d.Hint = fmt.Sprintf("did you mean %q? write %s", near, usageOf()[near])
+				} else {
+					d.Hint = "some of the functions are len, upper, lower, split, join, filter, map, sum, first, keys, int, string"
 				}
 				return r.fail(callee.Location(), d)
 			}
@@ -80,7 +90,7 @@ func (r *resolver) resolve(n ast.Node) ast.Node {
 		n.Node = r.resolve(n.Node)
 	case *ast.VariableDeclaratorNode:
 		n.Value = r.resolve(n.Value)
-		if _, taken := r.scope.Name(n.Name); taken {
+		if name, taken := r.scope.Name(n.Name); taken && name.Denied == nil {
 			return r.fail(n.Location(), Diagnostic{Code: "name-taken", Message: fmt.Sprintf("%q already has a meaning here", n.Name), Hint: "use another name after let"})
 		}
 		r.locals = append(r.locals, n.Name)
@@ -100,6 +110,52 @@ func (r *resolver) resolve(n ast.Node) ast.Node {
 	return n
 }
 
+// dashed reports a name with a dash in it, such as headers.x-request-id, which
+// is a subtraction.
+func (r *resolver) dashed(n *ast.BinaryNode) bool {
+	right := n.Right
+	for {
+		m, ok := right.(*ast.MemberNode)
+		if !ok {
+			break
+		}
+		right = m.Node
+	}
+	id, ok := right.(*ast.IdentifierNode)
+	if !ok || r.local(id.Value) {
+		return false
+	}
+	if name, known := r.scope.Name(id.Value); known && (name.Denied == nil || name.Denied.Message != "") {
+		return false
+	}
+	text, at := r.code.text, runeOffset(r.code.text, n.Location().From)
+	from, to := at, at+1
+	for from > 0 && isNameByte(text[from-1]) {
+		from--
+	}
+	for to < len(text) && isNameByte(text[to]) {
+		to++
+	}
+	if from == at || to == at+1 {
+		return false
+	}
+	name := text[from:to]
+	hint := "a name has letters, digits and _ only; to subtract, put spaces around the minus"
+	if _, ok := n.Left.(*ast.MemberNode); ok || strings.HasSuffix(text[:from], ".") {
+		base := strings.TrimSuffix(strings.TrimSuffix(text[:from], "."), "?")
+		base = base[strings.LastIndexAny(base, " ()[]{},+-*/%<>=!&|?:")+1:]
+		hint = fmt.Sprintf("write %s[%q]", base, name)
+	}
+	r.failed = true
+	r.report.Report(Diagnostic{Span: r.code.node.At(r.code.start+from, r.code.start+to), Code: "unknown-name",
+		Message: fmt.Sprintf("the dash in %s is read as minus", name), Hint: hint})
+	return true
+}
+
+func isNameByte(c byte) bool {
+	return c == '-' || c == '_' || '0' <= c && c <= '9' || 'a' <= c|0x20 && c|0x20 <= 'z'
+}
+
 func (r *resolver) functionNames() []string {
 	names := builtin.Names
 	for name := range r.functions {
@@ -113,7 +169,11 @@ func (r *resolver) chain(n ast.Node) ast.Node {
 	var links []*ast.MemberNode // outermost first
 	root := n
 	for {
-		m, ok := root.(*ast.MemberNode)
+		inner := root
+		if c, ok := inner.(*ast.ChainNode); ok && len(links) > 0 {
+			inner = c.Node // a?.b[0] is one chain, as a?.b.c is
+		}
+		m, ok := inner.(*ast.MemberNode)
 		if !ok {
 			break
 		}
@@ -141,7 +201,7 @@ func (r *resolver) chain(n ast.Node) ast.Node {
 		if near, ok := Nearest(id.Value, r.scope.Names()); ok {
 			d.Hint = fmt.Sprintf("did you mean %q?", near)
 		} else if _, isFunction := builtin.Index[id.Value]; isFunction {
-			d.Hint = fmt.Sprintf("%s is a function: write %s(...)", id.Value, id.Value)
+			d.Hint = fmt.Sprintf("%s is a function: %s", id.Value, usageHint(id.Value))
 		} else {
 			d.Hint = "known here: " + listed(r.scope.Names())
 		}
@@ -157,6 +217,11 @@ func (r *resolver) chain(n ast.Node) ast.Node {
 		}
 		field, ok := name.Fields[key.Name]
 		at = links[next].Property.Location()
+		if !ok && name.Absent != nil {
+			if denied := name.Absent(key.Name); denied != nil {
+				return r.deny(at, denied)
+			}
+		}
 		if !ok {
 			fields := sortedKeys(name.Fields)
 			d := Diagnostic{Code: "unknown-field", Message: fmt.Sprintf("%s has no field %q", label, key.Name)}
@@ -173,14 +238,14 @@ func (r *resolver) chain(n ast.Node) ast.Node {
 		next--
 	}
 	if name.Denied != nil {
-		return r.fail(at, Diagnostic{Code: "name-out-of-reach", Message: name.Denied.Message, Hint: name.Denied.Hint, Related: name.Denied.Related})
+		return r.deny(at, name.Denied)
 	}
 	if name.Bind == nil {
 		return r.fail(at, Diagnostic{Code: "incomplete-name", Message: fmt.Sprintf("%s is not a value itself", label),
 			Hint: "write one of its fields: " + listed(sortedKeys(name.Fields))})
 	}
 	if name.Type != TypeAny && name.Type != TypeObject && next >= 0 && !links[next].Method {
-		return r.fail(links[next].Property.Location(), Diagnostic{Code: "unknown-field", Message: fmt.Sprintf("%s is %s and has no fields", label, name.Type)})
+		return r.fail(links[next].Property.Location(), Diagnostic{Code: "unknown-field", Message: fmt.Sprintf("%s is %s and has no fields", label, name.Type), Hint: "write " + label})
 	}
 	var path Path
 	optional := false
@@ -198,7 +263,11 @@ func (r *resolver) chain(n ast.Node) ast.Node {
 	if len(path) > 0 || kind == TypeObject {
 		kind = TypeAny
 	}
-	call := r.call(name.Bind(path), kind, root.Location())
+	read := name.Bind(path)
+	if read == nil {
+		return r.fail(at, Diagnostic{Code: "incomplete-name", Message: fmt.Sprintf("%s is read by name", label), Hint: fmt.Sprintf("write %s.NAME", label)})
+	}
+	call := r.call(read, kind, root.Location())
 	if len(path) > 0 {
 		call.SetLocation(links[next+1].Property.Location())
 	}
@@ -211,6 +280,14 @@ func (r *resolver) chain(n ast.Node) ast.Node {
 	}
 	links[next].Node = call
 	return n
+}
+
+func (r *resolver) deny(at file.Location, why *Denied) ast.Node {
+	r.failed = true
+	if why.Message == "" {
+		return &ast.NilNode{}
+	}
+	return r.fail(at, Diagnostic{Code: "name-out-of-reach", Message: why.Message, Hint: why.Hint, Related: why.Related})
 }
 
 // resolveBase resolves what a chain of member accesses stands on.

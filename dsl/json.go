@@ -211,12 +211,18 @@ func hex4(s string) rune {
 
 // AppendJSON appends v as compact JSON. Objects come with sorted keys,
 // durations as text such as "1.5s". A number that JSON cannot say (NaN, an
-// infinity), a value of another kind, or nesting beyond MaxDepth is an error.
-func AppendJSON(dst []byte, v any) ([]byte, error) { return appendJSON(dst, v, 0) }
+// infinity), a value of another kind, nesting beyond MaxDepth or more than 64
+// MiB of text is an error.
+func AppendJSON(dst []byte, v any) ([]byte, error) {
+	return appendJSON(dst, v, 0, len(dst)+maxExprBytes)
+}
 
-func appendJSON(dst []byte, v any, depth int) ([]byte, error) {
+func appendJSON(dst []byte, v any, depth, most int) ([]byte, error) {
 	if depth > MaxDepth {
 		return dst, ErrDepth
+	}
+	if len(dst) > most {
+		return dst, errTooLarge
 	}
 	switch v := v.(type) {
 	case nil:
@@ -241,7 +247,7 @@ func appendJSON(dst []byte, v any, depth int) ([]byte, error) {
 				dst = append(dst, ',')
 			}
 			var err error
-			if dst, err = appendJSON(dst, item, depth+1); err != nil {
+			if dst, err = appendJSON(dst, item, depth+1, most); err != nil {
 				return dst, err
 			}
 		}
@@ -259,7 +265,7 @@ func appendJSON(dst []byte, v any, depth int) ([]byte, error) {
 			}
 			dst = append(AppendJSONString(dst, k), ':')
 			var err error
-			if dst, err = appendJSON(dst, v[k], depth+1); err != nil {
+			if dst, err = appendJSON(dst, v[k], depth+1, most); err != nil {
 				return dst, err
 			}
 		}
@@ -271,19 +277,22 @@ func appendJSON(dst []byte, v any, depth int) ([]byte, error) {
 			if err != nil {
 				return dst, err
 			}
+			if _, taken := object[string(name)]; taken {
+				return dst, fmt.Errorf("two groups have the key %s in JSON", excerpt(string(name)))
+			}
 			object[string(name)] = items
 		}
-		return appendJSON(dst, object, depth)
+		return appendJSON(dst, object, depth, most)
 	case map[string]string:
 		object := make(map[string]any, len(v))
 		for k, s := range v {
 			object[k] = s
 		}
-		return appendJSON(dst, object, depth)
+		return appendJSON(dst, object, depth, most)
 	case []string:
-		return appendJSON(dst, anyList(v), depth)
+		return appendJSON(dst, anyList(v), depth, most)
 	case []int:
-		return appendJSON(dst, anyList(v), depth)
+		return appendJSON(dst, anyList(v), depth, most)
 	case time.Duration:
 		return AppendJSONString(dst, v.String()), nil
 	case time.Time:

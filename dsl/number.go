@@ -1,7 +1,9 @@
 package dsl
 
 import (
+	"maps"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -63,49 +65,77 @@ func appendFloat(dst []byte, f float64) []byte {
 	return dst
 }
 
-// plain gives v without Numbers, as arithmetic, comparison and built-in
-// functions take it. Lists and objects are copied only if they hold one.
+// plain gives v without Numbers, as arithmetic, ordering and built-in functions
+// take it. Lists and objects are copied only if they hold one.
 func plain(v any) any {
-	if !holdsNumber(v) {
-		return v
-	}
 	switch v := v.(type) {
 	case Number:
 		return v.Float()
-	case []any:
-		out := make([]any, len(v))
-		for i, item := range v {
-			out[i] = plain(item)
+	case []any, map[string]any, map[any][]any:
+		w := walker{}
+		if out, changed := w.plain(v, 0); changed {
+			return out
 		}
-		return out
-	case map[string]any:
-		out := make(map[string]any, len(v))
-		for k, item := range v {
-			out[k] = plain(item)
-		}
-		return out
 	}
 	return v
 }
 
-func holdsNumber(v any) bool {
+// plain gives what v becomes, if that is not v itself.
+func (w *walker) plain(v any, depth int) (out any, changed bool) {
+	w.step(depth)
 	switch v := v.(type) {
 	case Number:
-		return true
+		return v.Float(), true
 	case []any:
-		for _, item := range v {
-			if holdsNumber(item) {
-				return true
-			}
+		if list := w.plainList(v, depth); list != nil {
+			return list, true
 		}
 	case map[string]any:
-		for _, item := range v {
-			if holdsNumber(item) {
-				return true
+		var copied map[string]any
+		for k, item := range v {
+			if p, ok := w.plain(item, depth+1); ok {
+				if copied == nil {
+					copied = maps.Clone(v)
+				}
+				copied[k] = p
 			}
 		}
+		return copied, copied != nil
+	case map[any][]any: // what groupBy gives
+		var copied map[any][]any
+		for k, items := range v {
+			if list := w.plainList(items, depth+1); list != nil {
+				if copied == nil {
+					copied = maps.Clone(v)
+				}
+				copied[k] = list
+			}
+		}
+		return copied, copied != nil
 	}
-	return false
+	return nil, false
+}
+
+// plainList gives a changed copy of list, or nil.
+func (w *walker) plainList(list []any, depth int) (out []any) {
+	for i, item := range list {
+		if p, ok := w.plain(item, depth+1); ok {
+			if out == nil {
+				out = slices.Clone(list)
+			}
+			out[i] = p
+		}
+	}
+	return out
+}
+
+// exactTop gives v for those who look at its kind but not inside: a Number is
+// a number and not text.
+func exactTop(v any) any {
+	if n, ok := v.(Number); ok {
+		return n.Float()
+	}
+	return v
 }
 
 // yamlNumber is the value of a YAML scalar of type Int or Float.
