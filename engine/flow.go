@@ -269,6 +269,11 @@ func (p *Program) Run(ctx context.Context, in *Input) (Answer, *Error) {
 	if e.Kind == KindCanceled || x.answer.Written {
 		return x.answer, e
 	}
+	if len(p.handlers) > 0 && ctx.Err() != nil {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), lastWord)
+		defer cancel()
+	}
 	for i := range p.handlers {
 		a, fits, err := p.handlers[i].handle(ctx, x, e)
 		if err != nil {
@@ -280,6 +285,10 @@ func (p *Program) Run(ctx context.Context, in *Input) (Answer, *Error) {
 	}
 	return Answer{}, e
 }
+
+// lastWord bounds the answer to a failure of a flow whose time is up. It waits
+// for nothing, but its expressions can have loops.
+const lastWord = time.Second
 
 var problemType = []string{"application/problem+json"}
 

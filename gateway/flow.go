@@ -183,6 +183,8 @@ func failureProblem(e *engine.Error) Problem {
 		p.Code, p.Detail = CodeOverloaded, "There is too much to do at the moment."
 	case engine.KindMalformed, engine.KindTooLarge:
 		p.Code, p.Detail = CodeUpstreamMalformed, "A service that this answer needs gave something that cannot be used."
+	case engine.KindInput:
+		p.Code, p.Detail = CodeBadRequest, "The request holds something that cannot be worked with."
 	case engine.KindExpression:
 		p.Code, p.Detail = CodeExpressionFailed, "The flow cannot work with the values it got."
 	case engine.KindFail:
