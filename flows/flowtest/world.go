@@ -20,6 +20,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/weir-run/weir/connectors"
 	"github.com/weir-run/weir/dsl"
+	"github.com/weir-run/weir/engine"
 	"github.com/weir-run/weir/engine/steps"
 	"github.com/weir-run/weir/flows"
 	"github.com/weir-run/weir/gateway"
@@ -45,14 +46,16 @@ type World struct {
 	t        testing.TB
 	log      *journal
 	backends Backends
+	verbs    []engine.StepKind
 }
 
 // Serve checks text as a flow file and serves it until the test ends. What
 // text does not say is added: a service for each backend, and a gateway named
-// public. A backend listens at its name, the gateway at public:80.
-func Serve(t testing.TB, text string, backends Backends) *World {
+// public. A backend listens at its name, the gateway at public:80. The flows
+// can use all verbs of the language, and those of the test.
+func Serve(t testing.TB, text string, backends Backends, verbs ...engine.StepKind) *World {
 	t.Helper()
-	w := &World{Network: &Network{}, t: t, log: &journal{}, backends: backends}
+	w := &World{Network: &Network{}, t: t, log: &journal{}, backends: backends, verbs: verbs}
 	for name, handler := range backends {
 		if handler != nil {
 			w.Start(name, handler)
@@ -106,18 +109,18 @@ func (w *World) NewClient() *http.Client {
 // Check compiles text with what Serve adds. Faults in it end the test.
 func (w *World) Check(text string) *flows.Program {
 	w.t.Helper()
-	return check(w.t, w.complete(text), w.logger())
+	return check(w.t, w.complete(text), w.logger(), w.verbs)
 }
 
 // Check compiles text, in which nothing is left out.
 func Check(t testing.TB, text string) *flows.Program {
 	t.Helper()
-	return check(t, text, slog.New(slog.DiscardHandler))
+	return check(t, text, slog.New(slog.DiscardHandler), nil)
 }
 
-func check(t testing.TB, text string, log *slog.Logger) *flows.Program {
+func check(t testing.TB, text string, log *slog.Logger, own []engine.StepKind) *flows.Program {
 	t.Helper()
-	verbs, err := dsl.NewCatalog(slices.Concat(steps.All(), connectors.All())...)
+	verbs, err := dsl.NewCatalog(slices.Concat(steps.All(), connectors.All(), own)...)
 	if err != nil {
 		t.Fatal(err)
 	}
