@@ -254,8 +254,9 @@ func (p *probe) Run(ctx context.Context, x *engine.Exchange) error {
 }
 
 // program compiles the steps of a flow in which probe: NAME calls fn, after it
-// has evaluated what stands beside it as of:.
-func program(t testing.TB, text string, fn func(ctx context.Context, name string) error) *engine.Program {
+// has evaluated what stands beside it as of:. Further sections of the flow can
+// stand in front of the steps.
+func program(t testing.TB, text string, fn func(ctx context.Context, name string) error, sections ...string) *engine.Program {
 	t.Helper()
 	type config struct {
 		Probe dsl.String `yaml:"probe" required:"true"`
@@ -273,7 +274,7 @@ func program(t testing.TB, text string, fn func(ctx context.Context, name string
 		t.Fatal(err)
 	}
 	var faults dsl.Diagnostics
-	docs := dsl.Parse(dsl.NewSource("test.yaml", "flow: test\nsteps:\n"+strings.TrimSpace(text)), &faults)
+	docs := dsl.Parse(dsl.NewSource("test.yaml", strings.Join(append([]string{"flow: test"}, sections...), "\n")+"\nsteps:\n"+strings.TrimSpace(text)), &faults)
 	var f *engine.Flow
 	if len(docs) == 1 {
 		if f = engine.DeclareFlow(docs[0], &faults); f != nil {

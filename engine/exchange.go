@@ -246,8 +246,14 @@ func ValueOf(ctx context.Context, x *Exchange, shape *dsl.ShapeTemplate) (Value,
 	if shape.Null() {
 		return Value{}, nil
 	}
-	b, err := shape.AppendJSON(ctx, x, make([]byte, 0, 256))
-	return JSON(string(b)), err
+	buf := buffers.Get().(*[]byte)
+	b, err := shape.AppendJSON(ctx, x, (*buf)[:0])
+	v := JSON(string(b))
+	if cap(b) <= maxPooled {
+		*buf = b
+		buffers.Put(buf)
+	}
+	return v, err
 }
 
 func exprValue(ctx context.Context, x *Exchange, e *dsl.Expr) (Value, error) {

@@ -155,7 +155,7 @@ func (f *Flow) Calls(other *Flow, at dsl.Span) { f.calls = append(f.calls, flowC
 type Program struct {
 	flow     *Flow
 	frame    *frame
-	body     Sequence
+	body     Step // a Sequence, made a Step once
 	input    *name
 	request  *name // body of the request
 	handlers []handler
@@ -173,7 +173,7 @@ type handler struct {
 func (f *Flow) Compile(lang *Language, r dsl.Reporter) {
 	c := &Compiler{Reporter: r, lang: lang, flow: f}
 	c.exprs = dsl.NewExpressions(c)
-	p := &Program{flow: f, frame: c.pushFrame()}
+	p := &Program{flow: f, body: Sequence(nil), frame: c.pushFrame()}
 	c.scope = &scope{frame: p.frame, c: c, names: map[string]*entry{}, torn: f.headless}
 	c.scope.names["env"] = &entry{Name: dsl.EnvName(lang.Env)}
 	if f.Trigger != nil {
