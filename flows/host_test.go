@@ -17,7 +17,10 @@ import (
 	"github.com/weir-run/weir/flows"
 	"github.com/weir-run/weir/flows/flowtest"
 	"github.com/weir-run/weir/mesh"
+	"go.uber.org/goleak"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // version is a program that says three times which version it is: in the first
 // and the last step, and by the backend that its own service leads to. The
