@@ -360,6 +360,7 @@ func (c *Compiler) step(n *dsl.Node, result *name) Step {
 		c.lost(n, true)
 	}
 	g.to = len(c.frame.names)
+	g.last, _ = g.run.(Finisher)
 	c.modify(g, &mods)
 	id := mods.ID
 	switch {

@@ -15,8 +15,8 @@ import (
 
 // modifiers are the keys that every step may have beside its verb's own.
 type modifiers struct {
-	ID       dsl.String   `yaml:"id" doc:"The name of the step's result in expressions."`
-	When     dsl.Cond     `yaml:"when" doc:"The step runs only if this condition is true. The result of a step that did not run is null."`
+	ID       dsl.String   `yaml:"id" order:"first" doc:"The name of the step's result in expressions."`
+	When     dsl.Cond     `yaml:"when" order:"first" doc:"The step runs only if this condition is true. The result of a step that did not run is null."`
 	Timeout  dsl.Duration `yaml:"timeout" doc:"How long the step may take, with all its retries."`
 	Retry    *RetryConfig `yaml:"retry" doc:"Runs the step again when it fails."`
 	Fallback dsl.Shape    `yaml:"fallback" doc:"The result if the step fails. error is the failure."`
@@ -52,6 +52,7 @@ var retryByDefault = []string{string(KindConnect), string(KindTimeout), string(K
 //	retry     repeats the verb
 type guarded struct {
 	run      Step
+	last     Finisher // run, if it is one
 	step     string
 	span     dsl.Span
 	slot     Slot
@@ -143,9 +144,9 @@ func (g *guarded) Run(ctx context.Context, x *Exchange) (err error) {
 			return nil
 		}
 	}
-	if last, ok := g.run.(Finisher); ok {
+	if g.last != nil {
 		defer func() {
-			e := last.Finish(ctx, x)
+			e := g.last.Finish(ctx, x)
 			if e != nil && (err == nil || errors.Is(err, ErrReturn)) {
 				x.takeBack()
 				err = g.named(failure(ctx, e))
