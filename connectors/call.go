@@ -8,10 +8,12 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 	"unsafe"
 
 	"github.com/weir-run/weir/dsl"
@@ -63,11 +65,15 @@ func compileCall(c *engine.Compiler, at *dsl.Node, cfg *callConfig) engine.Step 
 	n := cfg.Call.Node
 	method, service, from, ok := splitCall(n)
 	if !ok {
-		c.Report(dsl.Diagnostic{Span: n.Span, Code: "bad-call", Message: "a call is METHOD SERVICE /path", Hint: "write for example: call: GET users /users/$(params.id)"})
+		d := dsl.Diagnostic{Span: n.Span, Code: "bad-call", Message: "a call is METHOD SERVICE /path", Hint: "write for example GET users /users/$(params.id), where users is one of services:"}
+		if strings.Contains(n.Text, "://") {
+			d.Hint = "define a service with this endpoint, and write its name and the path"
+		}
+		c.Report(d)
 		return nil
 	}
 	if s.method = method.Value; !slices.Contains(methods, s.method) {
-		d := dsl.Diagnostic{Span: method.Span, Code: "bad-call", Message: fmt.Sprintf("%q is no method", s.method), Hint: "use one of " + strings.Join(methods, ", ")}
+		d := dsl.Diagnostic{Span: method.Span, Code: "bad-call", Message: fmt.Sprintf("%q is not a method", s.method), Hint: "use one of " + strings.Join(methods, ", ")}
 		if near, ok := dsl.Nearest(s.method, methods); ok {
 			d.Hint = fmt.Sprintf("did you mean %s?", near)
 		}
@@ -77,7 +83,7 @@ func compileCall(c *engine.Compiler, at *dsl.Node, cfg *callConfig) engine.Step 
 	s.path = compilePath(c, n, from)
 	if cfg.Body.Node != nil {
 		if s.method == http.MethodGet || s.method == http.MethodHead {
-			c.Report(dsl.Diagnostic{Span: cfg.Body.Node.Span, Code: "body-with-get", Message: "a " + s.method + " request has no body", Hint: "use query:, or another method"})
+			c.Report(dsl.Diagnostic{Span: cfg.Body.Node.KeySpan(), Code: "body-with-get", Message: "a " + s.method + " request has no body", Hint: "write query: for its parameters, or another method"})
 		}
 		s.body = c.Shape(cfg.Body)
 	}
@@ -122,20 +128,35 @@ func compilePath(c *engine.Compiler, n *dsl.Node, from int) *dsl.TextTemplate {
 			depth--
 		case depth > 0:
 		case ch == '?':
-			c.Report(dsl.Diagnostic{Span: n.At(i, len(n.Text)), Code: "query-in-path", Message: "the query does not stand in the path", Hint: "write query: { name: value } beside it"})
+			c.Report(dsl.Diagnostic{Span: n.At(i, len(n.Text)), Code: "query-in-path", Message: "the query does not stand in the path", Hint: "write query: { " + queryShown(n.Text[i+1:]) + " } beside it"})
 			return nil
-		case ch <= ' ' || ch == '#' || ch == '\\' || ch >= 0x7f || ch == '"' || ch == '<' || ch == '>' || ch == '{' || ch == '}':
-			c.Report(dsl.Diagnostic{Span: n.At(i, i+1), Code: "bad-path", Message: fmt.Sprintf("%q cannot stand in a path", ch), Hint: "escape it with %, or put it into an expression"})
+		case ch <= ' ' || ch >= 0x7f || strings.IndexByte("#\\\"<>{}", ch) >= 0:
+			r, size := utf8.DecodeRuneInString(n.Text[i:])
+			d := dsl.Diagnostic{Span: n.At(i, i+size), Code: "bad-path", Message: fmt.Sprintf("%q cannot stand in a path", string(r)), Hint: "write " + url.PathEscape(string(r))}
+			if ch == '{' || ch == '}' {
+				d.Hint = "write $(name) for a value"
+			}
+			c.Report(d)
 			return nil
 		}
 	}
 	if t := c.TextPart(n, from, dsl.PathSegment); t != nil {
 		if s, static := t.Static(); static && dotted(s) {
-			c.Report(dsl.Diagnostic{Span: n.At(from, len(n.Text)), Code: "bad-path", Message: "a path has no . or .. segments", Hint: "write the path that is meant"})
+			c.Report(dsl.Diagnostic{Span: n.At(from, len(n.Text)), Code: "bad-path", Message: "a path has no . or .. segments", Hint: "write " + path.Clean(s)})
 		}
 		return t
 	}
 	return nil
+}
+
+// queryShown rewrites a=1&b=2 as it stands in a mapping.
+func queryShown(query string) string {
+	pairs := strings.Split(query, "&")
+	for i, pair := range pairs {
+		key, value, _ := strings.Cut(pair, "=")
+		pairs[i] = key + ": " + value
+	}
+	return strings.Join(pairs, ", ")
 }
 
 // dotted reports whether a path has a segment that is . or ..
@@ -154,7 +175,7 @@ func compileQuery(c *engine.Compiler, n *dsl.Node) (query []parameter) {
 	}
 	for _, f := range n.Fields {
 		if f.Value.Kind == dsl.Map {
-			c.Report(dsl.Diagnostic{Span: f.Value.Span, Code: "wrong-type", Message: "the value of a query parameter is text or a list of texts"})
+			c.Report(dsl.Diagnostic{Span: f.Value.Span, Code: "wrong-type", Message: "the value of a query parameter is text or a list of texts", Hint: "write one text, such as $(toJSON(x)), or a parameter for each field"})
 			continue
 		}
 		p := parameter{key: url.QueryEscape(f.Key.Text) + "="}
@@ -185,7 +206,7 @@ func statuses(c *engine.Compiler, a dsl.String) []int {
 		}
 		return out
 	}
-	c.Report(dsl.Diagnostic{Span: a.Span, Code: "bad-status", Message: fmt.Sprintf("%q is no status that could fail", a.Value), Hint: "use a number from 400 to 599, 4xx or 5xx"})
+	c.Report(dsl.Diagnostic{Span: a.Span, Code: "bad-status", Message: fmt.Sprintf("%q is not a status that fails", a.Value), Hint: "write a number from 400 to 599, 4xx or 5xx"})
 	return nil
 }
 

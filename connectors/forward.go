@@ -40,18 +40,18 @@ type forward struct {
 }
 
 func compileForward(c *engine.Compiler, at *dsl.Node, cfg *forwardConfig) engine.Step {
-	if !c.CanReturn(at.Span, "forward") {
+	if !c.CanReturn(at.Field("forward").KeySpan(), "forward") {
 		return nil
 	}
 	if c.Flow().Trigger == nil {
-		c.Report(dsl.Diagnostic{Span: cfg.Forward.Span, Code: "forward-without-request", Message: "a flow that others run has no request to forward", Hint: "use call"})
+		c.Report(dsl.Diagnostic{Span: cfg.Forward.Span, Code: "forward-without-request", Message: "a flow that others run has no request to forward", Hint: "write call: METHOD " + cfg.Forward.Value + " /path, and return its result"})
 		return nil
 	}
 	s := &forward{}
 	s.service, _ = engine.Use[*Service](c, "service", cfg.Forward)
 	if n := cfg.Path.Node; n != nil {
 		if !strings.HasPrefix(n.Text, "/") {
-			c.Report(dsl.Diagnostic{Span: n.Span, Code: "bad-path", Message: "a path starts with /", Hint: "write /" + n.Text})
+			c.Report(dsl.Diagnostic{Span: n.At(0, len(n.Text)), Code: "bad-path", Message: "a path starts with /", Hint: "write /" + n.Text})
 			return nil
 		}
 		s.path = compilePath(c, n, 0)

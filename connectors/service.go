@@ -82,8 +82,8 @@ func newService(r dsl.Reporter, at *dsl.Node, cfg *serviceConfig) *Service {
 		} else if n, err := strconv.Atoi(c.Failures.Value); err == nil && n > 0 {
 			s.config.Breaker.Failures = n
 		} else {
-			r.Report(dsl.Diagnostic{Span: c.Failures.Span, Code: "bad-breaker", Message: fmt.Sprintf("%q is no number of failures", c.Failures.Value),
-				Hint: "write a share such as 50%, or a number such as 5"})
+			r.Report(dsl.Diagnostic{Span: c.Failures.Span, Code: "bad-breaker", Message: fmt.Sprintf("%s is not a number of failures", c.Failures.Value),
+				Hint: "write a share up to 100%, such as 50%, or a number such as 5"})
 			return s
 		}
 	}

@@ -98,14 +98,16 @@ var sayings = []saying{
 	{`(not enough|too many) arguments to call (\w+)`, func(_ words, m []string) (string, string) {
 		return "there are " + m[1] + " arguments for " + m[2], usageHint(m[2])
 	}},
-	{`(\w+) does not take (\d+) arguments`, func(_ words, m []string) (string, string) { return m[0], usageHint(m[1]) }},
+	{`(\w+) does not take (\d+) arguments`, func(_ words, m []string) (string, string) {
+		return "these are not the arguments that " + m[1] + " takes", usageHint(m[1])
+	}},
 	{`no matching overload for (\w+)`, func(_ words, m []string) (string, string) {
 		return "these are not the arguments that " + m[1] + " takes", usageHint(m[1])
 	}},
 	{`cannot (?:get|take|transform|reverse|uniq|concat|flatten)\b.* (\S+)(?: elements| to pairs| from pairs)?`, called("%0 does not take $1")},
 	{`sortBy order argument must be a string.*`, called("the order is asc or desc, as text")},
 	{`predicate should has .*|wrap predicate with brackets.*`, called("%0 needs to be told what to do with each element")},
-	{`cannot redeclare (?:builtin|function|variable)? ?(.+)`, same("%1 already has a meaning here", "use another name after let")},
+	{`cannot redeclare (?:builtin|function|variable)? ?(.+)`, same(`"%1" already has a meaning here`, "use another name after let")},
 	{`cannot use pointer accessor outside predicate|unknown pointer .*|cannot use .+ as array`, same("# stands for the element at hand, and there is none here", "use it inside map, filter and the like, or write the name of the list")},
 	// texts, numbers and patterns
 	{`literal not terminated`, same("the quote is never closed", "close it with the quote that opens it")},
@@ -209,6 +211,7 @@ var slips = []struct{ before, at, message, hint string }{
 	{"==", "=", "=== is no operator", "write =="},
 	{"!=", "=", "!== is no operator", "write !="},
 	{"<", ">", "<> is no operator", "write !="},
+	{"", "#", "# stands for the element at hand, and there is none here", "use it inside map, filter and the like, or write the name of the list"},
 	{"", "=>", "functions are not written with =>", "write what each element gives, as in map(list, .price)"},
 	{"", "=~", "=~ is no operator", `write x matches "pattern"`},
 	{"", "=", "= compares nothing", "write =="},

@@ -122,11 +122,37 @@ func (f *flowReader) close(c byte) {
 
 func (f *flowReader) colon(top *bracket) {
 	if top.colon {
+		word := strings.TrimRight(f.text[:f.p], " ")
+		if start := strings.LastIndexAny(word, " \n,:[{") + 1; start > top.at && start < len(word) && word[start-1] == ' ' {
+			f.fail(start, len(word), "syntax", "a comma is missing before this key", "put a comma between two entries, and quote a value that holds a colon and a space")
+			return
+		}
 		f.fail(f.p, f.p+1, "syntax", "a second colon stands in one entry", "put a comma between two entries, and quote a value that holds a colon")
 		return
 	}
 	top.colon, top.value = true, false
 	f.p++
+}
+
+// meant is the value that text begins with as its author sees it: brackets that
+// open in it close in it.
+func meant(text string) string {
+	depth := 0
+	for i := 0; i < len(text); i++ {
+		switch text[i] {
+		case '(', '[', '{':
+			depth++
+		case ')', ']', '}':
+			if depth--; depth < 0 {
+				return text[:i]
+			}
+		case ',':
+			if depth == 0 {
+				return text[:i]
+			}
+		}
+	}
+	return text
 }
 
 func (f *flowReader) missingComma(p int) {
@@ -157,13 +183,13 @@ func (f *flowReader) plain(top *bracket) {
 		return
 	}
 	if end < len(line) && line[end] == '?' {
-		f.fail(start, end+1, "syntax", "a value that holds ? needs quotes inside [ ] and { }", "quote the value: "+quoted(text+upTo(line[end:], " ,]}")))
+		f.fail(start, end+1, "syntax", "a value that holds ? needs quotes inside [ ] and { }", "quote the value: "+quoted(meant(line[start:])))
 	}
 	if end < len(line) && (line[end] == '{' || line[end] == '[') {
 		rest := line[end:]
 		hint := "quote the value"
-		if k := strings.IndexByte(rest, closer(rest[0])); k > 0 {
-			hint += ": " + quoted(line[start:end+k+1]+upTo(rest[k+1:], " ,]}"))
+		if strings.IndexByte(rest, closer(rest[0])) > 0 {
+			hint += ": " + quoted(meant(line[start:]))
 		}
 		if strings.HasSuffix(text, "$") && rest[0] == '{' {
 			if k := strings.IndexByte(rest, '}'); k > 0 {

@@ -185,6 +185,10 @@ func (w *syntaxReader) afterValue(start int, what string) {
 	end := w.lineEnd(w.p)
 	rest := w.text[w.p:end]
 	at := w.p + len(rest) - len(strings.TrimLeft(rest, " \t"))
+	if c := w.text[start]; isIndicator(w.text[at:end], ':') && (c == '[' || c == '{') {
+		w.fail(start, w.p, "complex-key", "a key is a plain word or a quoted text", "write it as key: value; quote a value that begins with [ or {")
+		return
+	}
 	hint := "remove it"
 	if whole := w.text[start:end]; !strings.ContainsAny(whole, "\r\n") {
 		whole = strings.TrimSpace(withoutComment(whole))

@@ -80,7 +80,7 @@ func (x *Expressions) parts(n *Node, from, to int, scope Scope) (parts []textPar
 				Message: "this $( has no closing )", Hint: "add it, or write $$( for a literal $("}
 			if quote := openQuote(n.Text[:to], open); quote >= 0 {
 				d.Span, d.Message = n.At(quote, quote+1), "the quote is never closed, and so neither is the expression"
-				d.Hint = "close it with " + char(n.Text[quote])
+				d.Hint = "close it with " + n.Text[quote:quote+1]
 			}
 			x.report.Report(d)
 			return nil, false

@@ -91,6 +91,11 @@ func percentHint(text string) string {
 // which is a slip more often than a sum, is refused.
 func parseUnits(text, what string, units []unit, usual []string) (int64, error) {
 	write := fmt.Sprintf("write a %s such as 2%s or 150%s", what, usual[0], usual[1])
+	if joined := strings.ReplaceAll(text, " ", ""); joined != text {
+		if _, err := parseUnits(joined, what, units, usual); err == nil {
+			write = "write " + joined
+		}
+	}
 	if text == "" {
 		return 0, &remedy{fmt.Sprintf("a %s is missing", what), write}
 	}
@@ -172,10 +177,21 @@ func unitNamed(units []unit, name string) (unit, bool) {
 	return unit{}, false
 }
 
+// longUnits are other ways to write units, without the s of a plural.
+var longUnits = map[string]string{
+	"sec": "s", "second": "s", "min": "m", "minute": "m", "hr": "h", "hour": "h", "day": "d", "msec": "ms", "milli": "ms", "millisecond": "ms",
+	"byte": "B", "kilobyte": "KB", "megabyte": "MB", "gigabyte": "GB",
+}
+
 func unitHint(units []unit, number, name string) string {
 	for _, u := range units {
 		if strings.EqualFold(u.name, name) || strings.EqualFold(strings.TrimSuffix(u.name, "B"), name) && u.name != "B" {
 			return fmt.Sprintf("write %s%s", number, u.name)
+		}
+	}
+	if long, ok := longUnits[strings.TrimSuffix(strings.ToLower(name), "s")]; ok {
+		if _, fits := unitNamed(units, long); fits {
+			return fmt.Sprintf("write %s%s", number, long)
 		}
 	}
 	names := make([]string, len(units))

@@ -59,7 +59,7 @@ func (c *Compiler) Answer(body, status dsl.Shape, headers map[string]dsl.Shape) 
 	if n.Kind == dsl.Scalar && n.Type == dsl.Int {
 		t.status, _ = strconv.Atoi(n.Text)
 		if !isStatus(t.status) {
-			c.Report(dsl.Diagnostic{Span: n.Span, Code: "bad-status", Message: fmt.Sprintf("%s is no status", n.Text), Hint: "a status is a number from 200 to 599"})
+			c.Report(dsl.Diagnostic{Span: n.Span, Code: "bad-status", Message: fmt.Sprintf("%s is not a status", n.Text), Hint: "a status is a number from 200 to 599"})
 		}
 		return t
 	}

@@ -356,23 +356,24 @@ func (c *Compiler) step(n *dsl.Node, result *name) Step {
 	g.slot = c.slot
 	var mods modifiers
 	g.from = len(c.frame.names)
-	if g.run, ok = kind.Compile(c, n, &mods); !ok {
-		c.lost(n, true)
-	}
+	g.run, ok = kind.Compile(c, n, &mods)
 	g.to = len(c.frame.names)
 	g.last, _ = g.run.(Finisher)
-	c.modify(g, &mods)
+	c.modify(g, n, &mods)
 	id := mods.ID
 	switch {
 	case id.Value == "":
-		if !member && !c.scope.torn {
-			c.scope.torn = slices.ContainsFunc(n.Fields, func(f dsl.Field) bool { return !isModifier(f.Key.Text) && !slices.Contains(kind.Keys(), f.Key.Text) })
+		if !member && len(idsOf(n)) == 0 {
+			c.scope.torn = c.scope.torn || slices.ContainsFunc(n.Fields, func(f dsl.Field) bool { return !isModifier(f.Key.Text) && !slices.Contains(kind.Keys(), f.Key.Text) })
 		}
 	case member:
 		c.Report(dsl.Diagnostic{Span: id.Span, Code: "id-in-compose", Message: "a member of a compose has its key as its id", Hint: "remove this id"})
 	default:
 		g.step, result.text = id.Value, id.Value
 		c.define(id, result)
+	}
+	if !ok {
+		c.lost(n, true) // its own faults are told; only the names still matter to others
 	}
 	return g
 }

@@ -30,26 +30,56 @@ func (c *Compiler) Headers(fields map[string]dsl.Shape) []Header {
 	}
 	slices.Sort(names)
 	var out []Header
+	written := map[string]dsl.Span{}
 	for _, name := range names {
 		shape := fields[name]
+		key := shape.Node.KeySpan()
 		canonical := textproto.CanonicalMIMEHeaderKey(name)
+		d := dsl.Diagnostic{Span: key, Code: "bad-header"}
+		first, twice := written[canonical]
+		written[canonical] = key
 		switch {
 		case !isToken(name):
-			c.Report(dsl.Diagnostic{Span: shape.Node.Span, Code: "bad-header", Message: fmt.Sprintf("%q is no header name", name), Hint: "use letters, digits and -"})
-			continue
+			d.Message, d.Hint = fmt.Sprintf("%q is not the name of a header", name), "use letters, digits and -"
 		case slices.Contains(hopByHop, canonical):
-			c.Report(dsl.Diagnostic{Span: shape.Node.Span, Code: "bad-header", Message: canonical + " belongs to the connection and is set by Weir", Hint: "remove it"})
-			continue
+			d.Message, d.Hint = canonical+" belongs to the connection and is set by Weir", "remove it"
+		case twice:
+			d.Message, d.Hint = "the header "+canonical+" is written twice", "write one, with a list of its values"
+			d.Related = []dsl.Related{{Span: first, Message: "the other one"}}
 		case shape.Node.Kind == dsl.Map:
-			c.Report(dsl.Diagnostic{Span: shape.Node.Span, Code: "wrong-type", Message: "the value of a header is text or a list of texts"})
+			d.Span, d.Code = shape.Node.Span, "wrong-type"
+			d.Message, d.Hint = "the value of a header is text or a list of texts", "write one text, such as $(toJSON(x))"
+		default:
+			if v := c.header(canonical, shape); v != nil {
+				out = append(out, Header{canonical, v})
+			}
 			continue
 		}
-		if v := c.Shape(shape); v != nil {
-			out = append(out, Header{canonical, v})
-		}
+		c.Report(d)
 	}
 	return out
 }
+
+// header compiles the value of a header. What an expression gives is looked at
+// when it is there.
+func (c *Compiler) header(name string, shape dsl.Shape) *dsl.ShapeTemplate {
+	v := c.Shape(shape)
+	if v == nil {
+		return nil
+	}
+	if text, ok := v.Text(); ok {
+		if s, static := text.Static(); static && strings.ContainsFunc(s, isControl) {
+			c.Report(dsl.Diagnostic{Span: shape.Node.Span, Code: "bad-header", Message: "the value of " + name + " holds a control character, such as a line break",
+				Hint: "write it in one line; for several values write a list"})
+			return nil
+		}
+	}
+	return v
+}
+
+// isControl reports characters that could end a header field (RFC 9110 section
+// 5.5).
+func isControl(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }
 
 // isToken reports whether s can be a header name (RFC 9110 section 5.6.2).
 func isToken(s string) bool {
@@ -81,7 +111,7 @@ func AppendHeaders(ctx context.Context, x *Exchange, h http.Header, headers []He
 			h = make(http.Header, len(headers))
 		}
 		for j, text := range texts {
-			if strings.ContainsFunc(text, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }) {
+			if strings.ContainsFunc(text, isControl) {
 				return h, &dsl.Fault{Span: f.value.Span(), Message: "the value of header " + f.name + " holds control characters"}
 			}
 			if j == 0 {

@@ -81,13 +81,13 @@ type retry struct {
 	maxBackoff time.Duration
 }
 
-func (c *Compiler) modify(g *guarded, m *modifiers) {
+func (c *Compiler) modify(g *guarded, n *dsl.Node, m *modifiers) {
 	if m.When.Node != nil {
 		g.when = c.Cond(m.When)
 	}
 	g.timeout = time.Duration(m.Timeout)
 	if m.Retry != nil {
-		g.retry = c.retry(m.Retry)
+		g.retry = c.retry(n.Field("retry"), m.Retry)
 	}
 	if m.Fallback.Node != nil && m.Catch.Node != nil {
 		c.Report(dsl.Diagnostic{Span: m.Catch.Node.KeySpan(), Code: "two-handlers", Message: "a step has a fallback or a catch, not both",
@@ -109,10 +109,14 @@ func (c *Compiler) modify(g *guarded, m *modifiers) {
 	})
 }
 
-func (c *Compiler) retry(cfg *RetryConfig) *retry {
+func (c *Compiler) retry(at *dsl.Node, cfg *RetryConfig) *retry {
 	r := &retry{attempts: cfg.Attempts, backoff: time.Duration(cfg.Backoff), maxBackoff: time.Duration(cfg.MaxBackoff), on: retryByDefault}
 	if len(cfg.On) > 0 {
 		r.on = nil
+	}
+	if r.backoff > r.maxBackoff {
+		c.Report(dsl.Diagnostic{Span: at.Field("backoff").KeySpan(), Code: "bad-retry", Message: fmt.Sprintf("%v is longer than max_backoff, %v", cfg.Backoff, cfg.MaxBackoff),
+			Hint: fmt.Sprintf("write max_backoff: %v or more, or a shorter backoff", cfg.Backoff)})
 	}
 	for _, on := range cfg.On {
 		status, err := strconv.Atoi(on.Value)

@@ -29,6 +29,9 @@ var ofRequest = []string{"params", "query", "headers", "body", "request"}
 
 // outOfReach says why a name that is not visible is not, if that is known.
 func (s *scope) outOfReach(text string) *dsl.Denied {
+	if s.c.flow.headless && (text == "input" || slices.Contains(ofRequest, text)) {
+		return &dsl.Denied{}
+	}
 	for o := s; o != nil; o = o.parent {
 		if step, ok := o.later[text]; ok {
 			return step.denied(text)
@@ -42,7 +45,7 @@ func (s *scope) outOfReach(text string) *dsl.Denied {
 	}
 	if at, ok := s.c.closed[text]; ok {
 		return &dsl.Denied{Message: fmt.Sprintf("%q is known only in the block that it stands in", text),
-			Hint:    "hand the value out of the block with yield, and read it by the id of the block's step",
+			Hint:    "read it inside the block, or let each or switch hand it out with yield",
 			Related: []dsl.Related{{Span: at, Message: "it stands here"}}}
 	}
 	for o := s; o != nil; o = o.parent {

@@ -140,6 +140,7 @@ func checkMethod(route *Route, r dsl.Reporter) bool {
 		return true
 	case m == http.MethodConnect || m == http.MethodTrace:
 		d.Message = fmt.Sprintf("method %s is never served", m)
+		d.Hint = "write another, such as GET or POST"
 	case strings.ToUpper(m) != m && tokenChars.spells(m):
 		d.Message = fmt.Sprintf("method %q is not in upper case", m)
 		d.Hint = "write " + strings.ToUpper(m)
@@ -147,11 +148,19 @@ func checkMethod(route *Route, r dsl.Reporter) bool {
 		d.Message = fmt.Sprintf("%q is not an HTTP method", m)
 		d.Hint = "write one such as GET or POST"
 	default:
+		if near, ok := dsl.Nearest(m, knownMethods); ok && near != m {
+			d.Severity, d.Code = dsl.Warning, "unknown-method"
+			d.Message, d.Hint = fmt.Sprintf("no client is known to send the method %s", m), "did you mean "+near+"?"
+			r.Report(d)
+		}
 		return true
 	}
 	r.Report(d)
 	return false
 }
+
+// knownMethods are those that a misspelt one may be meant to be.
+var knownMethods = []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "QUERY", "LOCK", "UNLOCK", "COPY", "MOVE", "MKCOL", "PROPFIND", "PROPPATCH", "REPORT", "SEARCH"}
 
 // tokenChars is RFC 9110, section 5.6.2.
 var tokenChars = chars(alphanumeric + "!#$%&'*+-.^_`|~")

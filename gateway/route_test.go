@@ -196,7 +196,7 @@ func TestNewRouterRefuses(t *testing.T) {
 		{"same name twice", "GET /u/{id}/o/{id}", `variable {id} stands twice in "/u/{id}/o/{id}"`, "give each variable its own name"},
 		{"same name twice in a segment", "GET /{a}.{a}", `variable {a} stands twice in "/{a}.{a}"`, "give each variable its own name"},
 		{"empty pattern", "GET /u/{id:}", "the pattern of {id:} is empty", "write {id}"},
-		{"bad pattern", "GET /u/{id:[0-9}", "the pattern of {id} is not a regular expression", ""},
+		{"bad pattern", "GET /u/{id:[0-9}", "the pattern of {id} is not a regular expression: missing closing ]", "write a pattern such as {id:[0-9]+}"},
 		{"capturing pattern", "GET /u/{id:(a|b)}", "the pattern of {id} captures a group", "write (?:...) for a group"},
 		{"anchored pattern", "GET /u/{id:^[0-9]+$}", "the pattern of {id} is always matched from end to end", "leave out ^ and $"},
 		{"pattern with a slash", "GET /u/{id:a/b}", "the pattern of {id} holds a slash, but matches within one segment", "write {rest:.*} as the last segment to take several"},
@@ -207,10 +207,10 @@ func TestNewRouterRefuses(t *testing.T) {
 		{"query", "GET /a?x=1", "a route's path ends before ? and #", "query parameters are read in the flow, as $(query.name)"},
 		{"encoded", "GET /a%20b", `"a%20b" holds a percent-encoding`, "write the character itself; clients may send it encoded"},
 		{"empty segment", "GET /a//b", "the path has an empty segment", "remove one slash"},
-		{"dot segment", "GET /a/../b", `no request reaches "..": dot segments, backslashes and control characters are refused`, ""},
+		{"dot segment", "GET /a/../b", `no request reaches ".."`, "write the path as clients send it, without . and .. segments, backslashes and control characters"},
 		{"method in lower case", "get /a", `method "get" is not in upper case`, "write GET"},
 		{"no method", "G(T /a", `"G(T" is not an HTTP method`, "write one such as GET or POST"},
-		{"TRACE", "TRACE /a", "method TRACE is never served", ""},
+		{"TRACE", "TRACE /a", "method TRACE is never served", "write another, such as GET or POST"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -142,7 +142,7 @@ func parseLiteral(text string, last bool) (segment, *templateError) {
 	case strings.Contains(text, "%"):
 		return segment{}, templateErrorf("write the character itself; clients may send it encoded", "%q holds a percent-encoding", text)
 	case !soundPath("/" + text):
-		return segment{}, templateErrorf("", "no request reaches %q: dot segments, backslashes and control characters are refused", text)
+		return segment{}, templateErrorf("write the path as clients send it, without . and .. segments, backslashes and control characters", "no request reaches %q", text)
 	}
 	return segment{kind: literal, text: text}, nil
 }
@@ -209,7 +209,8 @@ func checkVariable(inner string) *templateError {
 	case pattern == "":
 		return templateErrorf(fmt.Sprintf("write {%s}", name), "the pattern of {%s:} is empty", name)
 	case err != nil:
-		return templateErrorf("", "the pattern of {%s} is not a regular expression: %v", name, err)
+		problem := strings.TrimPrefix(err.Error(), "error parsing regexp: ")
+		return templateErrorf(fmt.Sprintf("write a pattern such as {%s:[0-9]+}", name), "the pattern of {%s} is not a regular expression: %s", name, problem)
 	case re.NumSubexp() > 0:
 		return templateErrorf("write (?:...) for a group", "the pattern of {%s} captures a group", name)
 	case strings.HasPrefix(pattern, "^") || strings.HasSuffix(pattern, "$"):

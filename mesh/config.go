@@ -22,7 +22,8 @@ type Config struct {
 	// Balance names the way endpoints are chosen; "round_robin" is the default.
 	Balance string
 	// Timeout bounds one attempt, from picking an endpoint to the last byte of
-	// the body (the last of the header if [Call].Stream). 0 is none.
+	// the body (the last of the header if [Call].Stream). 0 is none. It does not
+	// apply to a long body that a streaming call passes on.
 	Timeout time.Duration
 	// ConnectTimeout bounds making a connection, with TLS. 0 is 1s.
 	ConnectTimeout time.Duration
@@ -153,7 +154,7 @@ func Validate(c Config) []ConfigError {
 		seen[u.String()] = true
 	}
 	if c.Balance != "" && balancers[c.Balance] == nil {
-		faults.add("balance", fmt.Sprintf("unknown balancer %q", c.Balance), "use "+strings.Join(Balancers(), ", "))
+		faults.add("balance", fmt.Sprintf("there is no balancer %q", c.Balance), "write "+strings.Join(Balancers(), ", "))
 	}
 	faults.nonNegative("timeout", c.Timeout)
 	faults.nonNegative("connect_timeout", c.ConnectTimeout)
@@ -173,14 +174,15 @@ func (r Retry) validate(f *faults) {
 	}
 	for i, on := range r.On {
 		if _, _, ok := parseOutcome(on); !ok {
-			f.add(fmt.Sprintf("retry.on[%d]", i), fmt.Sprintf("unknown outcome %q", on),
-				"use connect, timeout, reset, or a status code from 400 to 599")
+			f.add(fmt.Sprintf("retry.on[%d]", i), fmt.Sprintf("%q is not an outcome to retry on", on),
+				"write connect, timeout, reset, or a status code from 400 to 599")
 		}
 	}
 	f.nonNegative("retry.backoff", r.Backoff)
 	f.nonNegative("retry.max_backoff", r.MaxBackoff)
 	if r.MaxBackoff > 0 && r.Backoff > r.MaxBackoff {
-		f.add("retry.backoff", fmt.Sprintf("%v is longer than max_backoff, %v", r.Backoff, r.MaxBackoff), "")
+		f.add("retry.backoff", fmt.Sprintf("%v is longer than max_backoff, %v", r.Backoff, r.MaxBackoff),
+			fmt.Sprintf("write max_backoff: %v or more, or a shorter backoff", r.Backoff))
 	}
 }
 
@@ -197,7 +199,8 @@ func (b Breaker) validate(f *faults) {
 	case b.Of > 0 && !b.enabled():
 		f.add("breaker.of", "of needs failures", "write failures: 50%")
 	case b.Of > 0 && b.Failures > b.Of:
-		f.add("breaker.failures", fmt.Sprintf("%d failures cannot happen in %d attempts", b.Failures, b.Of), "")
+		f.add("breaker.failures", fmt.Sprintf("%d failures cannot happen in %d attempts", b.Failures, b.Of),
+			"write fewer failures, or look at more attempts with of")
 	}
 	f.nonNegative("breaker.open", b.Open)
 }
@@ -219,6 +222,9 @@ func parseEndpoint(s string) (u *url.URL, message, hint string) {
 	const example = `write "http://host:port" or "https://host/base"`
 	u, err := url.Parse(s)
 	if err != nil || u.Opaque != "" || u.Scheme == "" || u.Host == "" && (u.Scheme == "http" || u.Scheme == "https") {
+		if host, port, ok := strings.Cut(s, ":"); host != "" && !strings.Contains(s, "/") && (!ok || strings.Trim(port, "0123456789") == "") {
+			return nil, fmt.Sprintf("%q has no scheme", s), fmt.Sprintf(`write "http://%s" or "https://%s"`, s, s)
+		}
 		return nil, fmt.Sprintf("%q is not a base URL", s), example
 	}
 	switch {
@@ -227,13 +233,13 @@ func parseEndpoint(s string) (u *url.URL, message, hint string) {
 	case u.Hostname() == "":
 		return nil, fmt.Sprintf("%q has no host", s), example
 	case u.User != nil:
-		return nil, "an endpoint cannot carry a user and password", "send an Authorization header"
+		return nil, "an endpoint cannot carry a user and password", "send headers: { authorization: ... } with the call"
 	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
-		return nil, "an endpoint has no query and no fragment", "put them into the call"
+		return nil, "an endpoint has no query and no fragment", "write query: in the call"
 	}
 	if p := u.Port(); p != "" {
 		if n, err := strconv.Atoi(p); err != nil || n < 1 || n > 65535 {
-			return nil, fmt.Sprintf("%q is not a port", p), "ports are 1 to 65535"
+			return nil, fmt.Sprintf("%q is not a port", p), "write a number from 1 to 65535"
 		}
 	}
 	escaped := strings.TrimRight(u.EscapedPath(), "/")

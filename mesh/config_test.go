@@ -24,15 +24,15 @@ func TestValidate(t *testing.T) {
 		{"no endpoint", Config{}, "endpoints: at least one"},
 		{"endpoints", Config{Endpoints: []string{
 			"a:80", "ftp://a", "http://", "http://u:p@a", "http://a?x=1", "http://a#f", "http://a:99999", "http://a:0", "", "://", "http://:80",
-		}}, "endpoints[0]: not a base URL; endpoints[1]: scheme; endpoints[2]: not a base URL; endpoints[3]: user; endpoints[4]: no query; endpoints[5]: no query; " +
+		}}, "endpoints[0]: no scheme; endpoints[1]: scheme; endpoints[2]: not a base URL; endpoints[3]: user; endpoints[4]: no query; endpoints[5]: no query; " +
 			"endpoints[6]: not a port; endpoints[7]: not a port; endpoints[8]: not a base URL; endpoints[9]: not a base URL; endpoints[10]: no host"},
 		{"an endpoint twice", Config{Endpoints: []string{"http://a", "http://a/"}}, "endpoints[1]: listed twice"},
-		{"balance", Config{Endpoints: good, Balance: "best"}, "balance: unknown balancer"},
+		{"balance", Config{Endpoints: good, Balance: "best"}, "balance: no balancer"},
 		{"negative", Config{Endpoints: good, Timeout: -1, ConnectTimeout: -1, MaxBody: -1,
 			Retry: Retry{Attempts: -1, Backoff: -1, MaxBackoff: -1}, Breaker: Breaker{Open: -1}},
 			"timeout: negative; connect_timeout: negative; max_body: negative; retry.attempts: not between; retry.backoff: negative; retry.max_backoff: negative; breaker.open: negative"},
 		{"retry", Config{Endpoints: good, Retry: Retry{Attempts: 11, On: []string{"503", "5xx", "200", "600", "0503", "refused"}, Backoff: 2, MaxBackoff: 1}},
-			"retry.attempts: not between; retry.on[1]: unknown; retry.on[2]: unknown; retry.on[3]: unknown; retry.on[4]: unknown; retry.on[5]: unknown; retry.backoff: longer"},
+			"retry.attempts: not between; retry.on[1]: not an outcome; retry.on[2]: not an outcome; retry.on[3]: not an outcome; retry.on[4]: not an outcome; retry.on[5]: not an outcome; retry.backoff: longer"},
 		{"breaker count", Config{Endpoints: good, Breaker: Breaker{Failures: 5, Of: 4}}, "breaker.failures: cannot happen"},
 		{"breaker both", Config{Endpoints: good, Breaker: Breaker{Failures: 5, Ratio: 0.5}}, "breaker.failures: either"},
 		{"breaker share", Config{Endpoints: good, Breaker: Breaker{Ratio: 1.5}}, "breaker.failures: between 0% and 100%"},

@@ -9,7 +9,7 @@ import (
 )
 
 type eachConfig struct {
-	Each  dsl.Text  `yaml:"each" doc:"NAME in LIST: the name that stands for the element, and an expression that gives the list. NAME, INDEX in LIST counts the elements from 0." required:"true"`
+	Each  dsl.Text  `yaml:"each" order:"first" doc:"NAME in LIST: the name that stands for the element, and an expression that gives the list. NAME, INDEX in LIST counts the elements from 0." required:"true"`
 	Limit int       `yaml:"limit" doc:"How many elements are worked on at a time." default:"8" min:"1" max:"1024"`
 	Steps dsl.Steps `yaml:"steps" doc:"What to do for each element."`
 	Yield dsl.Shape `yaml:"yield" doc:"What each element becomes in the step's result, a list in the order of the elements."`
@@ -46,11 +46,11 @@ func compileEach(c *engine.Compiler, at *dsl.Node, cfg *eachConfig) engine.Step 
 		return nil
 	}
 	if cfg.Yield.Node == nil {
-		if id := at.Field("id"); id != nil {
+		if id := at.Field("id"); id != nil && cfg.Steps.Node != nil {
 			c.Report(dsl.Diagnostic{Span: id.Span, Code: "no-result", Message: "this each has an id but yields nothing", Hint: "add yield: what each element becomes"})
 		}
-		if cfg.Steps.Node == nil {
-			c.Report(dsl.Diagnostic{Span: at.Span, Code: "empty-steps", Message: "this each does nothing", Hint: "add steps, or yield"})
+		if at.Field("steps") == nil {
+			c.Report(dsl.Diagnostic{Span: cfg.Each.Node.KeySpan(), Code: "empty-steps", Message: "this each does nothing", Hint: "add steps, or yield"})
 		}
 	}
 	s := &each{limit: cfg.Limit, result: c.Result()}

@@ -27,8 +27,8 @@ type returnStep struct {
 	answer *engine.AnswerTemplate
 }
 
-func compileReturn(c *engine.Compiler, at *dsl.Node, cfg *returnConfig) engine.Step {
-	if !c.CanReturn(at.Span, "return") {
+func compileReturn(c *engine.Compiler, _ *dsl.Node, cfg *returnConfig) engine.Step {
+	if !c.CanReturn(cfg.Return.Node.KeySpan(), "return") {
 		return nil
 	}
 	return &returnStep{c.Answer(cfg.Return, cfg.Status, cfg.Headers)}

@@ -54,6 +54,7 @@ func compileRun(c *engine.Compiler, at *dsl.Node, cfg *runConfig) engine.Step {
 		names = append(names, name)
 	}
 	slices.Sort(names)
+	var meant []string // by names that are misspelt
 	if with := at.Field("with"); with != nil {
 		for _, f := range with.Fields {
 			if _, known := defs[f.Key.Text]; known {
@@ -61,11 +62,12 @@ func compileRun(c *engine.Compiler, at *dsl.Node, cfg *runConfig) engine.Step {
 			}
 			d := dsl.Diagnostic{Span: f.Key.Span, Code: "unknown-input", Message: fmt.Sprintf("flow %q takes no %q", flow.Name.Value, f.Key.Text)}
 			if near, ok := dsl.Nearest(f.Key.Text, names); ok {
+				meant = append(meant, near)
 				d.Hint = fmt.Sprintf("did you mean %q?", near)
 			} else if len(names) > 0 {
 				d.Hint = "it takes " + strings.Join(names, ", ")
 			} else {
-				d.Hint = "declare it in the flow's input:"
+				d.Hint = fmt.Sprintf("add input: { %s: {} } to that flow", f.Key.Text)
 			}
 			c.Report(d)
 		}
@@ -74,6 +76,9 @@ func compileRun(c *engine.Compiler, at *dsl.Node, cfg *runConfig) engine.Step {
 		def := defs[name]
 		value, given := cfg.With[name]
 		if !given {
+			if slices.Contains(meant, name) || at.Field("with").Field(name) != nil {
+				continue // its fault is reported
+			}
 			if value = def.Default; value.Node == nil {
 				c.Report(dsl.Diagnostic{Span: cfg.Run.Span, Code: "missing-input", Message: fmt.Sprintf("flow %q needs %q", flow.Name.Value, name), Hint: fmt.Sprintf("add with: { %s: ... }", name)})
 				continue

@@ -10,7 +10,7 @@ import (
 
 type tryConfig struct {
 	Try     dsl.Steps `yaml:"try" doc:"The steps. The first that fails ends them; catch beside them handles the failure." required:"true"`
-	Finally dsl.Steps `yaml:"finally" doc:"Steps that run at the end in any case: on success, on failure, on return and when the time is up; after catch, and once for all attempts of retry."`
+	Finally dsl.Steps `yaml:"finally" order:"last" doc:"Steps that run at the end in any case: on success, on failure, on return and when the time is up; after catch, and once for all attempts of retry."`
 }
 
 // Try groups steps so that one handler serves them all.
@@ -35,6 +35,9 @@ type try struct {
 }
 
 func compileTry(c *engine.Compiler, _ *dsl.Node, cfg *tryConfig) engine.Step {
+	if len(cfg.Try.Node.Items) == 0 {
+		c.Report(dsl.Diagnostic{Span: cfg.Try.Node.KeySpan(), Code: "empty-steps", Message: "this try has no steps", Hint: "write the steps below it, each with a dash and a space"})
+	}
 	t := &try{body: c.Steps(cfg.Try)}
 	if cfg.Finally.Node != nil {
 		c.Inside("finally", func() { t.finally = c.Steps(cfg.Finally) })
