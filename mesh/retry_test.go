@@ -399,6 +399,43 @@ func TestAttemptTimeoutsUnderATotalDeadline(t *testing.T) {
 	})
 }
 
+func TestALongUploadHasNoAttemptTimeout(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		length int64
+		stream bool
+		class  Class
+	}{
+		{"streamed, of unknown length", -1, true, OK},
+		{"streamed and long", 1 << 20, true, OK},
+		{"streamed and short", 100, true, Timeout},
+		{"sent by a call that reads the answer", 1 << 20, false, Timeout},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := &fake{play: func(_ int, req *http.Request) (*http.Response, error) {
+					select {
+					case <-req.Context().Done():
+						return nil, context.Cause(req.Context())
+					case <-time.After(time.Minute): // the upload
+						return reply(200), nil
+					}
+				}}
+				s := open(t, Config{Endpoints: []string{"http://a"}, Transport: f, Timeout: time.Second})
+				req := newRequest(t, "POST", "/", io.NopCloser(strings.NewReader("x")))
+				req.ContentLength = c.length
+				resp, err := s.Do(req, &Call{Stream: c.stream})
+				if got := classOf(t, err); got != c.class {
+					t.Fatalf("got %v (%v), want %v", got, err, c.class)
+				}
+				if err == nil {
+					text(t, resp, nil)
+				}
+			})
+		})
+	}
+}
+
 func TestTheTimeoutCoversTheBody(t *testing.T) {
 	for _, stream := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {

@@ -211,7 +211,7 @@ func (s *Service) attempt(e *Endpoint, leave permit, req *http.Request, call *Ca
 
 	start := s.clock()
 	resp, err = e.transport.roundTrip(req, h1.Options{
-		Deadline: s.attemptDeadline(req.Context()),
+		Deadline: s.attemptDeadline(req, call),
 		Stream:   call.Stream,
 		Prompt:   call.Prompt,
 	})
@@ -246,17 +246,24 @@ func (s *Service) attempt(e *Endpoint, leave permit, req *http.Request, call *Ca
 }
 
 // attemptDeadline is when an attempt that starts now times out; zero if the
-// context ends before that, so that what ran out is never in doubt.
-func (s *Service) attemptDeadline(ctx context.Context) time.Time {
-	if s.cfg.Timeout == 0 {
+// context ends before that, so that what ran out is never in doubt. An attempt
+// that passes on a long body has none: how long the sender takes is not the
+// endpoint's doing, and the context bounds it.
+func (s *Service) attemptDeadline(req *http.Request, call *Call) time.Time {
+	long := req.ContentLength < 0 || req.ContentLength > longBody
+	if s.cfg.Timeout == 0 || call.Stream && long && h1.HasBody(req) && req.GetBody == nil {
 		return time.Time{}
 	}
 	d := time.Now().Add(s.cfg.Timeout)
-	if total, ok := ctx.Deadline(); ok && !d.Before(total) {
+	if total, ok := req.Context().Deadline(); ok && !d.Before(total) {
 		return time.Time{}
 	}
 	return d
 }
+
+// longBody is the length above which sending a body takes time of its own, in
+// bytes.
+const longBody = 64 << 10
 
 // observe learns how long good replies take.
 func (s *Service) observe(took time.Duration) {
