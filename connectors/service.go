@@ -31,7 +31,7 @@ type Service struct {
 type serviceConfig struct {
 	Endpoints      []dsl.String   `yaml:"endpoints" doc:"The base URLs of the servers that do the same work." required:"true"`
 	Balance        dsl.String     `yaml:"balance" doc:"How an endpoint is chosen." default:"round_robin"`
-	Timeout        dsl.Duration   `yaml:"timeout" doc:"How long one attempt may take, with its body." default:"10s"`
+	Timeout        dsl.Duration   `yaml:"timeout" doc:"How long one attempt may take, with its body; forward counts to the header of the answer, and not at all while a long body is sent." default:"10s"`
 	ConnectTimeout dsl.Duration   `yaml:"connect_timeout" doc:"How long making a connection may take." default:"1s"`
 	MaxBody        dsl.Size       `yaml:"max_body" doc:"How large an answer that a call reads may be." default:"10MB"`
 	Retry          *serviceRetry  `yaml:"retry" doc:"Repeats attempts of calls whose method is idempotent (RFC 9110 section 9.2.2), and of others only if nothing was sent."`
