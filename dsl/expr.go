@@ -456,7 +456,7 @@ func (e *Expr) JSON(env Env) (string, bool, error) {
 	if err != nil {
 		return "", false, e.code.fault(err, e.code.whole())
 	}
-	if text == "null" && e.orElse != nil {
+	if e.orElse != nil && strings.Trim(text, jsonSpace) == "null" {
 		return e.orElse.JSON(env)
 	}
 	return text, ok, nil

@@ -45,6 +45,9 @@ func CheckJSON(text string) error {
 	return nil
 }
 
+// jsonSpace is what may stand around a JSON value.
+const jsonSpace = " \t\r\n"
+
 func checkDepth(text string) error {
 	depth := 0
 	for i := 0; i < len(text); i++ {

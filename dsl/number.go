@@ -138,19 +138,14 @@ func exactTop(v any) any {
 	return v
 }
 
-// yamlNumber is the value of a YAML scalar of type Int or Float.
-func yamlNumber(n *Node) any {
-	if n.Type == Int {
-		if i, err := strconv.ParseInt(strings.TrimPrefix(n.Text, "+"), 0, 64); err == nil {
-			return int(i)
-		}
-	}
-	switch strings.ToLower(strings.TrimLeft(n.Text, "+-")) {
+// yamlFloat is the value of a YAML scalar of type Float.
+func yamlFloat(text string) float64 {
+	switch strings.ToLower(strings.TrimLeft(text, "-")) {
 	case ".inf":
 		return math.Inf(1)
 	case ".nan":
 		return math.NaN()
 	}
-	f, _ := strconv.ParseFloat(n.Text, 64)
+	f, _ := strconv.ParseFloat(text, 64)
 	return f
 }

@@ -3,6 +3,7 @@ package dsl
 import (
 	"context"
 	"fmt"
+	"math/big"
 	"net/url"
 	"regexp"
 	"strings"
@@ -465,10 +466,16 @@ func scalarJSON(n *Node) ([]byte, error) {
 	case Bool:
 		return []byte(strings.ToLower(n.Text)), nil
 	}
-	if gjson.Valid(n.Text) {
-		return []byte(n.Text), nil
+	text := strings.TrimPrefix(n.Text, "+")
+	if gjson.Valid(text) {
+		return []byte(text), nil
 	}
-	return AppendJSON(nil, yamlNumber(n))
+	if n.Type == Int {
+		if whole, ok := new(big.Int).SetString(text, 0); ok {
+			return []byte(whole.String()), nil
+		}
+	}
+	return AppendJSON(nil, yamlFloat(text))
 }
 
 // Expr gives the expression if the shape is one whole $(...).
