@@ -47,7 +47,7 @@ type Error struct {
 
 func (e *Error) Error() string {
 	s := string(e.Kind) + ": " + e.Message
-	if e.Step != "" {
+	if e.Step != "" && e.Step != string(e.Kind) {
 		s = e.Step + ": " + s
 	}
 	if e.Span.Valid() {

@@ -144,7 +144,7 @@ func checkMethod(route *Route, r dsl.Reporter) bool {
 	case strings.ToUpper(m) != m && tokenChars.spells(m):
 		d.Message = fmt.Sprintf("method %q is not in upper case", m)
 		d.Hint = "write " + strings.ToUpper(m)
-	case !tokenChars.spells(m):
+	case !tokenChars.spells(m) || m[0] < 'A':
 		d.Message = fmt.Sprintf("%q is not an HTTP method", m)
 		d.Hint = "write one such as GET or POST"
 	default:
