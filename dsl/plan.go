@@ -166,10 +166,10 @@ func (p *plan) addField(key string, f reflect.StructField, index []int) (err err
 }
 
 // leaf is the form of the scalars that enum, min and max speak of: the field's
-// own, or those of a list's items.
+// own, or those of a list's items or a map's values.
 func (x *field) leaf() form {
 	s := x.shape
-	for s.form == formPointer || s.form == formList {
+	for s.form == formPointer || s.form == formList || s.form == formTable {
 		s = s.elem
 	}
 	return s.form
