@@ -193,7 +193,7 @@ func (w *syntaxReader) afterValue(start int, what string) {
 	if whole := w.text[start:end]; !strings.ContainsAny(whole, "\r\n") {
 		whole = strings.TrimSpace(withoutComment(whole))
 		hint = "quote the whole value: " + quoted(whole)
-		if last := len(whole) - 1; at == w.p && whole[last] == whole[0] {
+		if last := len(whole) - 1; at == w.p && last > 0 && whole[last] == whole[0] {
 			hint = "write the quote inside the text like this: " + quoted(whole[1:last])
 		}
 	}
