@@ -174,12 +174,13 @@ func documents(src *Source, r Reporter) []document {
 // here: the library would take some of them and misplace the fault of others.
 func (d document) content(r Reporter) bool {
 	for rest := d.text(); rest != ""; {
-		line, tail, _ := strings.Cut(rest, "\n")
-		switch trimmed := strings.TrimLeft(line, " \t\r"); {
+		line := rest[:lineEnd(rest)]
+		tail := rest[len(line)+lineBreak(rest, len(line)):]
+		switch trimmed := strings.TrimLeft(line, " \t"); {
 		case strings.HasPrefix(line, "%"):
 			at := d.end - len(rest)
 			r.Report(Diagnostic{
-				Span: Span{d.src, at, at + len(strings.TrimRight(line, "\r"))}, Code: "yaml-directive",
+				Span: Span{d.src, at, at + len(line)}, Code: "yaml-directive",
 				Message: "YAML directives are not used here", Hint: "delete this line",
 			})
 			return false

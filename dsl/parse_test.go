@@ -76,6 +76,7 @@ func TestParseSplitsDocuments(t *testing.T) {
 		"a value beside its mark":  {"--- [a]\n--- b\n", []string{"[a]", "b"}},
 		"a fault in one of them":   {"a: b: c\n---\nd: 1\n", []string{"d: 1"}},
 		"a null document":          {"--- ~\n---\n", []string{"~"}},
+		"a lone return, a comment": {"# a\rb: 2", []string{"b: 2"}},
 		"a lone carriage return":   {"a: 1\rb: 2\r---\rc: 3", []string{"a: 1\rb: 2", "c: 3"}},
 		"a comment behind the end": {"a: 1\n... # b\n", []string{"a: 1"}},
 	}
