@@ -70,6 +70,7 @@ type field struct {
 	doc      string
 	index    []int
 	shape    *shape
+	rank     Rank
 	required bool
 	initial  *Node // the default
 	enum     []string
@@ -137,6 +138,15 @@ func (p *plan) addField(key string, f reflect.StructField, index []int) (err err
 		x.required = true
 	default:
 		return fmt.Errorf("required is true or absent, not %q", required)
+	}
+	switch order := f.Tag.Get("order"); order {
+	case "":
+	case "first":
+		x.rank = First
+	case "last":
+		x.rank = Last
+	default:
+		return fmt.Errorf("order is first, last or absent, not %q", order)
 	}
 	leaf := x.leaf()
 	if enum, ok := f.Tag.Lookup("enum"); ok {

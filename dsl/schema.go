@@ -56,9 +56,22 @@ type Schema struct {
 
 // Property is one key of an object.
 type Property struct {
-	Key string
+	Key  string
+	Rank Rank
 	*Schema
 }
+
+// Rank is where a key is written among those of its mapping: before the others,
+// with them in the order of declaration, or behind them. A field's tag says it:
+// order:"first", order:"last".
+type Rank int8
+
+// The ranks.
+const (
+	First Rank = iota - 1
+	Among
+	Last
+)
 
 // SchemaOf describes what Decode takes for a C: a configuration that is no
 // Kind's.
@@ -97,7 +110,7 @@ func describeObject(t reflect.Type, open map[reflect.Type]*Schema) *Schema {
 		x := &p.fields[i]
 		property := describe(x.shape, x, open)
 		property.Doc, property.Default, property.Required = x.doc, x.initial, x.required
-		d.Fields = append(d.Fields, Property{x.key, property})
+		d.Fields = append(d.Fields, Property{x.key, x.rank, property})
 	}
 	return d
 }
