@@ -27,8 +27,9 @@ race: ## Run all tests with the race detector
 vet: ## Run go vet
 	@go vet ./...
 
-fmt: ## Format all Go files
+fmt: ## Format all Go files and the examples
 	@gofmt -w .
+	@go run ./cmd/weir fmt examples
 
 lint: vet ## Run go vet and staticcheck (fetched through the module proxy)
 	@go run $(STATICCHECK) ./...

@@ -14,6 +14,7 @@ import (
 func main() {
 	p := &process{
 		args:     os.Args[1:],
+		stdin:    os.Stdin,
 		stdout:   os.Stdout,
 		stderr:   os.Stderr,
 		env:      os.LookupEnv,

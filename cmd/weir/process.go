@@ -19,6 +19,7 @@ const (
 // tests can run it as a function.
 type process struct {
 	args           []string // without the program's name
+	stdin          io.Reader
 	stdout, stderr io.Writer
 	env            func(name string) (value string, ok bool)
 	terminal       func(w io.Writer) bool

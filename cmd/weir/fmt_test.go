@@ -1,0 +1,55 @@
+package main
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/weir-run/weir/connectors"
+	"github.com/weir-run/weir/dsl"
+	"github.com/weir-run/weir/flows"
+)
+
+// TestWhatWeShowIsCanonical formats the examples and those of the Kinds, which
+// are in the reference: nothing that authors copy may be changed by weir fmt.
+func TestWhatWeShowIsCanonical(t *testing.T) {
+	c, err := catalog()
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown := map[string]string{}
+	err = filepath.WalkDir("../../examples", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || filepath.Ext(path) != ".yaml" {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		shown[path] = string(text)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	add := func(kind string, examples []dsl.Example, head, indent string) {
+		for _, x := range examples {
+			shown[kind+": "+x.Name] = head + strings.ReplaceAll(strings.TrimSpace(x.YAML), "\n", "\n"+indent) + "\n"
+		}
+	}
+	for _, k := range c.Steps.All() {
+		add(k.Name, k.Examples, "flow: x\nsteps:\n  - ", "    ")
+	}
+	add("service", connectors.ServiceKind.Examples, "services:\n  x:\n    ", "    ")
+	add("gateway", flows.GatewayKind.Examples, "gateways:\n  x:\n    ", "    ")
+
+	g := grammar(c)
+	for name, text := range shown {
+		var faults dsl.Diagnostics
+		got, ok := dsl.Format(dsl.NewSource(name, text), g, &faults)
+		if !ok {
+			t.Errorf("%s: %v", name, faults.All())
+		} else if got != text {
+			t.Errorf("%s is not in the canonical form, which is\n%s", name, got)
+		}
+	}
+}
