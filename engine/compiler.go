@@ -26,6 +26,7 @@ type Language struct {
 	Steps     *dsl.Catalog[*Compiler, Step]
 	Resources *Resources
 	Env       func(name string) (value string, ok bool)
+	Probe     Probe // nil but for tests
 }
 
 // Resources are the named things of a program that steps refer to, such as
@@ -58,6 +59,9 @@ func Provide[T any](r *Resources, noun, name string, thing T) {
 // Use finds a thing by its name, or reports that there is none.
 func Use[T any](c *Compiler, noun string, name dsl.String) (thing T, ok bool) {
 	t := c.lang.Resources.tables[reflect.TypeFor[T]()]
+	if c.lang.Probe != nil {
+		c.uses = append(c.uses, noun+" "+name.Value)
+	}
 	if t != nil {
 		if thing, ok = t.things[name.Value].(T); ok {
 			return thing, true
@@ -120,6 +124,7 @@ type Compiler struct {
 	inline string              // what the steps at hand run inside of that cannot return
 	closed map[string]dsl.Span // names of scopes that have ended
 	failed bool
+	uses   []string // what the step at hand names, for a Probe
 }
 
 // Report is what dsl.Reporter asks for.
@@ -350,9 +355,9 @@ func (c *Compiler) step(n *dsl.Node, result *name) Step {
 	} else {
 		result = c.name(c.frame, kind.Name)
 	}
-	outer := c.slot
-	c.slot = Slot{result}
-	defer func() { c.slot = outer }()
+	outer, uses := c.slot, c.uses
+	c.slot, c.uses = Slot{result}, nil
+	defer func() { c.slot, c.uses = outer, uses }()
 	g.slot = c.slot
 	var mods modifiers
 	g.from = len(c.frame.names)
@@ -375,6 +380,7 @@ func (c *Compiler) step(n *dsl.Node, result *name) Step {
 	if !ok {
 		c.lost(n, true) // its own faults are told; only the names still matter to others
 	}
+	c.probe(g, kind.Name, &mods)
 	return g
 }
 

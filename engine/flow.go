@@ -68,6 +68,7 @@ type InputDefinition struct {
 }
 
 type handlerConfig struct {
+	Span    dsl.Span             `yaml:",span"`
 	When    dsl.Cond             `yaml:"when" doc:"Which failures this answers; all, if it is left out."`
 	Return  dsl.Shape            `yaml:"return" doc:"The body of the answer. An object with a title becomes a problem document (RFC 9457)."`
 	Status  dsl.Shape            `yaml:"status" doc:"The status of the answer. Default: what the kind of failure means, such as 502 for a backend that failed."`
@@ -148,6 +149,15 @@ func (f *Flow) Inputs() map[string]InputDefinition { return f.config.Input }
 // Program is what Compile made.
 func (f *Flow) Program() *Program { return f.program }
 
+// Runs are the flows that steps of this one run. They are known once it is
+// compiled.
+func (f *Flow) Runs() (flows []*Flow) {
+	for _, call := range f.calls {
+		flows = append(flows, call.flow)
+	}
+	return flows
+}
+
 // Calls records that a step of this flow runs another.
 func (f *Flow) Calls(other *Flow, at dsl.Span) { f.calls = append(f.calls, flowCall{other, at}) }
 
@@ -166,6 +176,7 @@ type handler struct {
 	when    *dsl.Expr
 	answer  *AnswerTemplate
 	problem bool // the answer is a problem document (RFC 9457)
+	taken   func()
 }
 
 // Compile compiles the flow and reports every fault. Flows of one program may
@@ -173,6 +184,7 @@ type handler struct {
 func (f *Flow) Compile(lang *Language, r dsl.Reporter) {
 	c := &Compiler{Reporter: r, lang: lang, flow: f}
 	c.exprs = dsl.NewExpressions(c)
+	defer c.exprs.Close()
 	p := &Program{flow: f, body: Sequence(nil), frame: c.pushFrame()}
 	c.scope = &scope{frame: p.frame, c: c, names: map[string]*entry{}, torn: f.headless}
 	c.scope.names["env"] = &entry{Name: dsl.EnvName(lang.Env)}
@@ -189,6 +201,9 @@ func (f *Flow) Compile(lang *Language, r dsl.Reporter) {
 	}
 	for i := range f.config.Errors {
 		p.handlers = append(p.handlers, c.handler(&f.config.Errors[i]))
+	}
+	if lang.Probe != nil {
+		p.body = lang.Probe.Flow(f, p.body)
 	}
 	for _, fr := range c.frames {
 		fr.seal()
@@ -211,7 +226,7 @@ func (s *scope) inputs(n *name, defs map[string]InputDefinition) *dsl.Name {
 }
 
 func (c *Compiler) handler(cfg *handlerConfig) handler {
-	var h handler
+	h := handler{taken: c.Way(cfg.Span, "this answer of errors")}
 	// A handler sees the request, not the steps: any of them may not have run.
 	in, n := c.scope.base().handler(dsl.Span{})
 	h.name = n
@@ -299,6 +314,7 @@ func (h *handler) handle(ctx context.Context, x *Exchange, e *Error) (a Answer, 
 			return Answer{}, false, err
 		}
 	}
+	take(h.taken)
 	if a, err = h.answer.Answer(ctx, x); a.Status == 0 {
 		a.Status = e.HTTPStatus()
 	}

@@ -64,6 +64,7 @@ type guarded struct {
 	catch    Sequence
 	handles  bool
 	errName  *name // what error stands for in fallback and catch
+	ways     ways
 }
 
 // A Finisher is a step that has something left to do when it has ended and its
@@ -145,8 +146,10 @@ func (g *guarded) Run(ctx context.Context, x *Exchange) (err error) {
 			return g.named(failure(ctx, err))
 		}
 		if !run {
+			take(g.ways.skip)
 			return nil
 		}
+		take(g.ways.run)
 	}
 	if g.last != nil {
 		defer func() {
@@ -169,6 +172,7 @@ func (g *guarded) handled(ctx context.Context, x *Exchange) error {
 	if !g.handles || ctx.Err() != nil || x.root.answer.Written {
 		return e // nobody waits for what a handler could still give
 	}
+	take(g.ways.handled)
 	x.setError(g.errName, e)
 	if g.fallback == nil {
 		x.Set(g.slot, Result{Status: e.Status})

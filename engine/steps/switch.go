@@ -35,6 +35,7 @@ switch:
 
 type switchStep struct {
 	cases  []switchCase
+	none   func() // for a Probe: no case was taken
 	result engine.Slot
 }
 
@@ -42,6 +43,7 @@ type switchCase struct {
 	when  *dsl.Expr
 	steps engine.Sequence
 	yield *dsl.ShapeTemplate
+	taken func() // for a Probe
 }
 
 func compileSwitch(c *engine.Compiler, at *dsl.Node, cfg *switchConfig) engine.Step {
@@ -57,7 +59,7 @@ func compileSwitch(c *engine.Compiler, at *dsl.Node, cfg *switchConfig) engine.S
 		if cc.Steps.Node == nil && cc.Yield.Node == nil {
 			c.Report(dsl.Diagnostic{Span: cc.Span, Code: "empty-steps", Message: "this case does nothing", Hint: "add steps, or yield"})
 		}
-		var k switchCase
+		k := switchCase{taken: c.Way(cc.Span, "this case of the switch")}
 		if cc.When.Node != nil {
 			k.when = c.Cond(cc.When)
 		}
@@ -68,6 +70,9 @@ func compileSwitch(c *engine.Compiler, at *dsl.Node, cfg *switchConfig) engine.S
 			}
 		})
 		s.cases = append(s.cases, k)
+	}
+	if n := len(cfg.Switch); n > 0 && cfg.Switch[n-1].When.Node != nil {
+		s.none = c.Way(at.Field("switch").KeySpan(), "no case of the switch")
 	}
 	if id := at.Field("id"); id != nil && !yields && len(cfg.Switch) > 0 {
 		c.Report(dsl.Diagnostic{Span: id.Span, Code: "no-result", Message: "this switch has an id but no case yields anything", Hint: "add yield: to its cases"})
@@ -88,6 +93,9 @@ func (s *switchStep) Run(ctx context.Context, x *engine.Exchange) error {
 				continue
 			}
 		}
+		if k.taken != nil {
+			k.taken()
+		}
 		if err := k.steps.Run(ctx, x); err != nil || k.yield == nil {
 			return err
 		}
@@ -97,6 +105,9 @@ func (s *switchStep) Run(ctx context.Context, x *engine.Exchange) error {
 		}
 		x.Set(s.result, engine.Result{Value: v})
 		return nil
+	}
+	if s.none != nil {
+		s.none()
 	}
 	return nil
 }
