@@ -46,6 +46,8 @@ type Block struct{ Node *Node }
 //	enum:"a|b"       the texts that are allowed (of a list: for its items)
 //	required:"true"  the key must be there
 //	min:"1" max:"9"  the range, in the notation of the value
+//	order:"first"    where Format writes the key, if not in the order of the
+//	                 declaration: first or last
 //
 // A field is a string, bool, int, float64, Duration, Size, Percent, String,
 // *Node, Shape, Text, Cond, Steps, Block, a type with UnmarshalText, a struct, a

@@ -65,8 +65,9 @@ func splitLines(text string) (lines []string) {
 	}
 }
 
-// writeKey writes a key. To a key it makes no difference whether it looks like a
-// number, so it gets quotes only where YAML needs them.
+// writeKey writes a key. Whether it looks like a number makes no difference to a
+// key, so it gets quotes only where YAML needs them; those it has to show that it
+// is none, it keeps.
 func writeKey(n *Node, flow bool) string { return writeText(n.Text, n, flow) }
 
 // writeText writes the text of the scalar n on one line.

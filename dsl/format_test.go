@@ -190,6 +190,19 @@ func TestFormatKeepsWhatFilesSay(t *testing.T) {
 	}
 }
 
+func TestFormatEndsLinesItsOwnWay(t *testing.T) {
+	for _, text := range wild(t) {
+		want, _ := Format(NewSource("t.yaml", text), testGrammar, &Diagnostics{})
+		for _, lineEnd := range []string{"\r\n", "\r"} {
+			var faults Diagnostics
+			got, ok := Format(NewSource("t.yaml", strings.ReplaceAll(text, "\n", lineEnd)), testGrammar, &faults)
+			if ok && got != want {
+				t.Errorf("with %q: got\n%s\nwant\n%s", lineEnd, got, want)
+			}
+		}
+	}
+}
+
 func FuzzFormat(f *testing.F) {
 	for _, text := range wild(f) {
 		f.Add(text)
