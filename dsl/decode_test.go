@@ -41,7 +41,7 @@ type callConfig struct {
 	Star     string                 `yaml:"star" default:"*"`
 	At       Span                   `yaml:",span"`
 	Cache    any                    `yaml:"-"`
-	private  int //lint:ignore U1000 the decoder must pass over it
+	private  int                    //lint:ignore U1000 the decoder must pass over it
 	Embedded
 }
 
