@@ -116,7 +116,11 @@ func (c *Compiler) retry(at *dsl.Node, cfg *RetryConfig) *retry {
 		r.on = nil
 	}
 	if r.backoff > r.maxBackoff {
-		c.Report(dsl.Diagnostic{Span: at.Field("backoff").KeySpan(), Code: "bad-retry", Message: fmt.Sprintf("%v is longer than max_backoff, %v", cfg.Backoff, cfg.MaxBackoff),
+		written := at.Field("backoff")
+		if written == nil {
+			written = at.Field("max_backoff") // below what backoff is without being written
+		}
+		c.Report(dsl.Diagnostic{Span: written.KeySpan(), Code: "bad-retry", Message: fmt.Sprintf("%v is longer than max_backoff, %v", cfg.Backoff, cfg.MaxBackoff),
 			Hint: fmt.Sprintf("write max_backoff: %v or more, or a shorter backoff", cfg.Backoff)})
 	}
 	for _, on := range cfg.On {
