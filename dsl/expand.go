@@ -98,7 +98,7 @@ func (s envScope) Name(name string) (*Name, bool) {
 func (envScope) Names() []string { return []string{"env"} }
 
 // Loop is what Scope asks for. Text has no loops.
-func (s envScope) Loop(string, Span) (Scope, Var) { return s, nil }
+func (s envScope) Loop(string, Span, *StaticType) (Scope, Var) { return s, nil }
 
 // EnvName is the name env: env.NAME is the text of a variable, or null. The
 // whole environment is not to be had: it holds what was never meant for flows.

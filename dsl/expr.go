@@ -69,6 +69,7 @@ type Expr struct {
 	orElse  *Expr // what a null Read gives way to
 	reads   bool  // whether any name is read at all
 	static  reflect.Kind
+	typ     *StaticType
 }
 
 // code is the text of an expression and its place: Text[start:start+len(text)]
@@ -125,7 +126,22 @@ func (x *Expressions) compile(c code, scope Scope) *Expr {
 	if r.failed {
 		return nil
 	}
-	return x.finish(c, tree, &r)
+	if _, ok := r.reads[tree.Node]; !ok {
+		if _, err := x.checker.Check(tree, x.config); err != nil {
+			x.fault(c, err)
+			return nil
+		}
+	}
+	t := typer{code: c, report: x.report, functions: x.config.Functions, known: r.known}
+	static := t.visit(tree.Node)
+	if t.failed {
+		return nil
+	}
+	e := x.finish(c, tree, &r)
+	if e != nil {
+		e.typ = static
+	}
+	return e
 }
 
 // finish compiles a resolved tree.
@@ -176,10 +192,14 @@ func (x *Expressions) finish(c code, tree *parser.Tree, r *resolver) *Expr {
 // certain to give something else is a fault.
 func (x *Expressions) Condition(n *Node, scope Scope) *Expr {
 	e := x.Compile(n, scope)
-	if e == nil || e.static == reflect.Interface || e.static == reflect.Bool {
+	if e == nil || (e.static == reflect.Interface || e.static == reflect.Bool) && e.typ.can(IsBool) {
 		return e
 	}
-	x.report.Report(Diagnostic{Span: n.Span, Code: "not-a-condition", Message: "a condition is true or false; this is always " + staticName(e.static),
+	what := staticName(e.static)
+	if e.typ != nil {
+		what = e.typ.Kinds.String()
+	}
+	x.report.Report(Diagnostic{Span: n.Span, Code: "not-a-condition", Message: "a condition is true or false; this is always " + what,
 		Hint: "compare it with something, such as " + e.String() + " == ..."})
 	return nil
 }
@@ -345,6 +365,9 @@ func (e *Expr) Span() Span { return e.code.whole() }
 
 // String is the expression as written.
 func (e *Expr) String() string { return e.code.text }
+
+// StaticType is what is known of the values that the expression gives, or nil.
+func (e *Expr) StaticType() *StaticType { return e.typ }
 
 // Constant reports whether the expression reads no names.
 func (e *Expr) Constant() bool { return !e.reads }

@@ -21,6 +21,7 @@ type resolver struct {
 	functions conf.FunctionsTable
 	locals    []string // names that let bound
 	reads     map[ast.Node]Read
+	known     map[ast.Node]known
 	failed    bool
 }
 
@@ -248,7 +249,7 @@ func (r *resolver) chain(n ast.Node) ast.Node {
 		return r.fail(links[next].Property.Location(), Diagnostic{Code: "unknown-field", Message: fmt.Sprintf("%s is %s and has no fields", label, name.Type), Hint: "write " + label})
 	}
 	var path Path
-	optional := false
+	optional, static := false, name.static()
 	for next >= 0 && !links[next].Method && (name.Type == TypeAny || name.Type == TypeObject) {
 		key, ok := r.key(links[next])
 		if !ok {
@@ -257,6 +258,19 @@ func (r *resolver) chain(n ast.Node) ast.Node {
 		optional = optional || key.Optional
 		key.Optional = optional // a?.b.c is null as a whole where a is
 		path = append(path, key)
+		loc := links[next].Property.Location()
+		if static != nil && static.Kinds&IsNull != 0 && !optional {
+			r.note(loc, mayBeAbsent(label))
+		}
+		wasNull := optional && static.can(IsNull)
+		below, d := static.member(key, label)
+		if d != nil {
+			return r.fail(loc, *d)
+		}
+		if static = below; wasNull {
+			static = static.OrNull()
+		}
+		label = labelBelow(label, key)
 		next--
 	}
 	kind := name.Type
@@ -268,6 +282,10 @@ func (r *resolver) chain(n ast.Node) ast.Node {
 		return r.fail(at, Diagnostic{Code: "incomplete-name", Message: fmt.Sprintf("%s is read by name", label), Hint: fmt.Sprintf("write %s.NAME", label)})
 	}
 	call := r.call(read, kind, root.Location())
+	if r.known == nil {
+		r.known = map[ast.Node]known{}
+	}
+	r.known[call] = known{static, label}
 	if len(path) > 0 {
 		call.SetLocation(links[next+1].Property.Location())
 	}
@@ -281,6 +299,28 @@ func (r *resolver) chain(n ast.Node) ast.Node {
 	links[next].Node = call
 	return n
 }
+
+func (r *resolver) note(loc file.Location, d Diagnostic) {
+	d.Span = r.code.span(loc.From, loc.To)
+	r.report.Report(d)
+}
+
+func labelBelow(label string, key Key) string {
+	if key.IsIndex {
+		return fmt.Sprintf("%s[%d]", label, key.Index)
+	}
+	return label + "." + key.Name
+}
+
+// static is what is known of the value of a name.
+func (n *Name) static() *StaticType {
+	if k, ok := valueKinds[n.Type]; ok && n.Static == nil {
+		return Static(k)
+	}
+	return n.Static
+}
+
+var valueKinds = map[ValueType]Kinds{TypeString: IsText, TypeInt: IsInt, TypeBool: IsBool, TypeDuration: IsDuration}
 
 func (r *resolver) deny(at file.Location, why *Denied) ast.Node {
 	r.failed = true

@@ -7,9 +7,9 @@ type Scope interface {
 	Name(name string) (*Name, bool)
 	// Names lists the visible names, for suggestions.
 	Names() []string
-	// Loop opens a scope with one more name, the variable of a repetition.
-	// The returned Var sets it at run time.
-	Loop(name string, at Span) (Scope, Var)
+	// Loop opens a scope with one more name, the variable of a repetition, of
+	// whose values static is known. The returned Var sets it at run time.
+	Loop(name string, at Span, static *StaticType) (Scope, Var)
 }
 
 // Env is the run-time state of one request. Only the package that made the
@@ -34,6 +34,9 @@ const (
 // Name is one name, or one field of a name, as expressions see it.
 type Name struct {
 	Type ValueType
+	// Static is what else is known of the value, for faults only: the value
+	// itself may be otherwise. nil: nothing.
+	Static *StaticType
 	// Fields are the fields of a TypeObject; nil means that any may be read.
 	Fields map[string]*Name
 	// Absent says why a field that is not among Fields cannot be read, or gives

@@ -20,12 +20,13 @@ func (v *values) Name(name string) (*Name, bool) {
 
 func (v *values) Names() []string { return sortedKeys(v.names) }
 
-func (v *values) Loop(name string, _ Span) (Scope, Var) {
+func (v *values) Loop(name string, _ Span, static *StaticType) (Scope, Var) {
 	inner := &values{names: map[string]*Name{}, vars: v.vars}
 	for k, n := range v.names {
 		inner.names[k] = n
 	}
 	inner.add(name, TypeAny, nil)
+	inner.names[name].Static = static
 	return inner, loopVar{v, name}
 }
 

@@ -224,11 +224,12 @@ func pathSafe(b []byte) bool {
 // ShapeTemplate is plain YAML with $(...) at its leaves, compiled to the JSON
 // text around them: immutable, safe for concurrent use.
 type ShapeTemplate struct {
-	node *Node
-	ops  []op
-	expr *Expr // set if the whole shape is one expression
-	text *TextTemplate
-	null bool
+	node   *Node
+	ops    []op
+	leaves map[*Node]*Expr // those that are one whole expression
+	expr   *Expr           // set if the whole shape is one expression
+	text   *TextTemplate
+	null   bool
 }
 
 // op appends one piece of the output. Exactly one field is set.
@@ -256,13 +257,13 @@ func (x *Expressions) Shape(n *Node, scope Scope) *ShapeTemplate {
 	if n == nil {
 		return nil // left out because it does not fit, and reported
 	}
-	b := shaper{x: x, top: true}
+	b := shaper{x: x, top: true, leaves: map[*Node]*Expr{}}
 	b.value(n, scope, "")
 	if b.failed {
 		return nil
 	}
 	b.flush()
-	t := &ShapeTemplate{node: n, ops: b.ops, null: n.Kind == Scalar && n.Type == Null}
+	t := &ShapeTemplate{node: n, ops: b.ops, leaves: b.leaves, null: n.Kind == Scalar && n.Type == Null}
 	if len(b.ops) == 1 {
 		t.expr, t.text = b.ops[0].expr, b.ops[0].text
 	}
@@ -279,6 +280,7 @@ type shaper struct {
 	static []byte
 	top    bool // nothing was written yet
 	failed bool
+	leaves map[*Node]*Expr
 }
 
 func (b *shaper) flush() {
@@ -398,7 +400,8 @@ func (x *Expressions) CompilePart(n *Node, from, to int, scope Scope) *Expr {
 func (b *shaper) block(n *Node, scope Scope, key string) {
 	blk := &block{key: key, top: b.top}
 	b.top = false
-	body := &shaper{x: b.x}
+	body := &shaper{x: b.x, leaves: b.leaves}
+	var elem *StaticType
 	if each := n.Field("$each"); each != nil {
 		item, index, from, ok := SplitEach(each)
 		if !ok {
@@ -407,10 +410,12 @@ func (b *shaper) block(n *Node, scope Scope, key string) {
 		}
 		if blk.each = b.x.CompilePart(each, from, len(each.Text), scope); blk.each == nil {
 			b.failed = true
+		} else {
+			elem = blk.each.Elements(b.x.report)
 		}
-		scope, blk.item = b.loop(item, scope)
+		scope, blk.item = b.loop(item, scope, elem)
 		if index.Value != "" {
-			scope, blk.index = b.loop(index, scope)
+			scope, blk.index = b.loop(index, scope, Static(IsInt))
 		}
 	}
 	if cond := n.Field("$if"); cond != nil {
@@ -426,11 +431,11 @@ func (b *shaper) block(n *Node, scope Scope, key string) {
 }
 
 // loop opens the scope of a variable.
-func (b *shaper) loop(name String, scope Scope) (Scope, Var) {
+func (b *shaper) loop(name String, scope Scope, static *StaticType) (Scope, Var) {
 	if known, taken := scope.Name(name.Value); taken && known.Denied == nil {
 		b.fault(name.Span, "name-taken", fmt.Sprintf("%q already has a meaning here", name.Value), "use another name")
 	}
-	return scope.Loop(name.Value, name.Span)
+	return scope.Loop(name.Value, name.Span, static)
 }
 
 func (b *shaper) scalar(n *Node, scope Scope) {
@@ -451,6 +456,7 @@ func (b *shaper) scalar(n *Node, scope Scope) {
 	if s, ok := t.Static(); ok {
 		b.static = AppendJSONString(b.static, s)
 	} else if e, ok := t.Whole(); ok {
+		b.leaves[n] = e
 		b.add(op{expr: e})
 	} else {
 		b.add(op{text: t})

@@ -22,8 +22,8 @@ func (r raw) Name(text string) (*Name, bool) {
 	return &Name{Bind: func(p Path) Read { return rawRead{n.Bind(p)} }}, true
 }
 
-func (r raw) Loop(name string, at Span) (Scope, Var) {
-	s, v := r.values.Loop(name, at)
+func (r raw) Loop(name string, at Span, static *StaticType) (Scope, Var) {
+	s, v := r.values.Loop(name, at, static)
 	return raw{s.(*values)}, v
 }
 
@@ -122,10 +122,10 @@ func (s *shapeReference) each(n, each *Node, scope Scope) (any, bool, error) {
 	if !ok {
 		return nil, false, NotList(each.Span, v)
 	}
-	inner, itemVar := scope.Loop(item.Value, item.Span)
+	inner, itemVar := scope.Loop(item.Value, item.Span, nil)
 	var indexVar Var
 	if index.Value != "" {
-		inner, indexVar = inner.Loop(index.Value, index.Span)
+		inner, indexVar = inner.Loop(index.Value, index.Span, Static(IsInt))
 	}
 	list := []any{}
 	for i, item := range items {

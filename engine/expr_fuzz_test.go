@@ -57,7 +57,7 @@ func (s plainScope) Name(text string) (*dsl.Name, bool) {
 
 func (plainScope) Names() []string { return []string{"body"} }
 
-func (s plainScope) Loop(string, dsl.Span) (dsl.Scope, dsl.Var) { return s, nil }
+func (s plainScope) Loop(string, dsl.Span, *dsl.StaticType) (dsl.Scope, dsl.Var) { return s, nil }
 
 type plainRead struct {
 	value any

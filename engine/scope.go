@@ -67,9 +67,10 @@ func (s *scope) Names() []string {
 }
 
 // Loop is what dsl.Scope asks for.
-func (s *scope) Loop(text string, at dsl.Span) (dsl.Scope, dsl.Var) {
+func (s *scope) Loop(text string, at dsl.Span, static *dsl.StaticType) (dsl.Scope, dsl.Var) {
 	in := s.inner()
 	n := s.c.name(s.frame, text)
+	n.static = static
 	in.names[text] = &entry{Name: s.bound(n), at: at}
 	return in, loopVar{n}
 }
