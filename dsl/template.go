@@ -25,7 +25,6 @@ const (
 
 // TextTemplate is text with $(...) inside: immutable, safe for concurrent use.
 type TextTemplate struct {
-	node  *Node
 	parts []textPart
 	place Place
 }
@@ -52,7 +51,7 @@ func (x *Expressions) TextPart(n *Node, from, to int, place Place, scope Scope) 
 	if !ok {
 		return nil
 	}
-	return &TextTemplate{node: n, parts: parts, place: place}
+	return &TextTemplate{parts: parts, place: place}
 }
 
 // parts splits n.Text[from:to] at its expressions and compiles them.
@@ -90,7 +89,7 @@ func (x *Expressions) parts(n *Node, from, to int, scope Scope) (parts []textPar
 			parts = append(parts, textPart{text: text.String()})
 			text.Reset()
 		}
-		if e := x.compile(code{node: n, start: open + 2, text: n.Text[open+2 : end]}, scope); e != nil {
+		if e := x.compile(codeOf(n, open+2, end), scope); e != nil {
 			parts = append(parts, textPart{expr: e})
 		} else {
 			ok = false
@@ -224,7 +223,7 @@ func pathSafe(b []byte) bool {
 // ShapeTemplate is plain YAML with $(...) at its leaves, compiled to the JSON
 // text around them: immutable, safe for concurrent use.
 type ShapeTemplate struct {
-	node *Node
+	span Span
 	ops  []op
 	expr *Expr // set if the whole shape is one expression
 	text *TextTemplate
@@ -262,12 +261,12 @@ func (x *Expressions) Shape(n *Node, scope Scope) *ShapeTemplate {
 		return nil
 	}
 	b.flush()
-	t := &ShapeTemplate{node: n, ops: b.ops, null: n.Kind == Scalar && n.Type == Null}
+	t := &ShapeTemplate{span: n.Span, ops: b.ops, null: n.Kind == Scalar && n.Type == Null}
 	if len(b.ops) == 1 {
 		t.expr, t.text = b.ops[0].expr, b.ops[0].text
 	}
 	if t.text == nil && n.Kind == Scalar && n.Type == Str && t.expr == nil {
-		t.text = &TextTemplate{node: n, parts: []textPart{{text: strings.ReplaceAll(n.Text, "$$(", "$(")}}}
+		t.text = &TextTemplate{parts: []textPart{{text: strings.ReplaceAll(n.Text, "$$(", "$(")}}}
 	}
 	return t
 }
@@ -392,7 +391,10 @@ func SplitEach(n *Node) (item, index String, from int, ok bool) {
 
 // CompilePart compiles the bare expression n.Text[from:to].
 func (x *Expressions) CompilePart(n *Node, from, to int, scope Scope) *Expr {
-	return x.compile(code{node: n, start: from, text: n.Text[from:to]}, scope)
+	if n.broken {
+		return nil
+	}
+	return x.compile(codeOf(n, from, to), scope)
 }
 
 func (b *shaper) block(n *Node, scope Scope, key string) {
@@ -447,7 +449,7 @@ func (b *shaper) scalar(n *Node, scope Scope) {
 		b.failed = true
 		return
 	}
-	t := &TextTemplate{node: n, parts: parts}
+	t := &TextTemplate{parts: parts}
 	if s, ok := t.Static(); ok {
 		b.static = AppendJSONString(b.static, s)
 	} else if e, ok := t.Whole(); ok {
@@ -485,7 +487,7 @@ func (t *ShapeTemplate) Expr() (*Expr, bool) { return t.expr, t.expr != nil }
 func (t *ShapeTemplate) Text() (*TextTemplate, bool) { return t.text, t.text != nil }
 
 // Span is the shape's place in its file.
-func (t *ShapeTemplate) Span() Span { return t.node.Span }
+func (t *ShapeTemplate) Span() Span { return t.span }
 
 // Null reports whether the shape is an empty value.
 func (t *ShapeTemplate) Null() bool { return t.null }
