@@ -297,7 +297,7 @@ func (c *checker) compile() {
 	slices.SortFunc(p.Flows, func(a, b *engine.Flow) int { return strings.Compare(a.Name.Value, b.Name.Value) })
 	slices.SortFunc(p.Services, func(a, b *connectors.Service) int { return strings.Compare(a.Name.Value, b.Name.Value) })
 	slices.SortFunc(p.Gateways, func(a, b *Gateway) int { return strings.Compare(a.Name.Value, b.Name.Value) })
-	lang := &engine.Language{Steps: c.catalog.Steps, Resources: &engine.Resources{Partial: c.partial}, Env: c.env.Env}
+	lang := &engine.Language{Steps: c.catalog.Steps, Resources: &engine.Resources{Partial: c.partial}, Env: c.env.Env, Probe: c.env.Probe}
 	for _, s := range p.Services {
 		engine.Provide(lang.Resources, "service", s.Name.Value, s)
 	}
