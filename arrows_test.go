@@ -21,7 +21,8 @@ const module = "github.com/weir-run/weir"
 var arrows = map[string][]string{
 	"dsl":          {},
 	"engine":       {"dsl"},
-	"engine/steps": {"engine", "dsl"},
+	"engine/codec": {"dsl"},
+	"engine/steps": {"engine", "engine/codec", "dsl"},
 	"mesh":         {"mesh/h1"},
 	"mesh/h1":      {},
 	"connectors":   {"engine", "dsl", "mesh"},
@@ -47,7 +48,8 @@ var testArrows = map[string][]string{
 var exclusive = map[string][]string{
 	"gopkg.in/yaml.v3":                    {"dsl"},
 	"github.com/expr-lang/expr":           {"dsl"},
-	"github.com/tidwall/gjson":            {"dsl", "engine", "cmd/bench"},
+	"github.com/tidwall/gjson":            {"dsl", "engine", "engine/codec", "cmd/bench"},
+	"golang.org/x/text":                   {"engine/codec"},
 	"github.com/gorilla/mux":              {"gateway"},
 	"github.com/failsafe-go/failsafe-go":  {"mesh"},
 	"github.com/fsnotify/fsnotify":        {"flows"},

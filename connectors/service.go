@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"net/http"
 	"strconv"
 	"strings"
 	"time"
@@ -134,3 +135,18 @@ func (s *Service) Open(from *mesh.Service, dial Dial) (err error) {
 
 // Client is what Open opened.
 func (s *Service) Client() *mesh.Service { return s.client }
+
+// OpenOver makes the service callable over a transport that stands for the
+// network. Retries, breakers and timeouts stay what they are.
+func (s *Service) OpenOver(transport http.RoundTripper) (err error) {
+	config := s.config
+	config.Transport = transport
+	s.client, err = mesh.Open(s.Name.Value, config)
+	return err
+}
+
+// Timeout is how long one attempt may take.
+func (s *Service) Timeout() time.Duration { return s.config.Timeout }
+
+// Endpoints are the base URLs of the service.
+func (s *Service) Endpoints() []string { return s.config.Endpoints }

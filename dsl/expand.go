@@ -12,6 +12,7 @@ import (
 // not set is a fault, unless the expression says with ?? what it means.
 func Expand(n *Node, r Reporter, env func(string) (string, bool)) *Node {
 	e := expander{exprs: NewExpressions(r), r: r, scope: envScope{env}}
+	defer e.exprs.Close()
 	return e.node(n)
 }
 

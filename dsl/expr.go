@@ -43,22 +43,41 @@ const (
 	ticksPerCheck   = 64       // loop rounds between two looks at the deadline
 )
 
-// Expressions compiles the expressions of one program. It is not safe for
-// concurrent use.
+// Expressions compiles expressions. It is not safe for concurrent use.
 type Expressions struct {
-	report  Reporter
+	report Reporter
+	*toolchain
+	// What is known of the values that expressions give, while the program is
+	// compiled: nothing of it is needed after.
+	types  map[*Expr]*StaticType
+	leaves map[*Node]*Expr // of shapes: those that are one whole expression
+}
+
+// toolchain is what expr-lang needs to compile: tables of functions and a cache
+// of types, which are worth keeping, and are used by one at a time.
+type toolchain struct {
 	config  *conf.Config
 	checker checker.Checker
 }
 
-// NewExpressions reports faults to r.
-func NewExpressions(r Reporter) *Expressions {
+var toolchains = sync.Pool{New: func() any {
 	config := conf.CreateNew()
 	config.WithEnv(types.Map{}) // resolve leaves no names behind
 	for _, f := range functions {
 		config.Functions[f.Name] = f
 	}
-	return &Expressions{report: r, config: config}
+	return &toolchain{config: config}
+}}
+
+// NewExpressions reports faults to r. Close gives back what it works with.
+func NewExpressions(r Reporter) *Expressions {
+	return &Expressions{report: r, toolchain: toolchains.Get().(*toolchain), types: map[*Expr]*StaticType{}, leaves: map[*Node]*Expr{}}
+}
+
+// Close ends the use of x.
+func (x *Expressions) Close() {
+	toolchains.Put(x.toolchain)
+	x.toolchain = nil
 }
 
 // Expr is a compiled expression: immutable and safe for concurrent use.
@@ -69,25 +88,29 @@ type Expr struct {
 	orElse  *Expr // what a null Read gives way to
 	reads   bool  // whether any name is read at all
 	static  reflect.Kind
-	typ     *StaticType
 }
 
 // code is the text of an expression and its place: Text[start:start+len(text)]
-// of a scalar.
+// of a scalar. It outlives the node that the scalar is read from.
 type code struct {
-	node  *Node
-	start int
-	text  string
+	origin origin
+	start  int
+	text   string
 }
+
+func codeOf(n *Node, from, to int) code { return code{n.origin(), from, n.Text[from:to]} }
 
 // span is the place of text[from:to]; offsets count runes, as expr's do.
 func (c code) span(from, to int) Span {
 	i := runeOffset(c.text, from)
 	j := max(runeOffset(c.text, to), min(i+1, len(c.text)))
-	return c.node.At(c.start+i, c.start+j)
+	return c.at(i, j)
 }
 
-func (c code) whole() Span { return c.node.At(c.start, c.start+len(c.text)) }
+// at is the place of text[i:j], in bytes.
+func (c code) at(i, j int) Span { return c.origin.at(c.start+i, c.start+min(j, len(c.text))) }
+
+func (c code) whole() Span { return c.at(0, len(c.text)) }
 
 func runeOffset(s string, runes int) int {
 	for i := range s {
@@ -109,11 +132,11 @@ func (x *Expressions) Compile(n *Node, scope Scope) *Expr {
 		x.report.Report(Diagnostic{Span: n.head(), Code: "wrong-type", Message: "an expression is text, not " + n.found(), Hint: remedyFor(n, formCond)})
 		return nil
 	}
-	return x.compile(code{node: n, text: n.Text}, scope)
+	return x.compile(codeOf(n, 0, len(n.Text)), scope)
 }
 
 func (x *Expressions) compile(c code, scope Scope) *Expr {
-	if c.node.broken || !x.fits(c) || x.nested(c) {
+	if !x.fits(c) || x.nested(c) {
 		return nil
 	}
 	tree, err := parser.ParseWithConfig(c.text, x.config)
@@ -139,7 +162,7 @@ func (x *Expressions) compile(c code, scope Scope) *Expr {
 	}
 	e := x.finish(c, tree, &r)
 	if e != nil {
-		e.typ = static
+		x.types[e] = static
 	}
 	return e
 }
@@ -180,11 +203,16 @@ func (x *Expressions) finish(c code, tree *parser.Tree, r *resolver) *Expr {
 		x.fault(c, err)
 		return nil
 	}
+	// A program keeps the tree that it was compiled from, which is most of its
+	// size, and never looks at it again: it gets a root that can be emptied.
+	root := &ast.SequenceNode{Nodes: []ast.Node{tree.Node}}
+	tree.Node = root
 	program, err := compiler.Compile(tree, x.config)
 	if err != nil {
 		x.fault(c, err)
 		return nil
 	}
+	root.Nodes = nil
 	return &Expr{code: c, program: program, reads: len(r.reads) > 0, static: static}
 }
 
@@ -192,12 +220,12 @@ func (x *Expressions) finish(c code, tree *parser.Tree, r *resolver) *Expr {
 // certain to give something else is a fault.
 func (x *Expressions) Condition(n *Node, scope Scope) *Expr {
 	e := x.Compile(n, scope)
-	if e == nil || (e.static == reflect.Interface || e.static == reflect.Bool) && e.typ.can(IsBool) {
+	if e == nil || (e.static == reflect.Interface || e.static == reflect.Bool) && x.types[e].can(IsBool) {
 		return e
 	}
 	what := staticName(e.static)
-	if e.typ != nil {
-		what = e.typ.Kinds.String()
+	if t := x.types[e]; t != nil {
+		what = t.Kinds.String()
 	}
 	x.report.Report(Diagnostic{Span: n.Span, Code: "not-a-condition", Message: "a condition is true or false; this is always " + what,
 		Hint: "compare it with something, such as " + e.String() + " == ..."})
@@ -228,13 +256,13 @@ func (x *Expressions) nested(c code) bool {
 			if !strings.HasPrefix(c.text[i:], "$(") {
 				continue
 			}
-			d := Diagnostic{Span: c.node.At(c.start+i, c.start+i+2), Code: "expression-in-expression",
+			d := Diagnostic{Span: c.at(i, i+2), Code: "expression-in-expression",
 				Message: "this is inside an expression already", Hint: "leave out $( and its )"}
 			if c.start == 0 && strings.TrimSpace(c.text[:i]) == "" {
 				d.Message = "this key takes a bare expression"
 			}
 			if end := closing(c.text, i+1); end > 0 {
-				d.Span = c.node.At(c.start+i, c.start+end+1)
+				d.Span = c.at(i, end+1)
 				d.Hint = "write it without $( ): " + strings.TrimSpace(c.text[i+2:end])
 			}
 			x.report.Report(d)
@@ -248,11 +276,11 @@ func (x *Expressions) nested(c code) bool {
 // its own protects from deep nesting.
 func (x *Expressions) fits(c code) bool {
 	if strings.TrimSpace(c.text) == "" {
-		x.report.Report(Diagnostic{Span: c.node.Span, Code: "empty-expression", Message: "the expression is empty", Hint: "write one, such as params.id"})
+		x.report.Report(Diagnostic{Span: c.whole(), Code: "empty-expression", Message: "the expression is empty", Hint: "write one, such as params.id"})
 		return false
 	}
 	if len(c.text) > maxExprLength {
-		x.report.Report(Diagnostic{Span: c.node.Span, Code: "expression-too-long",
+		x.report.Report(Diagnostic{Span: c.whole(), Code: "expression-too-long",
 			Message: fmt.Sprintf("the expression is %d bytes long; the limit is %d", len(c.text), maxExprLength),
 			Hint:    "split it over several set steps"})
 		return false
@@ -277,7 +305,7 @@ func (x *Expressions) fits(c code) bool {
 			unary = 0
 		}
 		if depth > maxExprNesting || unary > maxExprNesting {
-			x.report.Report(Diagnostic{Span: c.node.At(c.start+i, c.start+i+1), Code: "expression-too-deep",
+			x.report.Report(Diagnostic{Span: c.at(i, i+1), Code: "expression-too-deep",
 				Message: fmt.Sprintf("the expression nests deeper than %d levels", maxExprNesting),
 				Hint:    "split it over several set steps"})
 			return false
@@ -331,7 +359,7 @@ func (x *Expressions) fault(c code, err error) {
 		if number := strings.TrimRight(about.before, " "); strings.Contains(says, " literal") && number != "" && !strings.HasPrefix(about.at, number) {
 			start := strings.LastIndexAny(number, " ()[]{},+-*/%<>=!&|?:") + 1
 			end := len(number) + digits(c.text[len(number):], 0)
-			d.Span = c.node.At(c.start+start, c.start+end)
+			d.Span = c.at(start, end)
 		}
 	}
 	d.Message, d.Hint = inOurWords(says, about)
@@ -366,8 +394,8 @@ func (e *Expr) Span() Span { return e.code.whole() }
 // String is the expression as written.
 func (e *Expr) String() string { return e.code.text }
 
-// StaticType is what is known of the values that the expression gives, or nil.
-func (e *Expr) StaticType() *StaticType { return e.typ }
+// StaticType is what is known of the values that an expression gives, or nil.
+func (x *Expressions) StaticType(e *Expr) *StaticType { return x.types[e] }
 
 // Constant reports whether the expression reads no names.
 func (e *Expr) Constant() bool { return !e.reads }

@@ -148,7 +148,7 @@ func (r *resolver) dashed(n *ast.BinaryNode) bool {
 		hint = fmt.Sprintf("write %s[%q]", base, name)
 	}
 	r.failed = true
-	r.report.Report(Diagnostic{Span: r.code.node.At(r.code.start+from, r.code.start+to), Code: "unknown-name",
+	r.report.Report(Diagnostic{Span: r.code.at(from, to), Code: "unknown-name",
 		Message: fmt.Sprintf("the dash in %s is read as minus", name), Hint: hint})
 	return true
 }

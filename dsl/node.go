@@ -114,24 +114,37 @@ func (n *Node) At(i, j int) Span {
 		return n.Span
 	}
 	i = min(max(i, 0), len(n.Text))
-	j = min(max(j, i), len(n.Text))
-	if n.runs == nil {
-		return Span{n.Span.Source, n.from + i, n.from + j}
+	return n.origin().at(i, min(max(j, i), len(n.Text)))
+}
+
+// origin is where the text of a scalar stands. It does not keep the node alive.
+type origin struct {
+	source *Source
+	runs   []run
+	from   int
+}
+
+func (n *Node) origin() origin { return origin{n.Span.Source, n.runs, n.from} }
+
+// at is the place of text[i:j], which must lie in the text.
+func (o origin) at(i, j int) Span {
+	if o.runs == nil {
+		return Span{o.source, o.from + i, o.from + j}
 	}
-	start := n.offset(i)
+	start := o.offset(i)
 	if j == i {
-		return Span{n.Span.Source, start, start}
+		return Span{o.source, start, start}
 	}
-	last := n.runs[n.runAt(j-1)]
+	last := o.runs[o.runAt(j-1)]
 	end := last.src + last.srcLen
 	if last.textLen == last.srcLen {
 		end = last.src + j - last.text
 	}
-	return Span{n.Span.Source, start, end}
+	return Span{o.source, start, end}
 }
 
-func (n *Node) offset(i int) int {
-	r := n.runs[n.runAt(i)]
+func (o origin) offset(i int) int {
+	r := o.runs[o.runAt(i)]
 	switch {
 	case i >= r.text+r.textLen:
 		return r.src + r.srcLen
@@ -142,7 +155,7 @@ func (n *Node) offset(i int) int {
 	}
 }
 
-// runAt is the index of the run that holds Text[i], or of the last.
-func (n *Node) runAt(i int) int {
-	return max(sort.Search(len(n.runs), func(k int) bool { return n.runs[k].text > i })-1, 0)
+// runAt is the index of the run that holds text[i], or of the last.
+func (o origin) runAt(i int) int {
+	return max(sort.Search(len(o.runs), func(k int) bool { return o.runs[k].text > i })-1, 0)
 }

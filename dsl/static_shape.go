@@ -6,33 +6,35 @@ import (
 	"strings"
 )
 
-// Elements is what is known of the elements of the list that the expression
+// Elements is what is known of the elements of the list that an expression
 // gives. What cannot be a list is reported.
-func (e *Expr) Elements(r Reporter) *StaticType {
-	if e.typ.can(IsList) {
-		return e.typ.Element()
+func (x *Expressions) Elements(e *Expr) *StaticType {
+	t := x.types[e]
+	if t.can(IsList) {
+		return t.Element()
 	}
-	d := Diagnostic{Span: e.Span(), Code: "wrong-type", Message: fmt.Sprintf("a list is needed here; this is %s", e.typ.Kinds), Hint: "give a list; for one value write [" + e.String() + "]"}
-	if e.typ.can(IsObject) {
+	d := Diagnostic{Span: e.Span(), Code: "wrong-type", Message: fmt.Sprintf("a list is needed here; this is %s", t.Kinds), Hint: "give a list; for one value write [" + e.String() + "]"}
+	if t.can(IsObject) {
 		d.Hint = "its values are a list: values(" + e.String() + ")"
 	}
-	r.Report(d)
+	x.report.Report(d)
 	return nil
 }
 
-// StaticType is what is known of the value that the shape makes.
-func (t *ShapeTemplate) StaticType() *StaticType { return t.typeOf(t.node) }
+// ShapeType is what is known of the value that a shape makes, which Shape has
+// compiled.
+func (x *Expressions) ShapeType(n *Node) *StaticType { return x.typeOf(n) }
 
-func (t *ShapeTemplate) typeOf(n *Node) *StaticType {
+func (x *Expressions) typeOf(n *Node) *StaticType {
 	switch n.Kind {
 	case List:
 		elem := nothing
 		for _, item := range n.Items {
-			elem = Join(elem, t.typeOf(item))
+			elem = Join(elem, x.typeOf(item))
 		}
 		return ListOf(elem)
 	case Map:
-		object := t.objectType(n)
+		object := x.objectType(n)
 		switch {
 		case n.Field("$each") != nil:
 			return ListOf(object)
@@ -41,18 +43,18 @@ func (t *ShapeTemplate) typeOf(n *Node) *StaticType {
 		}
 		return object
 	}
-	if e, ok := t.leaves[n]; ok {
-		return e.StaticType()
+	if e, ok := x.leaves[n]; ok {
+		return x.types[e]
 	}
 	return Static(scalarKind(n))
 }
 
-func (t *ShapeTemplate) objectType(n *Node) *StaticType {
+func (x *Expressions) objectType(n *Node) *StaticType {
 	object := &StaticType{Kinds: IsObject, Fields: make(map[string]StaticField, len(n.Fields))}
 	for _, f := range n.Fields {
 		if name, ok := fieldName(f.Key); ok {
 			left := isBlock(f.Value) && f.Value.Field("$each") == nil // $if may leave it out
-			object.Fields[name] = StaticField{Type: t.typeOf(f.Value).NotNullIf(left), Optional: left, Required: !left}
+			object.Fields[name] = StaticField{Type: x.typeOf(f.Value).NotNullIf(left), Optional: left, Required: !left}
 		}
 	}
 	return object
@@ -80,17 +82,14 @@ func scalarKind(n *Node) Kinds {
 	return [...]Kinds{Null: IsNull, Bool: IsBool, Int: IsInt, Float: IsFloat, Str: IsText}[n.Type]
 }
 
-// Fits reports what in the shape cannot be of the type that is wanted. label is
-// how messages call the whole.
-func (t *ShapeTemplate) Fits(want *StaticType, label string, r Reporter) {
-	f := fitter{t, r}
-	f.node(t.node, want, label)
+// Fits reports what in a shape, which Shape has compiled, cannot be of the type
+// that is wanted. label is how messages call the whole.
+func (x *Expressions) Fits(n *Node, want *StaticType, label string) {
+	f := fitter{x}
+	f.node(n, want, label)
 }
 
-type fitter struct {
-	shape  *ShapeTemplate
-	report Reporter
-}
+type fitter struct{ *Expressions }
 
 func (f *fitter) node(n *Node, want *StaticType, label string) {
 	switch {
@@ -130,8 +129,8 @@ func (f *fitter) wrong(n *Node, want *StaticType, got Kinds, label string) {
 }
 
 func (f *fitter) scalar(n *Node, want *StaticType, label string) {
-	if e, ok := f.shape.leaves[n]; ok {
-		f.value(n, e.StaticType(), want, label, 0)
+	if e, ok := f.leaves[n]; ok {
+		f.value(n, f.types[e], want, label, 0)
 		return
 	}
 	got := scalarKind(n)

@@ -167,8 +167,9 @@ func TestShapesAreCheckedAgainstTypes(t *testing.T) {
 		t.Run(c.yaml, func(t *testing.T) {
 			var ds Diagnostics
 			n := Parse(NewSource("test.yaml", c.yaml), &ds)[0]
-			if shape := NewExpressions(&ds).Shape(n, typedScope()); shape != nil {
-				shape.Fits(want, "body", &ds)
+			x := NewExpressions(&ds)
+			if x.Shape(n, typedScope()) != nil {
+				x.Fits(n, want, "body")
 			}
 			if c.says == "" {
 				if ds.Len() > 0 {
@@ -186,4 +187,3 @@ func TestShapesAreCheckedAgainstTypes(t *testing.T) {
 		})
 	}
 }
-

@@ -25,7 +25,6 @@ const (
 
 // TextTemplate is text with $(...) inside: immutable, safe for concurrent use.
 type TextTemplate struct {
-	node  *Node
 	parts []textPart
 	place Place
 }
@@ -52,7 +51,7 @@ func (x *Expressions) TextPart(n *Node, from, to int, place Place, scope Scope) 
 	if !ok {
 		return nil
 	}
-	return &TextTemplate{node: n, parts: parts, place: place}
+	return &TextTemplate{parts: parts, place: place}
 }
 
 // parts splits n.Text[from:to] at its expressions and compiles them.
@@ -90,7 +89,7 @@ func (x *Expressions) parts(n *Node, from, to int, scope Scope) (parts []textPar
 			parts = append(parts, textPart{text: text.String()})
 			text.Reset()
 		}
-		if e := x.compile(code{node: n, start: open + 2, text: n.Text[open+2 : end]}, scope); e != nil {
+		if e := x.compile(codeOf(n, open+2, end), scope); e != nil {
 			parts = append(parts, textPart{expr: e})
 		} else {
 			ok = false
@@ -224,12 +223,11 @@ func pathSafe(b []byte) bool {
 // ShapeTemplate is plain YAML with $(...) at its leaves, compiled to the JSON
 // text around them: immutable, safe for concurrent use.
 type ShapeTemplate struct {
-	node   *Node
-	ops    []op
-	leaves map[*Node]*Expr // those that are one whole expression
-	expr   *Expr           // set if the whole shape is one expression
-	text   *TextTemplate
-	null   bool
+	span Span
+	ops  []op
+	expr *Expr // set if the whole shape is one expression
+	text *TextTemplate
+	null bool
 }
 
 // op appends one piece of the output. Exactly one field is set.
@@ -257,18 +255,18 @@ func (x *Expressions) Shape(n *Node, scope Scope) *ShapeTemplate {
 	if n == nil {
 		return nil // left out because it does not fit, and reported
 	}
-	b := shaper{x: x, top: true, leaves: map[*Node]*Expr{}}
+	b := shaper{x: x, top: true}
 	b.value(n, scope, "")
 	if b.failed {
 		return nil
 	}
 	b.flush()
-	t := &ShapeTemplate{node: n, ops: b.ops, leaves: b.leaves, null: n.Kind == Scalar && n.Type == Null}
+	t := &ShapeTemplate{span: n.Span, ops: b.ops, null: n.Kind == Scalar && n.Type == Null}
 	if len(b.ops) == 1 {
 		t.expr, t.text = b.ops[0].expr, b.ops[0].text
 	}
 	if t.text == nil && n.Kind == Scalar && n.Type == Str && t.expr == nil {
-		t.text = &TextTemplate{node: n, parts: []textPart{{text: strings.ReplaceAll(n.Text, "$$(", "$(")}}}
+		t.text = &TextTemplate{parts: []textPart{{text: strings.ReplaceAll(n.Text, "$$(", "$(")}}}
 	}
 	return t
 }
@@ -280,7 +278,6 @@ type shaper struct {
 	static []byte
 	top    bool // nothing was written yet
 	failed bool
-	leaves map[*Node]*Expr
 }
 
 func (b *shaper) flush() {
@@ -394,13 +391,16 @@ func SplitEach(n *Node) (item, index String, from int, ok bool) {
 
 // CompilePart compiles the bare expression n.Text[from:to].
 func (x *Expressions) CompilePart(n *Node, from, to int, scope Scope) *Expr {
-	return x.compile(code{node: n, start: from, text: n.Text[from:to]}, scope)
+	if n.broken {
+		return nil
+	}
+	return x.compile(codeOf(n, from, to), scope)
 }
 
 func (b *shaper) block(n *Node, scope Scope, key string) {
 	blk := &block{key: key, top: b.top}
 	b.top = false
-	body := &shaper{x: b.x, leaves: b.leaves}
+	body := &shaper{x: b.x}
 	var elem *StaticType
 	if each := n.Field("$each"); each != nil {
 		item, index, from, ok := SplitEach(each)
@@ -411,7 +411,7 @@ func (b *shaper) block(n *Node, scope Scope, key string) {
 		if blk.each = b.x.CompilePart(each, from, len(each.Text), scope); blk.each == nil {
 			b.failed = true
 		} else {
-			elem = blk.each.Elements(b.x.report)
+			elem = b.x.Elements(blk.each)
 		}
 		scope, blk.item = b.loop(item, scope, elem)
 		if index.Value != "" {
@@ -452,11 +452,11 @@ func (b *shaper) scalar(n *Node, scope Scope) {
 		b.failed = true
 		return
 	}
-	t := &TextTemplate{node: n, parts: parts}
+	t := &TextTemplate{parts: parts}
 	if s, ok := t.Static(); ok {
 		b.static = AppendJSONString(b.static, s)
 	} else if e, ok := t.Whole(); ok {
-		b.leaves[n] = e
+		b.x.leaves[n] = e
 		b.add(op{expr: e})
 	} else {
 		b.add(op{text: t})
@@ -491,7 +491,7 @@ func (t *ShapeTemplate) Expr() (*Expr, bool) { return t.expr, t.expr != nil }
 func (t *ShapeTemplate) Text() (*TextTemplate, bool) { return t.text, t.text != nil }
 
 // Span is the shape's place in its file.
-func (t *ShapeTemplate) Span() Span { return t.node.Span }
+func (t *ShapeTemplate) Span() Span { return t.span }
 
 // Null reports whether the shape is an empty value.
 func (t *ShapeTemplate) Null() bool { return t.null }

@@ -211,6 +211,7 @@ func (f *Flow) Compile(lang *Language, r dsl.Reporter) {
 	if !c.failed {
 		f.program = p
 	}
+	f.config.Steps, f.config.Errors = dsl.Steps{}, nil // or the nodes of the whole file would stay
 }
 
 // inputs makes the declared values readable as fields of input.

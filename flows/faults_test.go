@@ -146,13 +146,17 @@ func expand(text string) string {
 	})
 }
 
-func check(files []*dsl.Source) []dsl.Diagnostic {
+func catalog() *flows.Catalog {
 	verbs, err := dsl.NewCatalog(slices.Concat(steps.All(), connectors.All())...)
 	if err != nil {
 		panic(err)
 	}
+	return &flows.Catalog{Steps: verbs}
+}
+
+func check(files []*dsl.Source) []dsl.Diagnostic {
 	env := map[string]string{"HOME_URL": "http://home.local"}
-	_, faults := flows.Check(&flows.Files{Sources: files}, &flows.Catalog{Steps: verbs}, flows.Environment{
+	_, faults := flows.Check(&flows.Files{Sources: files}, catalog(), flows.Environment{
 		Env: func(name string) (string, bool) { v, ok := env[name]; return v, ok },
 	})
 	return faults

@@ -33,7 +33,15 @@ type Files struct {
 // Load reads all .yaml and .yml files below the directories; a path may also
 // be a file. Symbolic links are followed. Names that start with a dot are
 // passed over: editors and Kubernetes keep their own there.
-func Load(paths []string) (*Files, error) {
+//
+// Files that hold nothing but tests, *.test.yaml, are passed over, too: a
+// program is served without them, and a change of them is none of the program.
+func Load(paths []string) (*Files, error) { return load(paths, false) }
+
+// LoadWithTests is Load with the files that hold tests.
+func LoadWithTests(paths []string) (*Files, error) { return load(paths, true) }
+
+func load(paths []string, tests bool) (*Files, error) {
 	found, err := find(paths)
 	if err != nil {
 		return nil, err
@@ -41,6 +49,9 @@ func Load(paths []string) (*Files, error) {
 	f := &Files{}
 	sum := sha256.New()
 	for _, file := range found {
+		if isTest(file.path) && !tests {
+			continue
+		}
 		text, err := os.ReadFile(file.path)
 		if err != nil {
 			return nil, fmt.Errorf("cannot read %s: %w", file.path, reason(err))
@@ -50,6 +61,11 @@ func Load(paths []string) (*Files, error) {
 	}
 	f.Hash = hex.EncodeToString(sum.Sum(nil))
 	return f, nil
+}
+
+// isTest reports whether a file holds nothing but tests.
+func isTest(path string) bool {
+	return strings.HasSuffix(path, ".test.yaml") || strings.HasSuffix(path, ".test.yml")
 }
 
 // file is one flow file and what tells whether it has changed.

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -28,6 +29,7 @@ type Program struct {
 	Flows    []*engine.Flow        // sorted by name
 	Services []*connectors.Service // sorted by name
 	Gateways []*Gateway            // sorted by name
+	Tests    []*dsl.Node           // as they are written; running a program does not look at them
 	Env      func(name string) (value string, ok bool)
 }
 
@@ -47,17 +49,47 @@ func (g *Gateway) Routes() int { return len(g.routes) }
 
 // Environment is what a check depends on besides the files.
 type Environment struct {
-	Env func(name string) (value string, ok bool) // such as os.LookupEnv
-	Log *slog.Logger                              // for log steps
+	Env   func(name string) (value string, ok bool) // such as os.LookupEnv
+	Log   *slog.Logger                              // for log steps
+	Probe engine.Probe                              // nil but for tests
 }
 
 // Check compiles files to a Program. It opens nothing. The diagnostics hold
 // every fault; if one of them is an error the Program is nil.
 func Check(files *Files, catalog *Catalog, env Environment) (*Program, []dsl.Diagnostic) {
-	c := &checker{catalog: catalog, env: env, defined: map[string]dsl.Span{}}
+	return Parse(files).Check(catalog, env)
+}
+
+// Draft is files that were read and parsed: what programs are compiled from.
+// It is immutable.
+type Draft struct {
+	files  *Files
+	docs   []*dsl.Node
+	faults []dsl.Diagnostic
+}
+
+// Parse reads files. Check tells what is wrong with them.
+func Parse(files *Files) *Draft {
+	var c checker
+	docs := c.parse(files.Sources)
+	return &Draft{files: files, docs: docs, faults: c.ds.All()}
+}
+
+// Check compiles the draft to a Program, as the function Check does. If flows
+// are named it is one of those flows alone, with all that is no flow.
+func (d *Draft) Check(catalog *Catalog, env Environment, only ...string) (*Program, []dsl.Diagnostic) {
+	files := d.files
+	c := &checker{catalog: catalog, env: env, only: only, defined: map[string]dsl.Span{}}
 	c.program = &Program{Hash: files.Hash, Env: env.Env}
-	for _, doc := range c.parse(files.Sources) {
-		c.declare(doc)
+	for _, fault := range d.faults {
+		c.ds.Report(fault)
+	}
+	for _, doc := range d.docs {
+		if isTest(doc.Span.Source.Name) {
+			c.testsOnly(doc)
+		} else {
+			c.declare(doc)
+		}
 	}
 	if len(files.Sources) == 0 {
 		c.ds.Report(dsl.Diagnostic{Code: "no-files", Message: "there are no .yaml or .yml files", Hint: "name a directory with flow files"})
@@ -75,6 +107,7 @@ func Check(files *Files, catalog *Catalog, env Environment) (*Program, []dsl.Dia
 type checker struct {
 	catalog *Catalog
 	env     Environment
+	only    []string // the flows that are compiled; nil: all
 	program *Program
 	ds      dsl.Diagnostics
 	defined map[string]dsl.Span // "service users": where
@@ -96,9 +129,20 @@ func (c *checker) spread(n int, fn func(i int, r dsl.Reporter)) {
 		mu   sync.Mutex
 		next int
 	)
+	var failed any // what a goroutine panicked with: the caller can live with it
 	for range min(runtime.GOMAXPROCS(0), n) {
 		wg.Go(func() {
 			var ds dsl.Diagnostics
+			defer func() {
+				mu.Lock()
+				defer mu.Unlock()
+				if v := recover(); v != nil {
+					failed = fmt.Sprintf("%v\n%s", v, debug.Stack())
+				}
+				for _, d := range ds.All() {
+					c.ds.Report(d)
+				}
+			}()
 			for {
 				mu.Lock()
 				i := next
@@ -109,21 +153,19 @@ func (c *checker) spread(n int, fn func(i int, r dsl.Reporter)) {
 				}
 				fn(i, &ds)
 			}
-			mu.Lock()
-			defer mu.Unlock()
-			for _, d := range ds.All() {
-				c.ds.Report(d)
-			}
 		})
 	}
 	wg.Wait()
+	if failed != nil {
+		panic(failed)
+	}
 }
 
 // sections are the top-level keys of a document that is no flow.
-var sections = []string{"services", "gateways"}
+var sections = []string{"services", "gateways", "tests"}
 
 // planned are sections of the language that this version does not have.
-var planned = []string{"policies", "tests", "functions"}
+var planned = []string{"policies", "functions"}
 
 func (c *checker) declare(doc *dsl.Node) {
 	if doc.Broken() {
@@ -135,8 +177,10 @@ func (c *checker) declare(doc *dsl.Node) {
 			Hint: "begin it with flow: name, or with services: or gateways:"})
 		return
 	}
-	if doc.Field("flow") != nil {
-		c.declareFlow(c.alone(doc))
+	if name := doc.Field("flow"); name != nil {
+		if len(c.only) == 0 || slices.Contains(c.only, name.Text) {
+			c.declareFlow(c.alone(doc))
+		}
 		return
 	}
 	if steps, trigger := doc.Field("steps"), doc.Field("trigger"); steps != nil || trigger != nil {
@@ -193,6 +237,8 @@ func (c *checker) section(f dsl.Field) {
 			g.Name = name
 			c.program.Gateways = append(c.program.Gateways, g)
 		})
+	case name == "tests":
+		c.tests(f)
 	case slices.Contains(planned, name):
 		c.ds.Report(dsl.Diagnostic{Span: f.Key.Span, Code: "unsupported-section", Message: fmt.Sprintf("this version of Weir does not have %s", name),
 			Hint: "remove the section; flow, services and gateways are there"})
@@ -251,7 +297,7 @@ func (c *checker) compile() {
 	slices.SortFunc(p.Flows, func(a, b *engine.Flow) int { return strings.Compare(a.Name.Value, b.Name.Value) })
 	slices.SortFunc(p.Services, func(a, b *connectors.Service) int { return strings.Compare(a.Name.Value, b.Name.Value) })
 	slices.SortFunc(p.Gateways, func(a, b *Gateway) int { return strings.Compare(a.Name.Value, b.Name.Value) })
-	lang := &engine.Language{Steps: c.catalog.Steps, Resources: &engine.Resources{Partial: c.partial}, Env: c.env.Env}
+	lang := &engine.Language{Steps: c.catalog.Steps, Resources: &engine.Resources{Partial: c.partial}, Env: c.env.Env, Probe: c.env.Probe}
 	for _, s := range p.Services {
 		engine.Provide(lang.Resources, "service", s.Name.Value, s)
 	}

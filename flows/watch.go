@@ -2,6 +2,7 @@ package flows
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
@@ -100,7 +101,13 @@ func (r *Reloader) Load() Reload {
 	return out
 }
 
-func (r *Reloader) load() Reload {
+func (r *Reloader) load() (out Reload) {
+	// A file must not end a process that serves, whatever is wrong with us.
+	defer func() {
+		if v := recover(); v != nil {
+			out = Reload{Err: fmt.Errorf("the check of the files failed, which is a fault of Weir: %v", v)}
+		}
+	}()
 	files, err := Load(r.options.Paths)
 	if err != nil {
 		r.hash = ""
@@ -108,7 +115,7 @@ func (r *Reloader) load() Reload {
 	}
 	r.hash = files.Hash
 	p, ds := Check(files, r.options.Catalog, r.options.Environment)
-	out := Reload{Program: p, Diagnostics: ds}
+	out = Reload{Program: p, Diagnostics: ds}
 	if p != nil {
 		if out.Err = r.host.Apply(p); out.Err != nil {
 			r.hash = "" // an address may come free: the same files are worth another try

@@ -1,0 +1,57 @@
+package flows
+
+import (
+	"log/slog"
+	"net/http"
+	"net/url"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/weir-run/weir/connectors"
+	"github.com/weir-run/weir/gateway"
+)
+
+// Stage is a program opened without a network: nothing listens, and its
+// services are played. It serves tests as a Host serves callers.
+type Stage struct {
+	program *Program
+	log     *slog.Logger
+	metrics *gateway.Metrics
+}
+
+// Stage opens the program. A transport carries the attempts of each service,
+// with all that the service's configuration says around it. A program has one
+// Stage or one Host.
+func (p *Program) Stage(log *slog.Logger, play func(*connectors.Service) http.RoundTripper) (*Stage, error) {
+	metrics, err := gateway.NewMetrics(prometheus.NewRegistry())
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range p.Services {
+		if err := s.OpenOver(play(s)); err != nil {
+			return nil, err
+		}
+	}
+	return &Stage{program: p, log: log, metrics: metrics}, nil
+}
+
+// Handler is what a gateway does with requests.
+func (s *Stage) Handler(g *Gateway) http.Handler {
+	return gateway.NewHandler(g.router, gateway.Options{Gateway: g.Name.Value, Log: s.log, Metrics: s.metrics, MaxBody: g.MaxBody})
+}
+
+// Close ends the services.
+func (s *Stage) Close() {
+	for _, service := range s.program.Services {
+		service.Client().Close()
+	}
+}
+
+// Match is the name of the flow that takes a request, and whether there is one.
+func (g *Gateway) Match(method string, u *url.URL) (flow string, ok bool) {
+	route, _, verdict := g.router.Match(method, u, nil)
+	if verdict != gateway.Matched {
+		return "", false
+	}
+	return route.Name, true
+}
