@@ -167,14 +167,10 @@ func (x *Expressions) compile(c code, scope Scope) *Expr {
 	return e
 }
 
-// finish compiles a resolved tree.
+// finish compiles a resolved and checked tree.
 func (x *Expressions) finish(c code, tree *parser.Tree, r *resolver) *Expr {
 	if read, ok := r.reads[tree.Node]; ok {
 		return &Expr{code: c, read: read, reads: true, static: tree.Node.Type().Kind()}
-	}
-	if _, err := x.checker.Check(tree, x.config); err != nil {
-		x.fault(c, err)
-		return nil
 	}
 	static := tree.Node.Type().Kind()
 	if b, ok := tree.Node.(*ast.BinaryNode); ok && b.Operator == "??" {

@@ -211,7 +211,7 @@ func (t *typer) absent(n ast.Node, s *StaticType, loc file.Location, expected bo
 }
 
 func mayBeAbsent(label string) Diagnostic {
-	return Diagnostic{Severity: Note, Code: "may-be-absent", Message: label + " may be null or absent", Hint: "say what absence means with ?? or ?."}
+	return Diagnostic{Severity: Note, Code: "may-be-absent", Message: label + " may be null or absent", Hint: "write ?? or ?. to say what absence means"}
 }
 
 // label is how messages call the value of n.

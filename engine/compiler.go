@@ -161,6 +161,32 @@ func (c *Compiler) ExprPart(n *dsl.Node, from int) *dsl.Expr {
 	return c.exprs.CompilePart(n, from, len(n.Text), c.scope)
 }
 
+// Elements is what is known of the elements of the list that an expression
+// gives. What cannot be a list is reported.
+func (c *Compiler) Elements(e *dsl.Expr) *dsl.StaticType {
+	if e == nil {
+		return nil
+	}
+	return c.exprs.Elements(e)
+}
+
+// ShapeType is what is known of the value that a shape makes, which Shape has
+// compiled.
+func (c *Compiler) ShapeType(s dsl.Shape) *dsl.StaticType {
+	if s.Node == nil {
+		return dsl.Static(dsl.IsNull)
+	}
+	return c.exprs.ShapeType(s.Node)
+}
+
+// Fits reports what in a shape, which Shape has compiled, cannot be of the type
+// that is wanted. label is how messages call the whole.
+func (c *Compiler) Fits(s dsl.Shape, want *dsl.StaticType, label string) {
+	if s.Node != nil && want != nil {
+		c.exprs.Fits(s.Node, want, label)
+	}
+}
+
 // Shape compiles a shape.
 func (c *Compiler) Shape(s dsl.Shape) *dsl.ShapeTemplate { return c.exprs.Shape(s.Node, c.scope) }
 

@@ -46,7 +46,9 @@ func (c *Compiler) Dataflow(b dsl.Block) *Dataflow {
 		index[slots[i]] = i
 		c.define(dsl.String{Value: f.Key.Text, Span: f.Key.Span}, slots[i])
 	}
-	for i, f := range fields {
+	d.members = make([]member, len(fields))
+	for _, i := range typingOrder(fields) {
+		f := fields[i]
 		from := len(c.log)
 		var step Step
 		c.Inside("compose", func() { step = c.step(f.Value, slots[i]) })
@@ -56,7 +58,7 @@ func (c *Compiler) Dataflow(b dsl.Block) *Dataflow {
 				waits[j] = true
 			}
 		}
-		d.members = append(d.members, member{step: step, needs: len(waits)})
+		d.members[i] = member{step: step, needs: len(waits)}
 		for j := range waits {
 			d.members[i].readers = append(d.members[i].readers, j)
 		}

@@ -166,12 +166,16 @@ type Slot struct{ name *name }
 // Read reports whether anything in the flow reads the result.
 func (s Slot) Read() bool { return s.name.read }
 
+// Hold says what is known of the result, for the expressions that read it.
+func (s Slot) Hold(static *dsl.StaticType) { s.name.static = static }
+
 // Timed reports whether anything reads how long the step took.
 func (s Slot) Timed() bool { return s.name.timed }
 
 // name is one name with a value of its own in a frame.
 type name struct {
 	text   string
+	static *dsl.StaticType // what is known of the value
 	index  int
 	frame  *frame
 	paths  paths

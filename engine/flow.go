@@ -67,6 +67,23 @@ type InputDefinition struct {
 	Doc     string    `yaml:"doc" doc:"What the value is."`
 }
 
+var inputKinds = map[string]dsl.Kinds{
+	"string": dsl.IsText, "integer": dsl.IsInt, "number": dsl.IsNumber, "boolean": dsl.IsBool, "object": dsl.IsObject, "list": dsl.IsList,
+}
+
+// StaticType is what is known of the value: nothing but its kind, and for a
+// value that may be anything not that.
+func (d InputDefinition) StaticType() *dsl.StaticType {
+	k, ok := inputKinds[d.Type]
+	if !ok {
+		return nil
+	}
+	if n := d.Default.Node; n != nil && n.Kind == dsl.Scalar && n.Type == dsl.Null {
+		k |= dsl.IsNull
+	}
+	return dsl.Static(k)
+}
+
 type handlerConfig struct {
 	Span    dsl.Span             `yaml:",span"`
 	When    dsl.Cond             `yaml:"when" doc:"Which failures this answers; all, if it is left out."`
@@ -218,8 +235,8 @@ func (f *Flow) Compile(lang *Language, r dsl.Reporter) {
 func (s *scope) inputs(n *name, defs map[string]InputDefinition) *dsl.Name {
 	whole := s.bound(n)
 	fields := map[string]*dsl.Name{}
-	for text := range defs {
-		fields[text] = &dsl.Name{Bind: func(path dsl.Path) dsl.Read {
+	for text, def := range defs {
+		fields[text] = &dsl.Name{Static: def.StaticType(), Bind: func(path dsl.Path) dsl.Read {
 			return whole.Bind(append(dsl.Path{{Name: text}}, path...))
 		}}
 	}

@@ -19,20 +19,25 @@ type Loop struct {
 // index, if it has a name) stand for the element at hand and its place. inside
 // is what faults call the loop.
 func (c *Compiler) Loop(item, index dsl.String, inside string, body func()) *Loop {
+	return c.LoopOver(nil, item, index, inside, body)
+}
+
+// LoopOver is Loop for elements of which something is known.
+func (c *Compiler) LoopOver(elem *dsl.StaticType, item, index dsl.String, inside string, body func()) *Loop {
 	l := &Loop{frame: c.pushFrame()}
 	s := &scope{parent: c.scope, frame: l.frame, c: c, names: map[string]*entry{}}
 	c.within(s, func() {
-		variable := func(v dsl.String) *name {
-			if !c.free(v) {
-				return c.name(l.frame, v.Value)
-			}
+		variable := func(v dsl.String, static *dsl.StaticType) *name {
 			n := c.name(l.frame, v.Value)
+			if n.static = static; !c.free(v) {
+				return n
+			}
 			s.names[v.Value] = &entry{Name: s.bound(n), at: v.Span}
 			return n
 		}
-		l.item = variable(item)
+		l.item = variable(item, elem)
 		if index.Value != "" {
-			l.index = variable(index)
+			l.index = variable(index, dsl.Static(dsl.IsInt))
 		}
 		c.Inside(inside, body)
 	})

@@ -85,6 +85,7 @@ type retry struct {
 func (c *Compiler) modify(g *guarded, n *dsl.Node, m *modifiers) {
 	if m.When.Node != nil {
 		g.when = c.Cond(m.When)
+		g.slot.Hold(g.slot.name.static.OrNull())
 	}
 	g.timeout = time.Duration(m.Timeout)
 	if m.Retry != nil {
@@ -103,9 +104,11 @@ func (c *Compiler) modify(g *guarded, n *dsl.Node, m *modifiers) {
 	c.within(in, func() {
 		if m.Fallback.Node != nil {
 			g.fallback = c.Shape(m.Fallback)
+			g.slot.Hold(dsl.Join(g.slot.name.static, c.ShapeType(m.Fallback)))
 		}
 		if m.Catch.Node != nil {
 			g.catch = c.Steps(m.Catch)
+			g.slot.Hold(g.slot.name.static.OrNull())
 		}
 	})
 }

@@ -46,6 +46,9 @@ func (s *scope) Name(text string) (*dsl.Name, bool) {
 		return s.steps(), true
 	}
 	if e, ok := s.find(text); ok {
+		if e.step != nil {
+			e.Static = e.step.static // the members of a compose have names before they are compiled
+		}
 		return e.Name, true
 	}
 	if d := s.outOfReach(text); d != nil {
@@ -77,7 +80,7 @@ func (s *scope) Loop(text string, at dsl.Span, static *dsl.StaticType) (dsl.Scop
 
 // bound lets expressions read a name's value.
 func (s *scope) bound(n *name) *dsl.Name {
-	return &dsl.Name{Bind: func(path dsl.Path) dsl.Read {
+	return &dsl.Name{Static: n.static, Bind: func(path dsl.Path) dsl.Read {
 		r := &read{name: n, id: -1, up: s.c.levels(n.frame)}
 		n.read = true
 		s.c.log = append(s.c.log, n)

@@ -16,6 +16,7 @@ import (
 // notInFiles are the codes that no file of a flow's author can lead to.
 var notInFiles = map[string]string{
 	"config-type":   "a configuration struct is not sound, which the tests of the catalog find",
+	"missing-field": "only schemas have fields that are required",
 	"cannot-format": "the formatter would lose something, which is a defect of its own",
 }
 

@@ -55,10 +55,11 @@ func compileEach(c *engine.Compiler, at *dsl.Node, cfg *eachConfig) engine.Step 
 	}
 	s := &each{limit: cfg.Limit, result: c.Result()}
 	s.list = c.ExprPart(cfg.Each.Node, from)
-	s.loop = c.Loop(item, index, "each", func() {
+	s.loop = c.LoopOver(c.Elements(s.list), item, index, "each", func() {
 		s.steps = c.StepsThen(cfg.Steps, func() {
 			if cfg.Yield.Node != nil {
 				s.yield = c.Shape(cfg.Yield)
+				s.result.Hold(dsl.ListOf(c.ShapeType(cfg.Yield)))
 			}
 		})
 	})

@@ -85,6 +85,7 @@ func compileRun(c *engine.Compiler, at *dsl.Node, cfg *runConfig) engine.Step {
 			}
 		}
 		s.inputs = append(s.inputs, input{name: name, kind: def.Type, shape: c.Shape(value)})
+		c.Fits(value, def.StaticType(), name)
 	}
 	return s
 }

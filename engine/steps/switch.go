@@ -48,7 +48,8 @@ type switchCase struct {
 
 func compileSwitch(c *engine.Compiler, at *dsl.Node, cfg *switchConfig) engine.Step {
 	s := &switchStep{result: c.Result()}
-	yields := false
+	yields, certain := false, false
+	var static *dsl.StaticType
 	if len(cfg.Switch) == 0 {
 		c.Report(dsl.Diagnostic{Span: at.Field("switch").KeySpan(), Code: "empty-steps", Message: "this switch has no cases", Hint: "write a list of when: condition with steps: or yield:"})
 	}
@@ -66,11 +67,23 @@ func compileSwitch(c *engine.Compiler, at *dsl.Node, cfg *switchConfig) engine.S
 		k.steps = c.StepsThen(cc.Steps, func() {
 			if cc.Yield.Node != nil {
 				k.yield = c.Shape(cc.Yield)
+				if given := c.ShapeType(cc.Yield); yields {
+					static = dsl.Join(static, given)
+				} else {
+					static = given
+				}
 				yields = true
+			} else {
+				static = static.OrNull()
 			}
 		})
+		certain = k.when == nil
 		s.cases = append(s.cases, k)
 	}
+	if !certain {
+		static = static.OrNull()
+	}
+	s.result.Hold(static)
 	if n := len(cfg.Switch); n > 0 && cfg.Switch[n-1].When.Node != nil {
 		s.none = c.Way(at.Field("switch").KeySpan(), "no case of the switch")
 	}
