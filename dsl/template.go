@@ -102,6 +102,10 @@ func (x *Expressions) parts(n *Node, from, to int, scope Scope) (parts []textPar
 	return parts, ok
 }
 
+// ExpressionEnd gives the index of the parenthesis that closes the $( at
+// text[open:], or -1.
+func ExpressionEnd(text string, open int) int { return closing(text, open+1) }
+
 // closing gives the index of the parenthesis that closes the one at i, or -1.
 func closing(s string, i int) int {
 	depth := 0
