@@ -27,6 +27,7 @@ func (c *Compiler) Loop(item, index dsl.String, inside string, body func()) *Loo
 				return c.name(l.frame, v.Value)
 			}
 			n := c.name(l.frame, v.Value)
+			n.caller = true // as far as is known here
 			s.names[v.Value] = &entry{Name: s.bound(n), at: v.Span}
 			return n
 		}

@@ -70,6 +70,7 @@ func (s *scope) Names() []string {
 func (s *scope) Loop(text string, at dsl.Span) (dsl.Scope, dsl.Var) {
 	in := s.inner()
 	n := s.c.name(s.frame, text)
+	n.caller = true // the list is read beside it
 	in.names[text] = &entry{Name: s.bound(n), at: at}
 	return in, loopVar{n}
 }
