@@ -587,6 +587,9 @@ func (b *block) items(ctx context.Context, env Env, dst []byte) ([]byte, error) 
 		if err := ctx.Err(); err != nil {
 			return dst, context.Cause(ctx)
 		}
+		if len(dst) > MaxSize {
+			return dst, &Fault{Span: b.each.Span(), Message: ErrSize.Error(), Err: ErrSize}
+		}
 		if b.cond != nil {
 			keep, err := b.cond.Bool(ctx, env)
 			if err != nil || !keep {

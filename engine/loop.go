@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/tidwall/gjson"
 	"github.com/weir-run/weir/dsl"
@@ -52,8 +53,11 @@ func (l *Loop) Round(x *Exchange, item Value, i int, fn func(x *Exchange) error)
 	return fn(in)
 }
 
+// maxItems bounds the rounds of a loop: each takes room before it begins.
+const maxItems = 1 << 18
+
 // Items gives the elements of the list that an expression stands for, still as
-// JSON where they are. What is no list is a *dsl.Fault.
+// JSON where they are. What is no list, or too long for a loop, is a *dsl.Fault.
 func Items(ctx context.Context, x *Exchange, e *dsl.Expr) ([]Value, error) {
 	text, ok, err := e.JSON(x)
 	if err != nil {
@@ -67,9 +71,9 @@ func Items(ctx context.Context, x *Exchange, e *dsl.Expr) ([]Value, error) {
 		var items []Value
 		list.ForEach(func(_, item gjson.Result) bool {
 			items = append(items, JSON(item.Raw))
-			return true
+			return len(items) <= maxItems
 		})
-		return items, nil
+		return items, tooMany(e, len(items))
 	}
 	v, err := e.Eval(ctx, x)
 	if err != nil {
@@ -79,9 +83,19 @@ func Items(ctx context.Context, x *Exchange, e *dsl.Expr) ([]Value, error) {
 	if !ok {
 		return nil, dsl.NotList(e.Span(), v)
 	}
+	if err := tooMany(e, len(list)); err != nil {
+		return nil, err
+	}
 	items := make([]Value, len(list))
 	for i := range list {
 		items[i] = Go(list[i])
 	}
 	return items, nil
+}
+
+func tooMany(e *dsl.Expr, n int) error {
+	if n <= maxItems {
+		return nil
+	}
+	return &dsl.Fault{Span: e.Span(), Message: fmt.Sprintf("the list has more than %d elements, which is more than a loop takes", maxItems)}
 }
