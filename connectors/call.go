@@ -8,12 +8,10 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"path"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 	"unsafe"
 
 	"github.com/weir-run/weir/dsl"
@@ -114,61 +112,6 @@ func splitCall(n *dsl.Node) (method, service dsl.String, path int, ok bool) {
 	return method, service, path, strings.HasPrefix(text[path:], "/")
 }
 
-// compilePath compiles the path n.Text[from:].
-func compilePath(c *engine.Compiler, n *dsl.Node, from int) *dsl.TextTemplate {
-	depth := 0
-	for i := from; i < len(n.Text); i++ {
-		switch ch := n.Text[i]; {
-		case ch == '$' && strings.HasPrefix(n.Text[i:], "$("):
-			depth++
-			i++
-		case depth > 0 && ch == '(':
-			depth++
-		case depth > 0 && ch == ')':
-			depth--
-		case depth > 0:
-		case ch == '?':
-			c.Report(dsl.Diagnostic{Span: n.At(i, len(n.Text)), Code: "query-in-path", Message: "the query does not stand in the path", Hint: "write query: { " + queryShown(n.Text[i+1:]) + " } beside it"})
-			return nil
-		case ch <= ' ' || ch >= 0x7f || strings.IndexByte("#\\\"<>{}", ch) >= 0:
-			r, size := utf8.DecodeRuneInString(n.Text[i:])
-			d := dsl.Diagnostic{Span: n.At(i, i+size), Code: "bad-path", Message: fmt.Sprintf("%q cannot stand in a path", string(r)), Hint: "write " + url.PathEscape(string(r))}
-			if ch == '{' || ch == '}' {
-				d.Hint = "write $(name) for a value"
-			}
-			c.Report(d)
-			return nil
-		}
-	}
-	if t := c.TextPart(n, from, dsl.PathSegment); t != nil {
-		if s, static := t.Static(); static && dotted(s) {
-			c.Report(dsl.Diagnostic{Span: n.At(from, len(n.Text)), Code: "bad-path", Message: "a path has no . or .. segments", Hint: "write " + path.Clean(s)})
-		}
-		return t
-	}
-	return nil
-}
-
-// queryShown rewrites a=1&b=2 as it stands in a mapping.
-func queryShown(query string) string {
-	pairs := strings.Split(query, "&")
-	for i, pair := range pairs {
-		key, value, _ := strings.Cut(pair, "=")
-		pairs[i] = key + ": " + value
-	}
-	return strings.Join(pairs, ", ")
-}
-
-// dotted reports whether a path has a segment that is . or ..
-func dotted(path string) bool {
-	for segment := range strings.SplitSeq(path, "/") {
-		if segment == "." || segment == ".." {
-			return true
-		}
-	}
-	return false
-}
-
 func compileQuery(c *engine.Compiler, n *dsl.Node) (query []parameter) {
 	if n == nil {
 		return nil
@@ -253,18 +196,9 @@ var agent = []string{"weir"}
 
 func (s *call) request(ctx context.Context, x *engine.Exchange) (*http.Request, error) {
 	u := &url.URL{}
-	var err error
-	if u.Path, err = s.path.String(ctx, x); err != nil {
+	err := setPath(ctx, x, u, s.path)
+	if err != nil {
 		return nil, err
-	}
-	if _, static := s.path.Static(); !static && dotted(u.Path) {
-		return nil, &engine.Error{Kind: engine.KindExpression, Message: "the values make a path with . or .. segments"}
-	}
-	if strings.IndexByte(u.Path, '%') >= 0 {
-		u.RawPath = u.Path
-		if u.Path, err = url.PathUnescape(u.RawPath); err != nil {
-			return nil, err
-		}
 	}
 	if u.RawQuery, err = s.rawQuery(ctx, x); err != nil {
 		return nil, err

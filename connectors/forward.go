@@ -114,15 +114,8 @@ func (s *forward) request(ctx context.Context, x *engine.Exchange) (*http.Reques
 	in := x.In.Request
 	u := &url.URL{Path: in.URL.Path, RawPath: in.URL.RawPath, RawQuery: in.URL.RawQuery}
 	if s.path != nil {
-		path, err := s.path.String(ctx, x)
-		if err != nil {
-			return nil, err
-		}
-		if dotted(path) {
-			return nil, &engine.Error{Kind: engine.KindExpression, Message: "the values make a path with . or .. segments"}
-		}
-		u.RawPath = path
-		if u.Path, err = url.PathUnescape(path); err != nil {
+		u.Path, u.RawPath = "", ""
+		if err := setPath(ctx, x, u, s.path); err != nil {
 			return nil, err
 		}
 	}

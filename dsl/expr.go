@@ -38,9 +38,9 @@ import (
 const (
 	maxExprLength   = 16 << 10 // bytes; expr's parser recurses
 	maxExprNesting  = 100
-	maxExprBytes    = 64 << 20 // text and lists one evaluation may make, in bytes
-	maxFaultMessage = 200      // bytes of what expr says
-	ticksPerCheck   = 64       // loop rounds between two looks at the deadline
+	maxExprBytes    = MaxSize // text and lists one evaluation may make, in bytes
+	maxFaultMessage = 200     // bytes of what expr says
+	ticksPerCheck   = 64      // loop rounds between two looks at the deadline
 )
 
 // Expressions compiles expressions. It is not safe for concurrent use.

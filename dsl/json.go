@@ -20,6 +20,13 @@ import (
 // or writes. It bounds every recursion over untrusted data.
 const MaxDepth = 128
 
+// MaxSize is how many bytes of JSON one value that a flow makes may take: what
+// a caller sends once could otherwise be written out for each of its parts.
+const MaxSize = 64 << 20
+
+// ErrSize says that a value takes more than MaxSize.
+var ErrSize = fmt.Errorf("the value takes more than %d MiB", MaxSize>>20)
+
 // ErrDepth says that JSON nests deeper than MaxDepth.
 var ErrDepth = fmt.Errorf("JSON nests deeper than %d levels", MaxDepth)
 
@@ -214,10 +221,10 @@ func hex4(s string) rune {
 
 // AppendJSON appends v as compact JSON. Objects come with sorted keys,
 // durations as text such as "1.5s". A number that JSON cannot say (NaN, an
-// infinity), a value of another kind, nesting beyond MaxDepth or more than 64
-// MiB of text is an error.
+// infinity), a value of another kind, nesting beyond MaxDepth or text beyond
+// MaxSize is an error.
 func AppendJSON(dst []byte, v any) ([]byte, error) {
-	return appendJSON(dst, v, 0, len(dst)+maxExprBytes)
+	return appendJSON(dst, v, 0, len(dst)+MaxSize)
 }
 
 func appendJSON(dst []byte, v any, depth, most int) ([]byte, error) {
@@ -225,7 +232,7 @@ func appendJSON(dst []byte, v any, depth, most int) ([]byte, error) {
 		return dst, ErrDepth
 	}
 	if len(dst) > most {
-		return dst, errTooLarge
+		return dst, ErrSize
 	}
 	switch v := v.(type) {
 	case nil:

@@ -75,9 +75,12 @@ type Node struct {
 func (n *Node) Broken() bool { return n.broken }
 
 // KeySpan is the place of the key that the node is the value of, or of the node
-// itself if it has none.
+// itself if it has none. A nil Node has no place.
 func (n *Node) KeySpan() Span {
-	if n.key == nil {
+	switch {
+	case n == nil:
+		return Span{}
+	case n.key == nil:
 		return n.head()
 	}
 	return n.key.Span

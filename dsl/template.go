@@ -102,6 +102,10 @@ func (x *Expressions) parts(n *Node, from, to int, scope Scope) (parts []textPar
 	return parts, ok
 }
 
+// ExpressionEnd gives the index of the parenthesis that closes the $( at
+// text[open:], or -1.
+func ExpressionEnd(text string, open int) int { return closing(text, open+1) }
+
 // closing gives the index of the parenthesis that closes the one at i, or -1.
 func closing(s string, i int) int {
 	depth := 0
@@ -586,6 +590,9 @@ func (b *block) items(ctx context.Context, env Env, dst []byte) ([]byte, error) 
 		}
 		if err := ctx.Err(); err != nil {
 			return dst, context.Cause(ctx)
+		}
+		if len(dst) > MaxSize {
+			return dst, &Fault{Span: b.each.Span(), Message: ErrSize.Error(), Err: ErrSize}
 		}
 		if b.cond != nil {
 			keep, err := b.cond.Bool(ctx, env)

@@ -41,6 +41,7 @@ type Error struct {
 	Body     Value  // the backend's body, if it came
 	Attempts int    // how often the backend was asked
 	Code     string // a fail step's own code
+	Detail   string // of kind input: a sentence that tells the caller what is wrong with what it sent
 	Span     dsl.Span
 	Err      error
 }

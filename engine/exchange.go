@@ -183,6 +183,7 @@ type name struct {
 	read   bool
 	timed  bool
 	member bool // of a compose
+	caller bool // it is what the caller sent, or part of it
 }
 
 // read is a look at a name's value, or at a path below it.

@@ -208,9 +208,11 @@ func (f *Flow) Compile(lang *Language, r dsl.Reporter) {
 	if f.Trigger != nil {
 		c.scope.requestNames(f)
 		p.request = c.name(p.frame, "body")
+		p.request.caller = true
 		c.scope.names["body"] = &entry{Name: c.scope.bound(p.request)}
 	} else {
 		p.input = c.name(p.frame, "input")
+		p.input.caller = true
 		c.scope.names["input"] = &entry{Name: c.scope.inputs(p.input, f.config.Input)}
 	}
 	if f.config.Steps.Node != nil {

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/tidwall/gjson"
 	"github.com/weir-run/weir/dsl"
@@ -29,7 +30,8 @@ func (c *Compiler) LoopOver(elem *dsl.StaticType, item, index dsl.String, inside
 	c.within(s, func() {
 		variable := func(v dsl.String, static *dsl.StaticType) *name {
 			n := c.name(l.frame, v.Value)
-			if n.static = static; !c.free(v) {
+			n.static, n.caller = static, true // as far as is known here
+			if !c.free(v) {
 				return n
 			}
 			s.names[v.Value] = &entry{Name: s.bound(n), at: v.Span}
@@ -56,8 +58,11 @@ func (l *Loop) Round(x *Exchange, item Value, i int, fn func(x *Exchange) error)
 	return fn(in)
 }
 
+// maxItems bounds the rounds of a loop: each takes room before it begins.
+const maxItems = 1 << 18
+
 // Items gives the elements of the list that an expression stands for, still as
-// JSON where they are. What is no list is a *dsl.Fault.
+// JSON where they are. What is no list, or too long for a loop, is a *dsl.Fault.
 func Items(ctx context.Context, x *Exchange, e *dsl.Expr) ([]Value, error) {
 	text, ok, err := e.JSON(x)
 	if err != nil {
@@ -71,9 +76,9 @@ func Items(ctx context.Context, x *Exchange, e *dsl.Expr) ([]Value, error) {
 		var items []Value
 		list.ForEach(func(_, item gjson.Result) bool {
 			items = append(items, JSON(item.Raw))
-			return true
+			return len(items) <= maxItems
 		})
-		return items, nil
+		return items, tooMany(e, len(items))
 	}
 	v, err := e.Eval(ctx, x)
 	if err != nil {
@@ -83,9 +88,19 @@ func Items(ctx context.Context, x *Exchange, e *dsl.Expr) ([]Value, error) {
 	if !ok {
 		return nil, dsl.NotList(e.Span(), v)
 	}
+	if err := tooMany(e, len(list)); err != nil {
+		return nil, err
+	}
 	items := make([]Value, len(list))
 	for i := range list {
 		items[i] = Go(list[i])
 	}
 	return items, nil
+}
+
+func tooMany(e *dsl.Expr, n int) error {
+	if n <= maxItems {
+		return nil
+	}
+	return &dsl.Fault{Span: e.Span(), Message: fmt.Sprintf("the list has more than %d elements, which is more than a loop takes", maxItems)}
 }

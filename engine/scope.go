@@ -73,7 +73,7 @@ func (s *scope) Names() []string {
 func (s *scope) Loop(text string, at dsl.Span, static *dsl.StaticType) (dsl.Scope, dsl.Var) {
 	in := s.inner()
 	n := s.c.name(s.frame, text)
-	n.static = static
+	n.static, n.caller = static, true // the list is read beside it
 	in.names[text] = &entry{Name: s.bound(n), at: at}
 	return in, loopVar{n}
 }

@@ -185,6 +185,9 @@ func failureProblem(e *engine.Error) Problem {
 		p.Code, p.Detail = CodeUpstreamMalformed, "A service that this answer needs gave something that cannot be used."
 	case engine.KindInput:
 		p.Code, p.Detail = CodeBadRequest, "The request holds something that cannot be worked with."
+		if e.Detail != "" {
+			p.Detail = e.Detail
+		}
 	case engine.KindExpression:
 		p.Code, p.Detail = CodeExpressionFailed, "The flow cannot work with the values it got."
 	case engine.KindFail:

@@ -59,13 +59,13 @@ const (
 // Check reports names that XML does not have.
 func (o *XML) Check(report func(key, message, hint string)) {
 	if o.Root != "" && !isQName(o.Root) {
-		report("root", fmt.Sprintf("%q cannot be the name of an element", o.Root), "")
+		report("root", fmt.Sprintf("%q cannot be the name of an element", o.Root), "use letters, digits, _, - and ., starting with a letter")
 	}
 	uris := map[string]string{}
 	for prefix, uri := range o.Namespaces {
 		switch {
 		case prefix != "" && (!isNCName(prefix) || prefix == "xml" || prefix == "xmlns"):
-			report("namespaces", fmt.Sprintf("%q cannot be a prefix", prefix), "")
+			report("namespaces", fmt.Sprintf("%q cannot be a prefix", prefix), "use letters and digits, starting with a letter; xml and xmlns are taken")
 		case uri == "":
 			report("namespaces", fmt.Sprintf("the prefix %q has no namespace", prefix), "write prefix: urn:of-the-namespace")
 		case uris[uri] != "" || uri == uriXSI && prefix != "xsi" || prefix == "xsi" && uri != uriXSI:

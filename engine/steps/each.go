@@ -3,6 +3,7 @@ package steps
 import (
 	"context"
 	"strings"
+	"sync/atomic"
 
 	"github.com/weir-run/weir/dsl"
 	"github.com/weir-run/weir/engine"
@@ -73,6 +74,7 @@ func (s *each) Run(ctx context.Context, x *engine.Exchange) error {
 		return err
 	}
 	texts := make([]string, len(items))
+	var size atomic.Int64 // of all texts, in bytes
 	err = engine.Parallel(ctx, len(items), s.limit, func(ctx context.Context, i int) error {
 		if e := engine.Interrupted(ctx); e != nil {
 			return e
@@ -82,6 +84,9 @@ func (s *each) Run(ctx context.Context, x *engine.Exchange) error {
 				return err
 			}
 			b, err := s.yield.AppendJSON(ctx, x, nil)
+			if err == nil && size.Add(int64(len(b))) > dsl.MaxSize {
+				err = &dsl.Fault{Span: s.yield.Span(), Message: dsl.ErrSize.Error(), Err: dsl.ErrSize}
+			}
 			texts[i] = string(b)
 			return err
 		})

@@ -2,6 +2,7 @@ package steps
 
 import (
 	"context"
+	"encoding/json"
 	"log/slog"
 
 	"github.com/weir-run/weir/dsl"
@@ -60,8 +61,19 @@ func (s *logStep) Run(ctx context.Context, x *engine.Exchange) error {
 		if err != nil {
 			return err
 		}
-		attrs = append(attrs, slog.Any(s.fields[i].name, v.Decoded()))
+		attrs = append(attrs, slog.Any(s.fields[i].name, logged(v)))
 	}
 	x.In.Log.LogAttrs(ctx, s.level, message, attrs...)
 	return nil
+}
+
+// logged gives a value to the log: lists and objects as JSON, which is bounded
+// and keeps numbers as they came.
+func logged(v engine.Value) any {
+	decoded := v.Decoded()
+	switch decoded.(type) {
+	case []any, map[string]any, map[any][]any:
+		return json.RawMessage(v.JSON())
+	}
+	return decoded
 }

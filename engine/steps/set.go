@@ -27,7 +27,8 @@ func compileSet(c *engine.Compiler, at *dsl.Node, cfg *setConfig) engine.Step {
 	if at.Field("id") == nil && !c.Member() {
 		c.Report(dsl.Diagnostic{Span: cfg.Set.Node.KeySpan(), Code: "no-id", Message: "this set has no id, so nothing can read its value", Hint: "add id: name"})
 	}
-	s := &set{shape: c.Shape(cfg.Set), result: c.Result()}
+	s := &set{result: c.Result()}
+	c.Derived(func() { s.shape = c.Shape(cfg.Set) })
 	s.result.Hold(c.ShapeType(cfg.Set))
 	return s
 }

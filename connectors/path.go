@@ -1,0 +1,116 @@
+package connectors
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"path"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/weir-run/weir/dsl"
+	"github.com/weir-run/weir/engine"
+)
+
+// compilePath compiles the path n.Text[from:]. What stands in it outside of
+// expressions is valid as it is sent (RFC 3986 section 3.3): if one character
+// were not, net/url would escape the whole path anew, and the slashes in values
+// would become slashes between segments.
+func compilePath(c *engine.Compiler, n *dsl.Node, from int) *dsl.TextTemplate {
+	text := n.Text
+	var skeleton strings.Builder // the path with a word for each value
+	for i := from; i < len(text); i++ {
+		switch ch := text[i]; {
+		case strings.HasPrefix(text[i:], "$$("):
+			i += len("$(")
+			skeleton.WriteString("$(")
+		case strings.HasPrefix(text[i:], "$("):
+			end := dsl.ExpressionEnd(text, i)
+			if end < 0 {
+				end = len(text) // TextPart reports it
+			}
+			i = end
+			skeleton.WriteByte('x')
+		case ch == '?':
+			c.Report(dsl.Diagnostic{Span: n.At(i, len(text)), Code: "query-in-path", Message: "the query does not stand in the path", Hint: "write query: { " + queryShown(text[i+1:]) + " } beside it"})
+			return nil
+		case ch == '%' && !isEscape(text[i:]):
+			c.Report(dsl.Diagnostic{Span: n.At(i, i+1), Code: "bad-path", Message: "a % in a path begins an escape, and this is none", Hint: "write %25 for a percent sign"})
+			return nil
+		case ch <= ' ' || ch >= 0x7f || strings.IndexByte("#\\\"<>{}|^`", ch) >= 0:
+			r, size := utf8.DecodeRuneInString(text[i:])
+			d := dsl.Diagnostic{Span: n.At(i, i+size), Code: "bad-path", Message: fmt.Sprintf("%q cannot stand in a path", string(r)), Hint: "write " + url.PathEscape(string(r))}
+			if ch == '{' || ch == '}' {
+				d.Hint = "write $(name) for a value"
+			}
+			c.Report(d)
+			return nil
+		default:
+			skeleton.WriteByte(ch)
+		}
+	}
+	if decoded, err := url.PathUnescape(skeleton.String()); err == nil && dotted(decoded) {
+		d := dsl.Diagnostic{Span: n.At(from, len(text)), Code: "bad-path", Message: "a path has no . or .. segments", Hint: "write the path without them"}
+		if decoded == text[from:] {
+			d.Hint = "write " + path.Clean(decoded)
+		}
+		c.Report(d)
+		return nil
+	}
+	return c.TextPart(n, from, dsl.PathSegment)
+}
+
+func isEscape(s string) bool {
+	_, err := url.PathUnescape(s[:min(len(s), 3)])
+	return err == nil
+}
+
+// queryShown rewrites a=1&b=2 as it stands in a mapping.
+func queryShown(query string) string {
+	pairs := strings.Split(query, "&")
+	for i, pair := range pairs {
+		key, value, _ := strings.Cut(pair, "=")
+		pairs[i] = key + ": " + value
+	}
+	return strings.Join(pairs, ", ")
+}
+
+// setPath gives a URL the path for one request.
+func setPath(ctx context.Context, x *engine.Exchange, u *url.URL, t *dsl.TextTemplate) (err error) {
+	if u.Path, err = t.String(ctx, x); err != nil {
+		return err
+	}
+	if strings.IndexByte(u.Path, '%') >= 0 {
+		u.RawPath = u.Path
+		if u.Path, err = url.PathUnescape(u.RawPath); err != nil {
+			return err
+		}
+	}
+	if _, static := t.Static(); !static && dotted(u.Path) {
+		return &engine.Error{Kind: engine.KindExpression, Message: "the values make a path with . or .. segments"}
+	}
+	return nil
+}
+
+// dotted reports whether a decoded path has a segment that is . or .., for
+// anyone who reads it: also behind a slash that was escaped, behind a
+// backslash, and in front of parameters (..;a=b).
+func dotted(decoded string) bool {
+	for at := 0; ; {
+		i := strings.IndexByte(decoded[at:], '.')
+		if i < 0 {
+			return false
+		}
+		at += i
+		if at == 0 || decoded[at-1] == '/' || decoded[at-1] == '\\' {
+			end := at + 1
+			if end < len(decoded) && decoded[end] == '.' {
+				end++
+			}
+			if end == len(decoded) || strings.IndexByte("/\\;", decoded[end]) >= 0 {
+				return true
+			}
+		}
+		at++
+	}
+}
