@@ -15,6 +15,8 @@ const (
 	maxSourceBytes = 4 << 20
 	maxDepth       = 100
 	maxNodes       = 200_000
+	maxDataBytes   = 32 << 20
+	maxDataNodes   = 2_000_000
 	maxFaults      = 1000 // per file; what is beyond is not reported
 )
 
@@ -34,14 +36,38 @@ func (c *capped) Report(x Diagnostic) {
 // bad syntax (and goes on with the next document), duplicate keys, and the
 // constructs and traps of YAML that the language leaves out. Empty documents
 // are left out; in the place of one that cannot be read stands a Broken node.
-func Parse(src *Source, r Reporter) []*Node {
+func Parse(src *Source, r Reporter) []*Node { return parse(src, r, false) }
+
+// ParseData reads a file that is no flow file but one that others write, such
+// as an OpenAPI document: one document of YAML or JSON, with all that these
+// allow. It gives nil after reporting why the file cannot be read.
+func ParseData(src *Source, r Reporter) *Node {
+	var ds Diagnostics
+	roots := parse(src, &ds, true)
+	for _, d := range ds.All() {
+		r.Report(d)
+	}
+	if ds.Failed() || len(roots) == 0 || roots[0].broken {
+		if !ds.Failed() {
+			r.Report(Diagnostic{Span: Span{src, 0, 0}, Code: "empty-file", Message: "the file holds nothing", Hint: "write what it is to hold, or name another file"})
+		}
+		return nil
+	}
+	return roots[0]
+}
+
+func parse(src *Source, r Reporter, data bool) []*Node {
 	unread := &Node{Span: Span{src, 0, 0}, broken: true}
-	if !readable(src, r) {
+	left := maxNodes
+	if data {
+		left = maxDataNodes
+	}
+	if !readable(src, data, r) {
 		return []*Node{unread}
 	}
 	r = &capped{r, maxFaults}
 	var roots []*Node
-	left := maxNodes
+	values := left
 	for _, d := range documents(src, r) {
 		root, err := d.decode()
 		if err != nil {
@@ -52,12 +78,12 @@ func Parse(src *Source, r Reporter) []*Node {
 		if root == nil {
 			continue
 		}
-		c := converter{document: d, r: r, left: left, lineAt: -1}
+		c := converter{document: d, r: r, left: left, lineAt: -1, data: data}
 		n := c.node(root, place{})
 		if left = c.left; left <= 0 {
 			r.Report(Diagnostic{
 				Span: Span{src, d.start, d.start}, Code: "too-large",
-				Message: fmt.Sprintf("the file has more than %d values", maxNodes),
+				Message: fmt.Sprintf("the file has more than %d values", values),
 				Hint:    "split it into several files",
 			})
 			return append(roots, unread)
@@ -71,11 +97,15 @@ func Parse(src *Source, r Reporter) []*Node {
 
 // readable reports bytes that no YAML file may hold, or that readers disagree
 // about.
-func readable(src *Source, r Reporter) bool {
-	if len(src.Text) > maxSourceBytes {
+func readable(src *Source, data bool, r Reporter) bool {
+	most := maxSourceBytes
+	if data {
+		most = maxDataBytes
+	}
+	if len(src.Text) > most {
 		r.Report(Diagnostic{
 			Span: Span{src, 0, 0}, Code: "too-large",
-			Message: fmt.Sprintf("the file is larger than %s", Size(maxSourceBytes)),
+			Message: fmt.Sprintf("the file is larger than %s", Size(most)),
 			Hint:    "split it into several files",
 		})
 		return false
@@ -101,6 +131,7 @@ func readable(src *Source, r Reporter) bool {
 				Hint: "save it as UTF-8 text",
 			})
 			return false
+		case data:
 		case invisible(char) && i > 0:
 			r.Report(Diagnostic{
 				Span: span, Code: "bad-character",
@@ -225,6 +256,7 @@ type converter struct {
 	left int // how many more nodes the file may have
 	slab []Node
 	deep bool // the depth has been reported
+	data bool // the file is data of others
 
 	// the last place looked up: on a long line of other than ASCII characters
 	// each look-up goes on from the one before
@@ -265,6 +297,12 @@ func (c *converter) node(y *yaml.Node, at place) *Node {
 	n := &c.slab[0]
 	c.slab = c.slab[1:]
 	c.left--
+	if c.data && y.Kind == yaml.AliasNode && c.left > 0 {
+		if at.depth < maxDepth {
+			return c.node(y.Alias, at.inside(false))
+		}
+		c.r.Report(tooDeep(Span{c.src, c.offset(y.Line, y.Column), c.offset(y.Line, y.Column)}))
+	}
 
 	start := c.offset(y.Line, y.Column)
 	n.Span = Span{c.src, start, start}
@@ -310,7 +348,7 @@ func (c *converter) scalar(n *Node, y *yaml.Node, at place) {
 		n.Type = resolve(n.Text)
 	}
 	n.trace(c.end)
-	if !at.key {
+	if !at.key && !c.data {
 		c.checkScalar(n, at)
 	}
 }
@@ -331,7 +369,7 @@ func (c *converter) list(n *Node, y *yaml.Node, at place) {
 func (c *converter) mapping(n *Node, y *yaml.Node, at place) {
 	n.Kind = Map
 	flow := y.Style&yaml.FlowStyle != 0
-	if flow && c.doubleBraces(n) {
+	if flow && !c.data && c.doubleBraces(n) {
 		return
 	}
 	n.Fields = make([]Field, 0, len(y.Content)/2)

@@ -261,3 +261,21 @@ func BenchmarkParse(b *testing.B) {
 		}
 	}
 }
+
+func TestDataMayHoldAllThatYAMLAllows(t *testing.T) {
+	for _, text := range []string{
+		"a: &x { b: no, c: \"${v}\" }\nd: *x\n", "{\n\t\"a\": {\"b\": \"x\"},\n\t\"d\": {\"c\": 1, \"b\": 1}\n}", "a: {b: !!str 1}\nd: {b: 2}\n", "d: {b: \"\u200b\"}",
+	} {
+		var ds Diagnostics
+		n := ParseData(NewSource("data.yaml", text), &ds)
+		if n == nil || n.Field("d").Field("b") == nil || n.Field("d").Field("b").Broken() {
+			t.Errorf("%q: %v", text, ds.All())
+		}
+	}
+	for _, text := range []string{"", "a: [", "a: 1\na: 2", "a: &a [*a]"} {
+		var ds Diagnostics
+		if n := ParseData(NewSource("data.yaml", text), &ds); n != nil || !ds.Failed() {
+			t.Errorf("%q is read", text)
+		}
+	}
+}

@@ -93,12 +93,12 @@ func (c *converter) properties(n *Node, y *yaml.Node, where place) {
 	for at := n.Span.Start; at < c.end && strings.IndexByte("!&*", c.src.Text[at]) >= 0; {
 		start := at
 		r := c.r
-		if where.merge {
-			r = &Diagnostics{} // the merge key is reported
+		if where.merge || c.data {
+			r = &Diagnostics{} // the merge key is reported; in data all of it has its place
 		}
 		at = property(c.src, at, c.end, where.flow, r)
 		n.Span.End = at
-		n.broken = n.broken || y.Kind == yaml.AliasNode || y.Kind == yaml.ScalarNode && c.src.Text[start] == '!'
+		n.broken = n.broken || !c.data && (y.Kind == yaml.AliasNode || y.Kind == yaml.ScalarNode && c.src.Text[start] == '!')
 		if y.Kind == yaml.AliasNode || y.Kind == yaml.ScalarNode && y.Value == "" && y.Style&^yaml.TaggedStyle == 0 {
 			return
 		}

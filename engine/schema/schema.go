@@ -1,0 +1,243 @@
+package schema
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+	"github.com/weir-run/weir/dsl"
+)
+
+// Schema is one compiled schema: immutable and safe for concurrent use.
+type Schema struct{ compiled *jsonschema.Schema }
+
+// Compile compiles the schema that stands at n, with the files that it refers
+// to. It gives nil after reporting to r what is wrong, with its place.
+func (d *Documents) Compile(n *dsl.Node, r dsl.Reporter) *Schema {
+	if n.Broken() {
+		return nil
+	}
+	if n.Kind != dsl.Map {
+		r.Report(dsl.Diagnostic{Span: n.Span, Code: "bad-schema", Message: "a schema is a mapping, not " + n.Describe(),
+			Hint: "write one, such as { type: object, properties: { id: { type: integer } } }, or { $ref: order.json }"})
+		return nil
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	l := linter{d, r, map[*dsl.Node]bool{}, false}
+	if l.schema(n, n); l.failed {
+		return nil
+	}
+	d.inline++
+	address := inlineScheme + strconv.Itoa(d.inline)
+	err := d.compiler.AddResource(address, d.forLibrary(n))
+	if err == nil {
+		var s *jsonschema.Schema
+		if s, err = d.compiler.Compile(address); err == nil {
+			return &Schema{s}
+		}
+	}
+	d.report(err, n, address, r)
+	return nil
+}
+
+// Resources have addresses of our own making, so that no spelling of a path
+// means anything to the library.
+const (
+	inlineScheme = "weir:///inline/"
+	fileScheme   = "weir:///file/"
+)
+
+// loader gives the library the documents that schemas refer to.
+type loader struct{ *Documents }
+
+// Load is what jsonschema.URLLoader asks for.
+func (l loader) Load(address string) (any, error) {
+	if f := l.numbered(address); f != nil && f.open() != nil {
+		return l.forLibrary(f.root), nil
+	}
+	return nil, errors.New("only files can be referred to")
+}
+
+func (d *Documents) numbered(address string) *document {
+	for _, f := range d.files {
+		if address == fileScheme+strconv.Itoa(f.number) {
+			return f
+		}
+	}
+	return nil
+}
+
+// forLibrary is a node as the library takes values, with the files in its
+// references replaced by their addresses.
+func (d *Documents) forLibrary(n *dsl.Node) any {
+	switch n.Kind {
+	case dsl.List:
+		list := make([]any, len(n.Items))
+		for i, item := range n.Items {
+			list[i] = d.forLibrary(item)
+		}
+		return list
+	case dsl.Map:
+		object := make(map[string]any, len(n.Fields))
+		for _, f := range n.Fields {
+			object[f.Key.Text] = d.forLibrary(f.Value)
+			if f.Key.Text == "$ref" && f.Value.Type == dsl.Str {
+				object["$ref"] = d.address(f.Value)
+			}
+		}
+		return object
+	}
+	v, _ := toLibrary(Plain(n))
+	return v
+}
+
+func (d *Documents) address(ref *dsl.Node) string {
+	file, fragment, fragmented := strings.Cut(ref.Text, "#")
+	if f := d.find(ref.Span.Source, file); file != "" && !isURL(ref.Text) && f != nil {
+		file = fileScheme + strconv.Itoa(f.number)
+	}
+	if fragmented {
+		file += "#" + fragment
+	}
+	return file
+}
+
+// toLibrary makes Numbers those of encoding/json. What the library would not
+// survive or take long for has a fault.
+func toLibrary(v any) (any, error) {
+	c := converter{left: maxValues}
+	out := c.value(v)
+	return out, c.fault
+}
+
+const (
+	maxValues = 200_000 // in one value that is checked: what does not fit costs a violation each
+	maxDigits = 1000    // of a number: its checks compute with all of them
+	maxPower  = 400
+)
+
+type converter struct {
+	left  int
+	fault error
+}
+
+func (c *converter) value(v any) any {
+	if c.left--; c.left < 0 {
+		c.fault = fmt.Errorf("holds more than %d values, which is the most that is checked", maxValues)
+		return nil
+	}
+	switch v := v.(type) {
+	case dsl.Number:
+		if !reasonable(string(v)) {
+			c.fault = errors.New("holds a number that is out of all bounds")
+		}
+		return json.Number(v)
+	case []any:
+		list := make([]any, len(v))
+		for i := range v {
+			list[i] = c.value(v[i])
+		}
+		return list
+	case map[string]any:
+		object := make(map[string]any, len(v))
+		for k, item := range v {
+			object[k] = c.value(item)
+		}
+		return object
+	case nil, bool, string, int, float64:
+		return v
+	}
+	text, err := dsl.AppendText(nil, v)
+	if err != nil {
+		c.fault = err
+	}
+	return string(text)
+}
+
+func reasonable(number string) bool {
+	if len(number) > maxDigits {
+		return false
+	}
+	if i := strings.IndexAny(number, "eE"); i >= 0 {
+		power, err := strconv.Atoi(number[i+1:])
+		return err == nil && -maxPower < power && power < maxPower
+	}
+	return true
+}
+
+// report says what the library found wrong with the schema at n.
+func (d *Documents) report(err error, n *dsl.Node, address string, r dsl.Reporter) {
+	place := func(url string, more []string) *dsl.Node {
+		url, pointer, _ := strings.Cut(url, "#")
+		at := n
+		if f := d.numbered(url); f != nil {
+			at = f.root
+		} else if url != address {
+			return n
+		}
+		for _, token := range append(tokens(pointer), more...) {
+			next := child(at, token)
+			if next == nil {
+				break
+			}
+			at = next
+		}
+		return at
+	}
+	var invalid *jsonschema.SchemaValidationError
+	var pattern *jsonschema.InvalidRegexError
+	switch {
+	case errors.As(err, &invalid):
+		var fault *jsonschema.ValidationError
+		if errors.As(invalid.Err, &fault) {
+			for _, v := range violations(fault) {
+				at := place(invalid.URL, v.tokens)
+				if at.KeySpan().Text() == "pattern" && at.Type == dsl.Str {
+					r.Report(badPattern(at))
+					continue
+				}
+				r.Report(dsl.Diagnostic{Span: at.Span, Code: "bad-schema", Message: "this " + v.Message + " in a schema", Hint: "see json-schema.org for what this keyword takes"})
+			}
+			return
+		}
+	case errors.As(err, &pattern):
+		r.Report(badPattern(place(pattern.URL, nil)))
+		return
+	}
+	r.Report(dsl.Diagnostic{Span: n.Span, Code: "bad-schema", Message: "the schema cannot be used: " + strings.ReplaceAll(err.Error(), address, "it"), Hint: "check its references and its $id"})
+}
+
+func badPattern(n *dsl.Node) dsl.Diagnostic {
+	return dsl.Diagnostic{Span: n.Span, Code: "bad-schema", Message: fmt.Sprintf("%q is not a regular expression that can be used", n.Text),
+		Hint: "write it as RE2 has it, without look-around and back references"}
+}
+
+// Violation is one thing that a value does not keep to.
+type Violation struct {
+	Pointer string `json:"pointer"` // where in the value (RFC 6901)
+	Message string `json:"message"` // such as: must be a whole number, not text
+
+	tokens []string
+}
+
+// mostViolations of one value are told.
+const mostViolations = 100
+
+// Check gives what a value, as expressions see values, does not keep to, in
+// the order of the places; a hundred at most.
+func (s *Schema) Check(v any) []Violation {
+	value, err := toLibrary(v)
+	if err != nil {
+		return []Violation{{Message: err.Error()}}
+	}
+	var fault *jsonschema.ValidationError
+	if !errors.As(s.compiled.Validate(value), &fault) {
+		return nil
+	}
+	all := violations(fault)
+	return all[:min(len(all), mostViolations)]
+}
