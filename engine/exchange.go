@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/weir-run/weir/dsl"
@@ -73,6 +74,7 @@ type Exchange struct {
 	answer  Answer // of the root
 	results []outcome
 	slots   []slot
+	kept    atomic.Bool // something reads it after it was released
 }
 
 // Env marks an Exchange as what expressions look into.
@@ -110,6 +112,9 @@ func (f *frame) exchange(in *Input, parent *Exchange) *Exchange {
 // release gives an Exchange back. Nothing may refer to it any more; texts and
 // values read from it stay good.
 func (x *Exchange) release() {
+	if x.kept.Load() {
+		return // it is left to the garbage collector
+	}
 	x.In, x.parent, x.root, x.answer = nil, nil, nil, Answer{}
 	x.forget(0, len(x.results))
 	clear(x.slots)
@@ -164,13 +169,27 @@ func (x *Exchange) takeBack() {
 type Slot struct{ name *name }
 
 // Read reports whether anything in the flow reads the result.
-func (s Slot) Read() bool { return s.name.read }
+func (s Slot) Read() bool {
+	for n := s.name; n != nil; n = n.becomes {
+		if n.read {
+			return true
+		}
+	}
+	return false
+}
 
 // Hold says what is known of the result, for the expressions that read it.
 func (s Slot) Hold(static *dsl.StaticType) { s.name.static = static }
 
 // Timed reports whether anything reads how long the step took.
-func (s Slot) Timed() bool { return s.name.timed }
+func (s Slot) Timed() bool {
+	for n := s.name; n != nil; n = n.becomes {
+		if n.timed {
+			return true
+		}
+	}
+	return false
+}
 
 // name is one name with a value of its own in a frame.
 type name struct {
@@ -182,8 +201,10 @@ type name struct {
 	base   int // of its slots
 	read   bool
 	timed  bool
-	member bool // of a compose
+	member bool // of a compose, or of another step that names its steps
 	caller bool // it is what the caller sent, or part of it
+
+	becomes *name // the name whose result this one's can become
 }
 
 // read is a look at a name's value, or at a path below it.

@@ -22,6 +22,7 @@ type Flow struct {
 	params   map[string]dsl.Span // nil: what the path has is not known
 	headless bool                // whether there is a trigger is not known
 	calls    []flowCall
+	places   []Place
 	program  *Program
 }
 
