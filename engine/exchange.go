@@ -2,9 +2,12 @@ package engine
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -203,6 +206,7 @@ type name struct {
 	timed  bool
 	member bool // of a compose, or of another step that names its steps
 	caller bool // it is what the caller sent, or part of it
+	asked  bool // it is the body of the request
 
 	becomes *name // the name whose result this one's can become
 }
@@ -225,7 +229,8 @@ func (r *read) Value(env dsl.Env) (any, error) {
 	if r.id < 0 {
 		return o.whole(), nil
 	}
-	return o.cell.read(&r.name.paths, r.id, slots)
+	v, err := o.cell.read(&r.name.paths, r.id, slots)
+	return v, r.judge(o, err)
 }
 
 // JSON is what dsl.Read asks for.
@@ -234,7 +239,41 @@ func (r *read) JSON(env dsl.Env) (string, bool, error) {
 	if r.id < 0 {
 		return o.text, o.form == formJSON, nil
 	}
-	return o.cell.readJSON(&r.name.paths, r.id, slots)
+	text, ok, err := o.cell.readJSON(&r.name.paths, r.id, slots)
+	return text, ok, r.judge(o, err)
+}
+
+// judge makes a fault of a look into the request's body that of the caller,
+// who sent what has no such place.
+func (r *read) judge(o *outcome, err error) error {
+	if err == nil || !r.name.asked {
+		return err
+	}
+	var f *dsl.Fault
+	if !errors.As(err, &f) {
+		return err
+	}
+	detail := fmt.Sprintf("The body of the request has no %s, which this route reads.", pathText(r.name.paths.list[r.id]))
+	if o.form == formBytes {
+		detail = "The body of the request is not JSON (or its Content-Type does not say so), and this route reads JSON."
+	}
+	return &dsl.Fault{Span: f.Span, Message: f.Message, Err: &Error{Kind: KindInput, Message: f.Message, Detail: detail, Span: f.Span}}
+}
+
+// pathText writes a path as expressions do.
+func pathText(path dsl.Path) string {
+	var b strings.Builder
+	for i, key := range path {
+		switch {
+		case key.IsIndex:
+			fmt.Fprintf(&b, "[%d]", key.Index)
+		case i == 0:
+			b.WriteString(key.Name)
+		default:
+			b.WriteString("." + key.Name)
+		}
+	}
+	return b.String()
 }
 
 // field is a look at something beside a body.

@@ -209,7 +209,7 @@ func (f *Flow) Compile(lang *Language, r dsl.Reporter) {
 	if f.Trigger != nil {
 		c.scope.requestNames(f)
 		p.request = c.name(p.frame, "body")
-		p.request.caller = true
+		p.request.caller, p.request.asked = true, true
 		c.scope.names["body"] = &entry{Name: c.scope.bound(p.request)}
 	} else {
 		p.input = c.name(p.frame, "input")
