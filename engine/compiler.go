@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"reflect"
@@ -113,18 +114,22 @@ func listed(names []string) string {
 // is not safe for concurrent use.
 type Compiler struct {
 	dsl.Reporter
-	lang   *Language
-	exprs  *dsl.Expressions
-	flow   *Flow
-	frames []*frame
-	frame  *frame
-	scope  *scope
-	log    []*name             // every name that was bound, in order
-	slot   Slot                // of the step at hand
-	inline string              // what the steps at hand run inside of that cannot return
-	closed map[string]dsl.Span // names of scopes that have ended
-	failed bool
-	uses   []string // what the step at hand names, for a Probe
+	lang    *Language
+	exprs   *dsl.Expressions
+	flow    *Flow
+	frames  []*frame
+	frame   *frame
+	scope   *scope
+	log     []*name                // every name that was bound, in order
+	slot    Slot                   // of the step at hand
+	at      *dsl.Node              // the step at hand
+	inline  string                 // what the steps at hand run inside of that cannot return
+	undoing *Undoing               // what takes note of what the steps at hand do
+	loop    *Loop                  // the innermost loop that the steps at hand are of
+	keepers map[string][]*dsl.Node // steps that have Keepers, by what they are called
+	closed  map[string]dsl.Span    // names of scopes that have ended
+	failed  bool
+	uses    []string // what the step at hand names, for a Probe
 }
 
 // Report is what dsl.Reporter asks for.
@@ -209,6 +214,16 @@ func (c *Compiler) CanReturn(at dsl.Span, verb string) bool {
 	c.Report(dsl.Diagnostic{Span: at, Code: "return-inside", Message: fmt.Sprintf("%s ends the flow and cannot stand inside %s", verb, c.inline),
 		Hint: "give the value to the step (yield, fallback), or answer failures in the flow's errors"})
 	return false
+}
+
+// Reads runs fn and gives whether what it compiled reads a name.
+func (c *Compiler) Reads(fn func()) (reads func(name string) bool) {
+	from := len(c.log)
+	fn()
+	log := slices.Clone(c.log[from:])
+	return func(text string) bool {
+		return slices.ContainsFunc(log, func(n *name) bool { return n.text == text })
+	}
 }
 
 // levels counts the frames from the one at hand up to f.
@@ -377,18 +392,27 @@ func (c *Compiler) step(n *dsl.Node, result *name) Step {
 	g := &guarded{span: keyOf(n, kind.Name).Span, step: kind.Name}
 	member := result != nil
 	if member {
-		g.step = result.text
+		g.step = cmp.Or(result.text, kind.Name)
 	} else {
 		result = c.name(c.frame, kind.Name)
 	}
-	outer, uses := c.slot, c.uses
-	c.slot, c.uses = Slot{result}, nil
-	defer func() { c.slot, c.uses = outer, uses }()
+	outer, at, uses := c.slot, c.at, c.uses
+	c.slot, c.at, c.uses = Slot{result}, n, nil
+	defer func() { c.slot, c.at, c.uses = outer, at, uses }()
 	g.slot = c.slot
 	var mods modifiers
-	g.from = len(c.frame.names)
-	g.run, ok = kind.Compile(c, n, &mods)
-	g.to = len(c.frame.names)
+	compile := func() {
+		g.from = len(c.frame.names)
+		g.run, ok = kind.Compile(c, n, &mods)
+		g.to = len(c.frame.names)
+	}
+	if c.undoing != nil && n.Field("retry") != nil {
+		if g.attempts = c.Undoing(c.undoing.within, compile); !g.attempts.Used() {
+			g.attempts = nil
+		}
+	} else {
+		compile()
+	}
 	g.last, _ = g.run.(Finisher)
 	c.modify(g, n, &mods)
 	id := mods.ID
@@ -398,11 +422,16 @@ func (c *Compiler) step(n *dsl.Node, result *name) Step {
 			c.scope.torn = c.scope.torn || slices.ContainsFunc(n.Fields, func(f dsl.Field) bool { return !isModifier(f.Key.Text) && !slices.Contains(kind.Keys(), f.Key.Text) })
 		}
 	case member:
-		c.Report(dsl.Diagnostic{Span: id.Span, Code: "id-in-compose", Message: "a member of a compose has its key as its id", Hint: "remove this id"})
+		d := dsl.Diagnostic{Span: id.Span, Code: "id-in-compose", Message: "a member has its key as its id", Hint: "remove this id"}
+		if result.text == "" {
+			d.Message, d.Hint = "the result of this step is that of the step around it", "move the id there"
+		}
+		c.Report(d)
 	default:
 		g.step, result.text = id.Value, id.Value
 		c.define(id, result)
 	}
+	c.compileUndo(g, result, mods.Undo)
 	if !ok {
 		c.lost(n, true) // its own faults are told; only the names still matter to others
 	}

@@ -256,7 +256,7 @@ func Parallel(ctx context.Context, n, limit int, fn func(ctx context.Context, i 
 			if stop {
 				return
 			}
-			err := safely(ctx, stepFunc(func(ctx context.Context, _ *Exchange) error { return fn(ctx, i) }), nil)
+			err := safely(ctx, StepFunc(func(ctx context.Context, _ *Exchange) error { return fn(ctx, i) }), nil)
 			if err == nil {
 				continue
 			}
@@ -276,6 +276,8 @@ func Parallel(ctx context.Context, n, limit int, fn func(ctx context.Context, i 
 	return first
 }
 
-type stepFunc func(ctx context.Context, x *Exchange) error
+// StepFunc is a function as a Step.
+type StepFunc func(ctx context.Context, x *Exchange) error
 
-func (f stepFunc) Run(ctx context.Context, x *Exchange) error { return f(ctx, x) }
+// Run is what Step asks for.
+func (f StepFunc) Run(ctx context.Context, x *Exchange) error { return f(ctx, x) }

@@ -38,16 +38,20 @@ type Error struct {
 	Kind     Kind
 	Status   int // the backend's status, or the one a fail step gives; 0 if there was none
 	Message  string
-	Body     Value  // the backend's body, if it came
-	Attempts int    // how often the backend was asked
-	Code     string // a fail step's own code
-	Detail   string // of kind input: a sentence that tells the caller what is wrong with what it sent
+	Body     Value    // the backend's body, if it came
+	Attempts int      // how often the backend was asked
+	Code     string   // a fail step's own code
+	Detail   string   // of kind input: a sentence that tells the caller what is wrong with what it sent
+	Undo     []*Error // the compensations of a saga that failed: each tells of the step whose effect is left
 	Span     dsl.Span
 	Err      error
 }
 
 func (e *Error) Error() string {
 	s := string(e.Kind) + ": " + e.Message
+	for _, u := range e.Undo {
+		s += "; not undone: " + u.Step + ": " + string(u.Kind) + ": " + u.Message
+	}
 	if e.Step != "" && e.Step != string(e.Kind) {
 		s = e.Step + ": " + s
 	}

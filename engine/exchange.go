@@ -2,10 +2,14 @@ package engine
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/weir-run/weir/dsl"
@@ -73,6 +77,7 @@ type Exchange struct {
 	answer  Answer // of the root
 	results []outcome
 	slots   []slot
+	kept    atomic.Bool // something reads it after it was released
 }
 
 // Env marks an Exchange as what expressions look into.
@@ -110,6 +115,9 @@ func (f *frame) exchange(in *Input, parent *Exchange) *Exchange {
 // release gives an Exchange back. Nothing may refer to it any more; texts and
 // values read from it stay good.
 func (x *Exchange) release() {
+	if x.kept.Load() {
+		return // it is left to the garbage collector
+	}
 	x.In, x.parent, x.root, x.answer = nil, nil, nil, Answer{}
 	x.forget(0, len(x.results))
 	clear(x.slots)
@@ -164,13 +172,27 @@ func (x *Exchange) takeBack() {
 type Slot struct{ name *name }
 
 // Read reports whether anything in the flow reads the result.
-func (s Slot) Read() bool { return s.name.read }
+func (s Slot) Read() bool {
+	for n := s.name; n != nil; n = n.becomes {
+		if n.read {
+			return true
+		}
+	}
+	return false
+}
 
 // Hold says what is known of the result, for the expressions that read it.
 func (s Slot) Hold(static *dsl.StaticType) { s.name.static = static }
 
 // Timed reports whether anything reads how long the step took.
-func (s Slot) Timed() bool { return s.name.timed }
+func (s Slot) Timed() bool {
+	for n := s.name; n != nil; n = n.becomes {
+		if n.timed {
+			return true
+		}
+	}
+	return false
+}
 
 // name is one name with a value of its own in a frame.
 type name struct {
@@ -182,8 +204,11 @@ type name struct {
 	base   int // of its slots
 	read   bool
 	timed  bool
-	member bool // of a compose
+	member bool // of a compose, or of another step that names its steps
 	caller bool // it is what the caller sent, or part of it
+	asked  bool // it is the body of the request
+
+	becomes *name // the name whose result this one's can become
 }
 
 // read is a look at a name's value, or at a path below it.
@@ -204,7 +229,8 @@ func (r *read) Value(env dsl.Env) (any, error) {
 	if r.id < 0 {
 		return o.whole(), nil
 	}
-	return o.cell.read(&r.name.paths, r.id, slots)
+	v, err := o.cell.read(&r.name.paths, r.id, slots)
+	return v, r.judge(o, err)
 }
 
 // JSON is what dsl.Read asks for.
@@ -213,7 +239,41 @@ func (r *read) JSON(env dsl.Env) (string, bool, error) {
 	if r.id < 0 {
 		return o.text, o.form == formJSON, nil
 	}
-	return o.cell.readJSON(&r.name.paths, r.id, slots)
+	text, ok, err := o.cell.readJSON(&r.name.paths, r.id, slots)
+	return text, ok, r.judge(o, err)
+}
+
+// judge makes a fault of a look into the request's body that of the caller,
+// who sent what has no such place.
+func (r *read) judge(o *outcome, err error) error {
+	if err == nil || !r.name.asked {
+		return err
+	}
+	var f *dsl.Fault
+	if !errors.As(err, &f) {
+		return err
+	}
+	detail := fmt.Sprintf("The body of the request has no %s, which this route reads.", pathText(r.name.paths.list[r.id]))
+	if o.form == formBytes {
+		detail = "The body of the request is not JSON (or its Content-Type does not say so), and this route reads JSON."
+	}
+	return &dsl.Fault{Span: f.Span, Message: f.Message, Err: &Error{Kind: KindInput, Message: f.Message, Detail: detail, Span: f.Span}}
+}
+
+// pathText writes a path as expressions do.
+func pathText(path dsl.Path) string {
+	var b strings.Builder
+	for i, key := range path {
+		switch {
+		case key.IsIndex:
+			fmt.Fprintf(&b, "[%d]", key.Index)
+		case i == 0:
+			b.WriteString(key.Name)
+		default:
+			b.WriteString("." + key.Name)
+		}
+	}
+	return b.String()
 }
 
 // field is a look at something beside a body.

@@ -22,6 +22,7 @@ type Flow struct {
 	params   map[string]dsl.Span // nil: what the path has is not known
 	headless bool                // whether there is a trigger is not known
 	calls    []flowCall
+	places   []Place
 	program  *Program
 }
 
@@ -208,7 +209,7 @@ func (f *Flow) Compile(lang *Language, r dsl.Reporter) {
 	if f.Trigger != nil {
 		c.scope.requestNames(f)
 		p.request = c.name(p.frame, "body")
-		p.request.caller = true
+		p.request.caller, p.request.asked = true, true
 		c.scope.names["body"] = &entry{Name: c.scope.bound(p.request)}
 	} else {
 		p.input = c.name(p.frame, "input")

@@ -124,8 +124,12 @@ func AppendHeaders(ctx context.Context, x *Exchange, h http.Header, headers []He
 	return h, nil
 }
 
+// maxTexts bounds what goes into a header or a query, in bytes: no server takes
+// more.
+const maxTexts = 1 << 20
+
 // Texts gives a value as text, or as one text for each element of a list that
-// is not null.
+// is not null: what a header or the query of a request can hold.
 func (v Value) Texts() ([]string, error) {
 	var c cell
 	c.set(v)
@@ -135,6 +139,7 @@ func (v Value) Texts() ([]string, error) {
 		list = []any{whole}
 	}
 	out := make([]string, 0, len(list))
+	size := 0
 	for _, item := range list {
 		if item == nil {
 			continue
@@ -142,6 +147,9 @@ func (v Value) Texts() ([]string, error) {
 		b, err := dsl.AppendText(nil, item)
 		if err != nil {
 			return nil, err
+		}
+		if size += len(b) + 1; size > maxTexts {
+			return nil, fmt.Errorf("this takes more than %d MiB, which no server would read", maxTexts>>20)
 		}
 		out = append(out, string(b))
 	}

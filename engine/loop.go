@@ -14,6 +14,7 @@ type Loop struct {
 	frame *frame
 	item  *name
 	index *name // nil: the rounds are not counted
+	what  string
 }
 
 // Loop compiles what body compiles in a frame of its own, in which item (and
@@ -25,12 +26,24 @@ func (c *Compiler) Loop(item, index dsl.String, inside string, body func()) *Loo
 
 // LoopOver is Loop for elements of which something is known.
 func (c *Compiler) LoopOver(elem *dsl.StaticType, item, index dsl.String, inside string, body func()) *Loop {
-	l := &Loop{frame: c.pushFrame()}
+	return c.loopOver(elem, item, index, inside, true, body)
+}
+
+// Rounds is Loop for rounds whose item is made by the flow itself.
+func (c *Compiler) Rounds(item dsl.String, inside string, body func()) *Loop {
+	return c.loopOver(nil, item, dsl.String{}, inside, false, body)
+}
+
+func (c *Compiler) loopOver(elem *dsl.StaticType, item, index dsl.String, inside string, caller bool, body func()) *Loop {
+	l := &Loop{frame: c.pushFrame(), what: inside}
+	outer := c.loop
+	c.loop = l
+	defer func() { c.loop = outer }()
 	s := &scope{parent: c.scope, frame: l.frame, c: c, names: map[string]*entry{}}
 	c.within(s, func() {
 		variable := func(v dsl.String, static *dsl.StaticType) *name {
 			n := c.name(l.frame, v.Value)
-			n.static, n.caller = static, true // as far as is known here
+			n.static, n.caller = static, caller // as far as is known here
 			if !c.free(v) {
 				return n
 			}

@@ -21,9 +21,10 @@ type modifiers struct {
 	Retry    *RetryConfig `yaml:"retry" doc:"Runs the step again when it fails."`
 	Fallback dsl.Shape    `yaml:"fallback" doc:"The result if the step fails. error is the failure."`
 	Catch    dsl.Steps    `yaml:"catch" doc:"Steps that run if the step fails. error is the failure."`
+	Undo     dsl.Steps    `yaml:"undo" doc:"Steps that take the effect of the step back. They run if the saga around it fails; error is the failure. A call that timed out may have had its effect: it is undone, too, if undo does not read the result of the step."`
 }
 
-var modifierKeys = []string{"id", "when", "timeout", "retry", "fallback", "catch"}
+var modifierKeys = []string{"id", "when", "timeout", "retry", "fallback", "catch", "undo"}
 
 func isModifier(key string) bool { return slices.Contains(modifierKeys, key) }
 
@@ -65,6 +66,8 @@ type guarded struct {
 	handles  bool
 	errName  *name // what error stands for in fallback and catch
 	ways     ways
+	undo     *compensation
+	attempts *Undoing // what an attempt did, in a saga
 }
 
 // A Finisher is a step that has something left to do when it has ended and its
@@ -143,21 +146,36 @@ func (c *Compiler) retry(at *dsl.Node, cfg *RetryConfig) *retry {
 }
 
 // Run is what Step asks for.
-func (g *guarded) Run(ctx context.Context, x *Exchange) (err error) {
+func (g *guarded) Run(ctx context.Context, x *Exchange) error {
+	run, err := g.applies(ctx, x)
+	if err != nil || !run {
+		return err
+	}
+	return g.perform(ctx, x)
+}
+
+// applies reports whether the step runs at all.
+func (g *guarded) applies(ctx context.Context, x *Exchange) (bool, error) {
 	if e := Interrupted(ctx); e != nil {
-		return g.named(e)
+		return false, g.named(e)
 	}
-	if g.when != nil {
-		run, err := g.when.Bool(ctx, x)
-		if err != nil {
-			return g.named(failure(ctx, err))
-		}
-		if !run {
-			take(g.ways.skip)
-			return nil
-		}
+	if g.when == nil {
+		return true, nil
+	}
+	run, err := g.when.Bool(ctx, x)
+	switch {
+	case err != nil:
+		return false, g.named(failure(ctx, err))
+	case run:
 		take(g.ways.run)
+	default:
+		take(g.ways.skip)
 	}
+	return run, nil
+}
+
+// perform runs a step that applies.
+func (g *guarded) perform(ctx context.Context, x *Exchange) (err error) {
 	if g.last != nil {
 		defer func() {
 			e := g.last.Finish(ctx, x)
@@ -173,9 +191,15 @@ func (g *guarded) Run(ctx context.Context, x *Exchange) (err error) {
 func (g *guarded) handled(ctx context.Context, x *Exchange) error {
 	err := g.bounded(ctx, x)
 	if err == nil || errors.Is(err, ErrReturn) {
+		if g.undo != nil {
+			g.undo.note(x, g, nil)
+		}
 		return err
 	}
 	e := g.named(failure(ctx, err))
+	if g.undo != nil {
+		g.undo.note(x, g, e)
+	}
 	if !g.handles || ctx.Err() != nil || x.root.answer.Written {
 		return e // nobody waits for what a handler could still give
 	}
@@ -221,18 +245,27 @@ func (g *guarded) bounded(ctx context.Context, x *Exchange) error {
 	}
 	asked := 0
 	for attempt := 1; ; attempt++ {
-		err := g.run.Run(ctx, x)
+		err := g.attempt(ctx, x)
 		if err == nil || errors.Is(err, ErrReturn) {
 			return err
 		}
 		e := failure(ctx, err)
 		asked += max(e.Attempts, 1)
 		e.Attempts = asked
-		if x.root.answer.Written || attempt == g.retry.attempts || !g.retry.worth(e) || !pause(ctx, g.retry.delay(attempt)) {
-			return e
+		if x.root.answer.Written || attempt == g.retry.attempts || !g.retry.worth(e) || len(e.Undo) > 0 || !Pause(ctx, g.retry.delay(attempt)) {
+			return e // what could not be undone is no place to begin again
 		}
 		x.forget(g.from, g.to)
 	}
+}
+
+// attempt runs the verb once. In a saga, an attempt that failed is undone, so
+// that the next begins where it began.
+func (g *guarded) attempt(ctx context.Context, x *Exchange) error {
+	if g.attempts == nil {
+		return g.run.Run(ctx, x)
+	}
+	return g.attempts.Run(ctx, x, g.run)
 }
 
 // worth reports whether a failure is one of those to try again.
@@ -251,9 +284,9 @@ func (r *retry) delay(attempt int) time.Duration {
 	return rand.N(bound)
 }
 
-// pause waits, and reports whether there is time left after it. It does not
+// Pause waits, and reports whether there is time left after it. It does not
 // start a wait that the deadline would end.
-func pause(ctx context.Context, d time.Duration) bool {
+func Pause(ctx context.Context, d time.Duration) bool {
 	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= d {
 		return false
 	}

@@ -164,6 +164,19 @@ func errorValue(err *Error, path dsl.Path) any {
 	return nil
 }
 
+// undoValue is the list of what could not be undone, or what a path finds in it.
+func undoValue(err *Error, path dsl.Path) any {
+	list := make([]any, len(err.Undo))
+	for i, e := range err.Undo {
+		list[i] = errorValue(e, nil)
+	}
+	v, fault := walk(list, path)
+	if fault != nil {
+		return nil
+	}
+	return v
+}
+
 // handler opens the scope of a handler: error is the failure it handles.
 func (s *scope) handler(at dsl.Span) (*scope, *name) {
 	in := s.inner()
@@ -175,6 +188,7 @@ func (s *scope) handler(at dsl.Span) (*scope, *name) {
 		"status":   s.beside(n, dsl.TypeInt, func(o *outcome, _ dsl.Path) any { return o.err.Status }),
 		"message":  s.beside(n, dsl.TypeString, func(o *outcome, _ dsl.Path) any { return o.err.Message }),
 		"attempts": s.beside(n, dsl.TypeInt, func(o *outcome, _ dsl.Path) any { return o.err.Attempts }),
+		"undo":     s.beside(n, dsl.TypeAny, func(o *outcome, p dsl.Path) any { return undoValue(o.err, p) }),
 		"body":     s.bound(n),
 	}}}
 	return in, n

@@ -26,6 +26,7 @@ type Host struct {
 	drain   time.Duration
 	dial    connectors.Dial
 	current atomic.Pointer[generation]
+	keepers keepers
 
 	mu        sync.Mutex                   // of what follows; held by Apply and Shutdown
 	listeners map[string]*gateway.Listener // by listenerKey
@@ -156,9 +157,11 @@ func (h *Host) Apply(p *Program) error {
 		}
 		return err
 	}
+	held := h.keepers.open(p)
 	g.finish = func() {
 		go func() { // the last request need not wait for it, nor Apply for itself
 			defer close(g.finished)
+			h.keepers.close(held) // what still works in them calls services
 			h.closeServices(keys)
 		}()
 	}

@@ -2,11 +2,12 @@ package flows
 
 import (
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/weir-run/weir/engine"
 	"github.com/weir-run/weir/mesh"
 )
 
-// serviceMetrics shows the statistics of a Host's services. They are counted
-// where calls are made and read here when someone asks, so that calls pay
+// serviceMetrics shows the statistics of a Host's services and steps. They are
+// counted where things happen and read here when someone asks, so that calls pay
 // nothing for it. A service that went takes its series with it.
 type serviceMetrics struct{ host *Host }
 
@@ -28,7 +29,10 @@ var (
 	endpointInFlight    = describe("endpoint_in_flight", "Attempts whose answer has not been read to its end.", "service", "endpoint")
 	endpointConnections = describe("endpoint_connections", "Open connections to an endpoint.", "service", "endpoint")
 	endpointDials       = describe("endpoint_connections_opened_total", "Connections made to an endpoint.", "service", "endpoint")
-	endpointBreaker     = describe("endpoint_breaker_open", "1 while the endpoint's breaker lets nothing through, 0.5 while it probes.", "service", "endpoint")
+	stepEvents          = prometheus.NewDesc("weir_step_events_total", "What happened to a step, such as a hit of its cache or a compensation that failed.", []string{"flow", "step", "event"}, nil)
+	stepLevel           = prometheus.NewDesc("weir_step_level", "What a step holds, such as the bytes of its cache.", []string{"flow", "step", "of"}, nil)
+
+	endpointBreaker = describe("endpoint_breaker_open", "1 while the endpoint's breaker lets nothing through, 0.5 while it probes.", "service", "endpoint")
 )
 
 // Describe is what prometheus.Collector asks for.
@@ -36,6 +40,7 @@ func (serviceMetrics) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		serviceRequests, serviceRetries, serviceFailures, serviceInFlight, endpointAttempts, endpointFailures,
 		endpointInFlight, endpointConnections, endpointDials, endpointBreaker,
+		stepEvents, stepLevel,
 	} {
 		out <- d
 	}
@@ -49,6 +54,7 @@ func (m serviceMetrics) Collect(out chan<- prometheus.Metric) {
 	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
 		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 	}
+	m.steps(counter, func(d *prometheus.Desc, v int64, labels ...string) { gauge(d, float64(v), labels...) })
 	for name, s := range m.host.statistics() {
 		counter(serviceRequests, s.Requests, name)
 		counter(serviceRetries, s.Retries, name)
@@ -72,6 +78,34 @@ func (m serviceMetrics) Collect(out chan<- prometheus.Metric) {
 			case "closed":
 				gauge(endpointBreaker, 0, name, e.Address)
 			}
+		}
+	}
+}
+
+// steps shows the Keepers of the current generation. One that several steps
+// share is shown for the first of them.
+func (m serviceMetrics) steps(counter, gauge func(d *prometheus.Desc, v int64, labels ...string)) {
+	g := m.host.acquire()
+	if g == nil {
+		return
+	}
+	defer g.release()
+	seen := map[engine.Keeper]bool{}
+	for _, f := range g.program.Flows {
+		for _, place := range f.Places() {
+			k, ok := place.Keeper().(engine.Observed)
+			if !ok || seen[k] {
+				continue
+			}
+			seen[k] = true
+			flow, step := place.Step()
+			k.Observe(func(name string, total bool, value int64) {
+				if total {
+					counter(stepEvents, value, flow, step, name)
+				} else {
+					gauge(stepLevel, value, flow, step, name)
+				}
+			})
 		}
 	}
 }

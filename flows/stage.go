@@ -16,6 +16,8 @@ import (
 type Stage struct {
 	program *Program
 	log     *slog.Logger
+	keepers keepers
+	held    []held
 	metrics *gateway.Metrics
 }
 
@@ -32,7 +34,9 @@ func (p *Program) Stage(log *slog.Logger, play func(*connectors.Service) http.Ro
 			return nil, err
 		}
 	}
-	return &Stage{program: p, log: log, metrics: metrics}, nil
+	s := &Stage{program: p, log: log, metrics: metrics}
+	s.held = s.keepers.open(p)
+	return s, nil
 }
 
 // Handler is what a gateway does with requests.
@@ -40,8 +44,9 @@ func (s *Stage) Handler(g *Gateway) http.Handler {
 	return gateway.NewHandler(g.router, gateway.Options{Gateway: g.Name.Value, Log: s.log, Metrics: s.metrics, MaxBody: g.MaxBody})
 }
 
-// Close ends the services.
+// Close ends the services, and what steps keep.
 func (s *Stage) Close() {
+	s.keepers.close(s.held)
 	for _, service := range s.program.Services {
 		service.Client().Close()
 	}

@@ -167,6 +167,7 @@ func TestForm(t *testing.T) {
 		{name: "a wrong type", options: "types: { n: integer }", document: "n=x", fault: `n: "x" is not of type integer`},
 		{name: "nothing", json: `{}`},
 		{name: "NUL", document: "a=%00", json: `{"a":"\u0000"}`},
+		{name: "many fields", document: strings.Repeat("a&", 1<<20), fault: "the form has more than 100000 fields"},
 		{name: "a broken escape", document: "a=%4", fault: `"%4" is not escaped as a form is`},
 		{name: "invalid UTF-8", document: "a=%ff", fault: `"%ff" is not UTF-8`},
 	} {

@@ -295,8 +295,7 @@ func (w *csvWriter) row(cells []string) {
 		if i > 0 {
 			w.buf = append(w.buf, w.o.Delimiter...)
 		}
-		// A row of one empty cell would be an empty line, which is no row.
-		if w.o.Quotes != "all" && !w.quoted(cell) && !(cell == "" && len(cells) == 1) {
+		if w.o.Quotes != "all" && !w.quoted(cell, len(cells)) {
 			w.buf = append(w.buf, cell...)
 			continue
 		}
@@ -308,8 +307,12 @@ func (w *csvWriter) row(cells []string) {
 }
 
 // quoted reports whether a cell needs quotes: to be one cell, to keep the space
-// at its ends, or not to be taken for a byte order mark.
-func (w *csvWriter) quoted(cell string) bool {
+// at its ends, not to be taken for a byte order mark, or not to leave its row an
+// empty line, which is no row.
+func (w *csvWriter) quoted(cell string, ofCells int) bool {
+	if cell == "" {
+		return ofCells == 1
+	}
 	return strings.ContainsAny(cell, "\"\r\n") || strings.Contains(cell, w.o.Delimiter) ||
 		strings.HasPrefix(cell, " ") || strings.HasSuffix(cell, " ") || strings.HasPrefix(cell, markUTF8)
 }

@@ -14,10 +14,17 @@ type Form struct {
 	Types map[string]string `yaml:"types" doc:"Types of values by name. What is not named stays text." enum:"integer|number|boolean"`
 }
 
+// maxFields is more than forms have. A field can cost much more memory than its
+// bytes.
+const maxFields = 100_000
+
 // Decode gives an object with a field for each name; a name that comes more
 // than once gives a list.
 func (o *Form) Decode(document, _ string) (string, error) {
 	g := grouping{lists: o.Lists}
+	if strings.Count(document, "&") >= maxFields {
+		return "", faultf(0, "the form has more than %d fields", maxFields)
+	}
 	for pair := range strings.SplitSeq(document, "&") {
 		if pair == "" {
 			continue

@@ -45,7 +45,7 @@ const (
 	maxElements   = 63      // elements inside of each other
 	maxNodes      = 1 << 20 // elements, attributes and texts
 	maxAttributes = 256     // of one element
-	maxPrefixes   = 128     // known at one place
+	maxPrefixes   = 64      // known at one place
 )
 
 const (

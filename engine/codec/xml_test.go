@@ -107,7 +107,7 @@ func TestHostileXML(t *testing.T) {
 			json: `{"a":` + strings.Repeat(`{"a":[`, 61) + `{"#text":["x","y"],"b":"","#order":["#text","b","#text"]}` + strings.Repeat("]}", 61) + "}"},
 		{name: "many elements", document: "<a>" + strings.Repeat("<b/>", 1<<20) + "</a>", fault: "line 1: the document has more than 1048576 elements, attributes and texts"},
 		{name: "many attributes", document: "<a" + attributes.String() + "/>", fault: "line 1: <a> has more than 256 attributes"},
-		{name: "many prefixes", document: "<a" + prefixes.String() + "/>", fault: "line 1: more than 128 prefixes are declared"},
+		{name: "many prefixes", document: "<a" + prefixes.String() + "/>", fault: "line 1: more than 64 prefixes are declared"},
 		{name: "long names in messages", document: "<" + strings.Repeat("a", 1000) + ">", fault: "line 1: the document ends inside <" + strings.Repeat("a", 120) + "...>"},
 	} {
 		r.test(t, "xml")

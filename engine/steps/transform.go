@@ -106,7 +106,23 @@ func compileTransform(c *engine.Compiler, at *dsl.Node, cfg *transformConfig) en
 		c.Report(dsl.Diagnostic{Span: n.KeySpan(), Code: "no-root", Message: "a document has one root element, and this names none or several", Hint: "add xml: { root: name }"})
 	}
 	s.foreign = c.Derived(func() { s.shape = c.Shape(cfg.Transform) })
+	s.result.Hold(known(cfg))
 	return s
+}
+
+// known is what is known of the result before any document came.
+func known(cfg *transformConfig) *dsl.StaticType {
+	switch {
+	case cfg.To != "json":
+		return dsl.Static(dsl.IsText)
+	case cfg.From == "csv" && cfg.CSV.Errors == "fail", cfg.From == "ndjson" && cfg.NDJSON.Errors == "fail":
+		return dsl.Static(dsl.IsList)
+	case cfg.From == "form", cfg.From == "multipart":
+		return dsl.Static(dsl.IsObject)
+	case cfg.From == "text", cfg.From == "bytes":
+		return dsl.Static(dsl.IsText)
+	}
+	return nil
 }
 
 // label is what messages call a format.

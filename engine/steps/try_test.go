@@ -16,8 +16,8 @@ import (
 func said(w *flowtest.World) string {
 	var messages []string
 	for line := range strings.Lines(w.Log()) {
-		var entry struct{ Msg, Flow string }
-		if json.Unmarshal([]byte(line), &entry) == nil && entry.Flow != "" {
+		var entry struct{ Msg, Flow, Step string }
+		if json.Unmarshal([]byte(line), &entry) == nil && entry.Flow != "" && entry.Step == "" {
 			messages = append(messages, entry.Msg)
 		}
 	}

@@ -33,7 +33,7 @@ steps:
 - return: $(a.x)`, `{"t":"é","n":1.50}`, 200, `[1,"é!",1.50]`, ""},
 		{"set: a failure in the middle of a shape", `
 - { id: a, set: { x: [1, $(body.t.deeper)] } }
-- return: $(a)`, `{"t":"x"}`, 500, "", "expression-failed"},
+- return: $(a)`, `{"t":"x"}`, 400, "", "bad-request"},
 		{"set: the failure can be handled", `
 - { id: a, set: { x: $(body.t.deeper) }, fallback: { x: 2 } }
 - return: $(a)`, `{"t":"x"}`, 200, `{"x":2}`, ""},
@@ -49,7 +49,7 @@ steps:
 - return: { s: $(s) }`, `{"n":1}`, 200, `{"s":null}`, ""},
 		{"switch: a condition that fails ends the flow", `
 - { id: s, switch: [{ when: body.n.x == 1, yield: big }, { yield: 1 }] }
-- return: { s: $(s) }`, `{"n":1}`, 500, "", "expression-failed"},
+- return: { s: $(s) }`, `{"n":1}`, 400, "", "bad-request"},
 		{"switch: a case can return", `
 - switch: [{ when: body.n == 1, steps: [{ return: one }] }]
 - return: other`, `{"n":1}`, 200, `one`, ""},
@@ -78,11 +78,11 @@ steps:
 - { id: a, run: shared, with: { text: x, n: $(body.n) } }
 - return: $(a)`, `{"n":1.5}`, 500, "", "expression-failed"},
 		{"fail: with a value", `- { fail: "no $(body.t)", status: 409 }`, `{"t":"x"}`, 409, "", "flow-failed"},
-		{"fail: an expression that fails instead", `- { fail: "no $(body.t.x)", status: 409 }`, `{"t":"x"}`, 500, "", "expression-failed"},
+		{"fail: an expression that fails instead", `- { fail: "no $(body.t.x)", status: 409 }`, `{"t":"x"}`, 400, "", "bad-request"},
 		{"return: a status that is none", `- { return: 1, status: $(body.n) }`, `{"n":1000}`, 500, "", "expression-failed"},
 		{"return: a header that is none", `- { return: 1, headers: { x: $(body.t) } }`, `{"t":"a\r\nb: c"}`, 500, "", "expression-failed"},
 		{"return: headers", `- { return: 1, status: 299, headers: { x: [a, b], y: null } }`, `{}`, 299, `1`, ""},
-		{"log: an expression that fails", "- { log: \"$(body.t.x)\" }\n- return: 1", `{"t":"x"}`, 500, "", "expression-failed"},
+		{"log: an expression that fails", "- { log: \"$(body.t.x)\" }\n- return: 1", `{"t":"x"}`, 400, "", "bad-request"},
 		{"log: one that nobody looks at", "- { log: \"$(body.t.x)\", level: debug, when: body.t == \"y\" }\n- return: 1", `{"t":"x"}`, 200, "1", ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
