@@ -19,17 +19,18 @@ const module = "github.com/weir-run/weir"
 // arrows are what each package may import of the others. What is not listed
 // may not be; docs/architecture.md draws the same.
 var arrows = map[string][]string{
-	"dsl":          {},
-	"engine":       {"dsl"},
-	"engine/codec": {"dsl"},
-	"engine/steps": {"engine", "engine/codec", "dsl"},
-	"mesh":         {"mesh/h1"},
-	"mesh/h1":      {},
-	"connectors":   {"engine", "dsl", "mesh"},
-	"gateway":      {"engine", "dsl"},
-	"flows":        {"connectors", "engine", "engine/steps", "gateway", "mesh", "dsl"},
-	"cmd/weir":     {"flows", "connectors", "engine", "engine/steps", "gateway", "dsl"},
-	"cmd/bench":    {}, // measures the binary from outside
+	"dsl":           {},
+	"engine":        {"engine/schema", "dsl"},
+	"engine/codec":  {"dsl"},
+	"engine/schema": {"dsl"},
+	"engine/steps":  {"engine", "engine/codec", "engine/schema", "dsl"},
+	"mesh":          {"mesh/h1"},
+	"mesh/h1":       {},
+	"connectors":    {"engine", "dsl", "mesh"},
+	"gateway":       {"engine", "dsl"},
+	"flows":         {"connectors", "engine", "engine/schema", "engine/steps", "gateway", "mesh", "dsl"},
+	"cmd/weir":      {"flows", "connectors", "engine", "engine/steps", "gateway", "dsl"},
+	"cmd/bench":     {}, // measures the binary from outside
 
 	"flows/flowtest": {"flows", "connectors", "engine", "engine/steps", "gateway", "mesh", "dsl"}, // for tests only
 }
@@ -46,15 +47,16 @@ var testArrows = map[string][]string{
 // exclusive are the modules that few packages know, and which: all others would
 // be bound to them for no gain.
 var exclusive = map[string][]string{
-	"gopkg.in/yaml.v3":                    {"dsl"},
-	"github.com/expr-lang/expr":           {"dsl"},
-	"github.com/tidwall/gjson":            {"dsl", "engine", "engine/codec", "cmd/bench"},
-	"golang.org/x/text":                   {"engine/codec"},
-	"github.com/gorilla/mux":              {"gateway"},
-	"github.com/failsafe-go/failsafe-go":  {"mesh"},
-	"github.com/fsnotify/fsnotify":        {"flows"},
-	"github.com/prometheus/client_golang": {"gateway", "flows", "flows/flowtest", "cmd/weir"},
-	"github.com/spf13/cobra":              {"cmd/weir"},
+	"gopkg.in/yaml.v3":                      {"dsl"},
+	"github.com/santhosh-tekuri/jsonschema": {"engine/schema"},
+	"github.com/expr-lang/expr":             {"dsl"},
+	"github.com/tidwall/gjson":              {"dsl", "engine", "engine/codec", "cmd/bench"},
+	"golang.org/x/text":                     {"engine/codec"},
+	"github.com/gorilla/mux":                {"gateway"},
+	"github.com/failsafe-go/failsafe-go":    {"mesh"},
+	"github.com/fsnotify/fsnotify":          {"flows"},
+	"github.com/prometheus/client_golang":   {"gateway", "flows", "flows/flowtest", "cmd/weir"},
+	"github.com/spf13/cobra":                {"cmd/weir"},
 }
 
 type goPackage struct {

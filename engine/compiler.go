@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/weir-run/weir/dsl"
+	"github.com/weir-run/weir/engine/schema"
 )
 
 // Step is one compiled step, leaf or composite. It is immutable and shared by
@@ -27,7 +28,8 @@ type Language struct {
 	Steps     *dsl.Catalog[*Compiler, Step]
 	Resources *Resources
 	Env       func(name string) (value string, ok bool)
-	Probe     Probe // nil but for tests
+	Documents *schema.Documents // the files that flow files refer to; nil: none
+	Probe     Probe             // nil but for tests
 }
 
 // Resources are the named things of a program that steps refer to, such as
@@ -116,6 +118,7 @@ type Compiler struct {
 	dsl.Reporter
 	lang    *Language
 	exprs   *dsl.Expressions
+	docs    *schema.Documents
 	flow    *Flow
 	frames  []*frame
 	frame   *frame

@@ -7,6 +7,7 @@ import (
 	"net/http"
 
 	"github.com/weir-run/weir/dsl"
+	"github.com/weir-run/weir/engine/schema"
 )
 
 // Kind is the stable name of a class of failures: the same in error.kind, in
@@ -38,13 +39,16 @@ type Error struct {
 	Kind     Kind
 	Status   int // the backend's status, or the one a fail step gives; 0 if there was none
 	Message  string
-	Body     Value    // the backend's body, if it came
-	Attempts int      // how often the backend was asked
-	Code     string   // a fail step's own code
-	Detail   string   // of kind input: a sentence that tells the caller what is wrong with what it sent
-	Undo     []*Error // the compensations of a saga that failed: each tells of the step whose effect is left
-	Span     dsl.Span
-	Err      error
+	Body     Value  // the backend's body, if it came
+	Attempts int    // how often the backend was asked
+	Code     string // a fail step's own code
+	Detail   string // of kind input: a sentence that tells the caller what is wrong with what it sent
+	// Violations are what a value does not keep to, which its schema says. They
+	// are shown to callers if the kind is input.
+	Violations []schema.Violation
+	Undo       []*Error // the compensations of a saga that failed: each tells of the step whose effect is left
+	Span       dsl.Span
+	Err        error
 }
 
 func (e *Error) Error() string {

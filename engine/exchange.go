@@ -30,6 +30,7 @@ type Input struct {
 
 	once  sync.Once
 	query url.Values
+	typed *typedInput // nil: nothing is said of the request
 }
 
 // Params are the variables of the path that the request came by.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/weir-run/weir/dsl"
+	"github.com/weir-run/weir/engine/schema"
 )
 
 // Flow is one flow of a program: declared first, so that others can refer to
@@ -50,6 +51,7 @@ type flowConfig struct {
 	Summary string                     `yaml:"summary" doc:"What the flow is for, in a sentence."`
 	Trigger *triggerConfig             `yaml:"trigger" doc:"What starts the flow. A flow without one is run by other flows."`
 	Input   map[string]InputDefinition `yaml:"input" doc:"The values that a flow without a trigger takes, read as input.NAME."`
+	Output  *dsl.Node                  `yaml:"output" doc:"What the flow returns: a schema (JSON Schema 2020-12), or { $ref: FILE } relative to this file. What return gives is checked against it as far as it is known, and the results of run are known by it."`
 	Steps   dsl.Steps                  `yaml:"steps" doc:"What the flow does, in order." required:"true"`
 	Errors  []handlerConfig            `yaml:"errors" doc:"Answers to failures that no step handled. The first that fits is given."`
 }
@@ -59,6 +61,7 @@ type triggerConfig struct {
 	Gateway  dsl.String   `yaml:"gateway" doc:"The gateway whose route this is. Not needed if there is only one."`
 	Deadline dsl.Duration `yaml:"deadline" doc:"How long a request may take in all." default:"30s"`
 	MaxBody  dsl.Size     `yaml:"max_body" doc:"How large the body of a request may be. Default: what the gateway says."`
+	Input    *inputConfig `yaml:"input" doc:"What requests must be like. One that is not is answered with status 400 and all its faults, before any step runs; expressions are checked against it."`
 }
 
 // InputDefinition is one value that a flow takes from the flow that runs it.
@@ -185,7 +188,8 @@ type Program struct {
 	frame    *frame
 	body     Step // a Sequence, made a Step once
 	input    *name
-	request  *name // body of the request
+	request  *name          // body of the request
+	schema   *requestSchema // nil: any request will do
 	handlers []handler
 }
 
@@ -200,15 +204,22 @@ type handler struct {
 // Compile compiles the flow and reports every fault. Flows of one program may
 // be compiled concurrently, each with a Reporter of its own.
 func (f *Flow) Compile(lang *Language, r dsl.Reporter) {
-	c := &Compiler{Reporter: r, lang: lang, flow: f}
+	c := &Compiler{Reporter: r, lang: lang, flow: f, docs: lang.Documents}
+	if c.docs == nil {
+		c.docs = schema.NewDocuments(nil)
+	}
 	c.exprs = dsl.NewExpressions(c)
 	defer c.exprs.Close()
 	p := &Program{flow: f, body: Sequence(nil), frame: c.pushFrame()}
 	c.scope = &scope{frame: p.frame, c: c, names: map[string]*entry{}, torn: f.headless}
 	c.scope.names["env"] = &entry{Name: dsl.EnvName(lang.Env)}
 	if f.Trigger != nil {
-		c.scope.requestNames(f)
+		p.schema = c.requestSchema()
+		c.scope.requestNames(f, p.schema)
 		p.request = c.name(p.frame, "body")
+		if p.schema != nil && p.schema.body != nil {
+			p.request.read, p.request.static = true, c.docs.Type(f.config.Trigger.Input.Body, f.config.Trigger.Input.Body)
+		}
 		p.request.caller, p.request.asked = true, true
 		c.scope.names["body"] = &entry{Name: c.scope.bound(p.request)}
 	} else {
@@ -296,7 +307,13 @@ func (p *Program) Run(ctx context.Context, in *Input) (Answer, *Error) {
 	} else {
 		x.results[p.request.index].cell.set(in.Body)
 	}
-	err := safely(ctx, p.body, x)
+	var err error
+	if p.schema != nil {
+		err = safely(ctx, admission{p}, x)
+	}
+	if err == nil {
+		err = safely(ctx, p.body, x)
+	}
 	if err == nil || errors.Is(err, ErrReturn) {
 		return x.answer, nil
 	}

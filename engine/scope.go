@@ -2,7 +2,9 @@ package engine
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
+	"net/textproto"
 	"net/url"
 	"slices"
 	"strings"
@@ -177,6 +179,24 @@ func undoValue(err *Error, path dsl.Path) any {
 	return v
 }
 
+// violationsValue is the list of what a value did not keep to, or what a path
+// finds in it.
+func violationsValue(err *Error, path dsl.Path) any {
+	list := make([]any, len(err.Violations))
+	for i, v := range err.Violations {
+		list[i] = map[string]any{"pointer": v.Pointer, "message": v.Message}
+	}
+	v, fault := walk(list, path)
+	if fault != nil {
+		return nil
+	}
+	return v
+}
+
+var violationsType = dsl.ListOf(&dsl.StaticType{Kinds: dsl.IsObject, Fields: map[string]dsl.StaticField{
+	"pointer": {Type: dsl.Static(dsl.IsText)}, "message": {Type: dsl.Static(dsl.IsText)},
+}})
+
 // handler opens the scope of a handler: error is the failure it handles.
 func (s *scope) handler(at dsl.Span) (*scope, *name) {
 	in := s.inner()
@@ -191,6 +211,9 @@ func (s *scope) handler(at dsl.Span) (*scope, *name) {
 		"undo":     s.beside(n, dsl.TypeAny, func(o *outcome, p dsl.Path) any { return undoValue(o.err, p) }),
 		"body":     s.bound(n),
 	}}}
+	violations := s.beside(n, dsl.TypeAny, func(o *outcome, p dsl.Path) any { return violationsValue(o.err, p) })
+	violations.Static = violationsType
+	in.names["error"].Fields["violations"] = violations
 	return in, n
 }
 
@@ -202,7 +225,7 @@ func (x *Exchange) setError(n *name, err *Error) {
 }
 
 // requestNames are the names of a flow that a gateway triggers.
-func (s *scope) requestNames(f *Flow) {
+func (s *scope) requestNames(f *Flow, r *requestSchema) {
 	params := f.params
 	whole := func(t dsl.ValueType, get func(x *Exchange) any) *dsl.Name {
 		return &dsl.Name{Type: t, Bind: func(dsl.Path) dsl.Read { return field(get) }}
@@ -215,6 +238,11 @@ func (s *scope) requestNames(f *Flow) {
 	fields := map[string]*dsl.Name{}
 	for text := range params {
 		fields[text] = whole(dsl.TypeString, func(x *Exchange) any { return x.In.param(text) })
+		if t := r.of("params"); t != nil {
+			if declared, ok := t.static.Fields[text]; ok {
+				fields[text] = typedName(declared.Type, func(x *Exchange) any { return x.In.typed.params[text] })
+			}
+		}
 	}
 	s.names["params"] = &entry{Name: &dsl.Name{Type: dsl.TypeObject, Fields: fields, Absent: f.noParam, Bind: func(dsl.Path) dsl.Read {
 		return field(func(x *Exchange) any {
@@ -222,11 +250,22 @@ func (s *scope) requestNames(f *Flow) {
 			for text := range params {
 				all[text] = x.In.param(text)
 			}
+			if t := x.In.typed; t != nil {
+				maps.Copy(all, t.params)
+			}
 			return all
 		})
 	}}}
 	s.names["query"] = &entry{Name: byKey(func(x *Exchange, p dsl.Path) any { return queryValue(x.In.Query(), p) })}
 	s.names["headers"] = &entry{Name: byKey(func(x *Exchange, p dsl.Path) any { return headerValue(x.In.Request.Header, p) })}
+	if t := r.of("query"); t != nil {
+		s.names["query"] = &entry{Name: typedName(t.static, func(x *Exchange) any { return x.In.typed.query })}
+	}
+	if t := r.of("headers"); t != nil {
+		s.names["headers"] = &entry{Name: &dsl.Name{Type: dsl.TypeObject, Static: t.static, Bind: func(p dsl.Path) dsl.Read {
+			return field(func(x *Exchange) any { return typedHeader(x.In, p) })
+		}}}
+	}
 	s.names["request"] = &entry{Name: &dsl.Name{Type: dsl.TypeObject, Fields: map[string]*dsl.Name{
 		"method": whole(dsl.TypeString, func(x *Exchange) any { return x.In.Request.Method }),
 		"path":   whole(dsl.TypeString, func(x *Exchange) any { return x.In.Request.URL.Path }),
@@ -234,6 +273,37 @@ func (s *scope) requestNames(f *Flow) {
 		"remote": whole(dsl.TypeString, func(x *Exchange) any { return x.In.Remote }),
 		"id":     whole(dsl.TypeString, func(x *Exchange) any { return x.In.ID }),
 	}}}
+}
+
+// typedName lets expressions read a value that a schema describes, and what is
+// below it.
+func typedName(static *dsl.StaticType, get func(x *Exchange) any) *dsl.Name {
+	return &dsl.Name{Static: static, Bind: func(p dsl.Path) dsl.Read { return below{get, p} }}
+}
+
+// below is a look below a value that is at hand.
+type below struct {
+	get  func(x *Exchange) any
+	path dsl.Path
+}
+
+// Value is what dsl.Read asks for.
+func (b below) Value(env dsl.Env) (any, error) { return walk(b.get(env.(*Exchange)), b.path) }
+
+// JSON is what dsl.Read asks for.
+func (b below) JSON(dsl.Env) (string, bool, error) { return "", false, nil }
+
+// typedHeader is a header as its schema reads it, or as it came.
+func typedHeader(in *Input, path dsl.Path) any {
+	if len(path) == 0 {
+		all, _ := headerValue(in.Request.Header, path).(map[string]any)
+		maps.Copy(all, in.typed.headers)
+		return all
+	}
+	if v, ok := in.typed.headers[textproto.CanonicalMIMEHeaderKey(path[0].Name)]; ok && len(path) == 1 {
+		return v
+	}
+	return headerValue(in.Request.Header, path)
 }
 
 // queryValue is the first value of one query parameter, or of all.

@@ -13,6 +13,7 @@ import (
 
 // Codes of the problems of a flow that failed and did not say what to answer.
 const (
+	CodeInvalidRequest      = "invalid-request"
 	CodeBodyMalformed       = "body-malformed"
 	CodeUpstreamFailed      = "upstream-failed"
 	CodeUpstreamUnreachable = "upstream-unreachable"
@@ -187,6 +188,9 @@ func failureProblem(e *engine.Error) Problem {
 		p.Code, p.Detail = CodeBadRequest, "The request holds something that cannot be worked with."
 		if e.Detail != "" {
 			p.Detail = e.Detail
+		}
+		if len(e.Violations) > 0 {
+			p.Code, p.Extensions = CodeInvalidRequest, map[string]any{"errors": e.Violations}
 		}
 	case engine.KindExpression:
 		p.Code, p.Detail = CodeExpressionFailed, "The flow cannot work with the values it got."

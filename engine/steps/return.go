@@ -2,6 +2,7 @@ package steps
 
 import (
 	"context"
+	"strings"
 
 	"github.com/weir-run/weir/dsl"
 	"github.com/weir-run/weir/engine"
@@ -31,7 +32,11 @@ func compileReturn(c *engine.Compiler, _ *dsl.Node, cfg *returnConfig) engine.St
 	if !c.CanReturn(cfg.Return.Node.KeySpan(), "return") {
 		return nil
 	}
-	return &returnStep{c.Answer(cfg.Return, cfg.Status, cfg.Headers)}
+	s := &returnStep{c.Answer(cfg.Return, cfg.Status, cfg.Headers)}
+	if n := cfg.Status.Node; n == nil || n.Type == dsl.Int && strings.HasPrefix(n.Text, "2") {
+		c.Fits(cfg.Return, c.Output(c.Flow()), "the answer")
+	}
+	return s
 }
 
 // Run is what engine.Step asks for.

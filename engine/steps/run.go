@@ -48,6 +48,7 @@ func compileRun(c *engine.Compiler, at *dsl.Node, cfg *runConfig) engine.Step {
 	}
 	c.Flow().Calls(flow, cfg.Run.Span)
 	s := &run{flow: flow, result: c.Result()}
+	s.result.Hold(c.Output(flow))
 	defs := flow.Inputs()
 	names := make([]string, 0, len(defs))
 	for name := range defs {
