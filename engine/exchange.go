@@ -227,7 +227,8 @@ func (r *read) outcome(env dsl.Env) (*outcome, []slot) {
 func (r *read) Value(env dsl.Env) (any, error) {
 	o, slots := r.outcome(env)
 	if r.id < 0 {
-		return o.whole(), nil
+		v, err := o.whole()
+		return v, r.judge(o, err)
 	}
 	v, err := o.cell.read(&r.name.paths, r.id, slots)
 	return v, r.judge(o, err)
@@ -248,6 +249,9 @@ func (r *read) JSON(env dsl.Env) (string, bool, error) {
 func (r *read) judge(o *outcome, err error) error {
 	if err == nil || !r.name.asked {
 		return err
+	}
+	if errors.Is(err, dsl.ErrMemory) {
+		return &Error{Kind: KindInput, Message: err.Error(), Detail: "The body of the request has too many parts for this route to take it apart."}
 	}
 	var f *dsl.Fault
 	if !errors.As(err, &f) {
