@@ -159,6 +159,9 @@ func (x *Exchange) Value(s Slot) Value { return x.results[s.name.index].Value }
 // Return sets the answer of the flow. The step that calls it gives ErrReturn.
 func (x *Exchange) Return(a Answer) { x.root.answer = a }
 
+// Answer is what the flow has returned. What is kept of it must be cloned.
+func (x *Exchange) Answer() Answer { return x.root.answer }
+
 // takeBack makes the flow one that has not returned, unless the caller has its
 // answer already.
 func (x *Exchange) takeBack() {

@@ -371,6 +371,20 @@ func (t *tree) forget(slots []slot) {
 	}
 }
 
+// Keep is the value in a form that can be kept, with texts of its own: a part of
+// a message does not hold on to the rest. size is about how many bytes it takes.
+func (v Value) Keep() (kept Value, size int) {
+	if s, ok := v.Text(); ok {
+		return Go(strings.Clone(s)), len(s)
+	}
+	if v.form == formGo {
+		v = JSON(v.JSON())
+	} else {
+		v = v.Clone()
+	}
+	return v, len(v.text)
+}
+
 // Clone is the value with texts of its own, for when those it has are given
 // back.
 func (v Value) Clone() Value {
