@@ -44,8 +44,8 @@ type ReloadOptions struct {
 const DefaultInterval = 500 * time.Millisecond
 
 const (
-	settle    = 50 * time.Millisecond // two looks this far apart must agree: nobody is writing
-	fullLooks = 30 * time.Second      // between two comparisons of all texts
+	settle = 50 * time.Millisecond // two looks this far apart must agree: nobody is writing
+	full   = 60                    // of so many looks one compares all texts: every 30s by default
 )
 
 // Reload is the outcome of one attempt. It succeeded if Program is set and
@@ -140,8 +140,8 @@ func (r *Reloader) Run(ctx context.Context) {
 	hints.watch(r.options.Paths)
 	tick := time.NewTicker(r.options.Interval)
 	defer tick.Stop()
-	full := time.NewTicker(fullLooks)
-	defer full.Stop()
+	whole := time.NewTicker(full * r.options.Interval)
+	defer whole.Stop()
 	var looked time.Time
 	for {
 		select {
@@ -151,8 +151,10 @@ func (r *Reloader) Run(ctx context.Context) {
 			r.Load()
 			hints.watch(r.options.Paths)
 			continue
-		case <-full.C:
-			if files, err := Load(r.options.Paths); err == nil && files.Hash != r.hash && r.hash != "" {
+		case <-whole.C:
+			// What could not be done may be possible now, though no file shows
+			// it: an address came free, a file may be read.
+			if files, err := Load(r.options.Paths); err == nil && files.Hash != r.hash {
 				r.Load()
 			}
 			continue
