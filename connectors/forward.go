@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/weir-run/weir/dsl"
 	"github.com/weir-run/weir/engine"
@@ -75,7 +76,11 @@ func (s *forward) Run(ctx context.Context, x *engine.Exchange) error {
 	how := mesh.Call{Stream: true, Prompt: true} // the gateway bounds how long a caller may take for its body
 	resp, err := s.service.client.Do(req, &how)
 	if err != nil {
-		return upstreamError(ctx, err)
+		err = upstreamError(ctx, err)
+		if sent, ok := req.Body.(*upload); ok {
+			sent.failed = err
+		}
+		return err
 	}
 	defer resp.Body.Close()
 	x.Return(engine.Answer{Status: resp.StatusCode, Written: true})
@@ -121,9 +126,16 @@ func (s *forward) request(ctx context.Context, x *engine.Exchange) (*http.Reques
 	}
 	h := make(http.Header, len(in.Header)+4)
 	for k, v := range in.Header {
-		h[k] = v
+		if !claimsOrigin(k) {
+			h[k] = v
+		}
 	}
 	upgrade := upgradeOf(in.Header)
+	if strings.Contains(strings.ToLower(upgrade), "h2c") {
+		// Whatever came over it would be requests that no gateway has seen.
+		upgrade = ""
+		delete(h, "Http2-Settings")
+	}
 	removeHopByHop(h)
 	delete(h, "Expect") // the body is asked for when the upstream wants it
 	if upgrade != "" {
@@ -140,22 +152,72 @@ func (s *forward) request(ctx context.Context, x *engine.Exchange) (*http.Reques
 		return nil, err
 	}
 	req := &http.Request{Method: in.Method, URL: u, Header: h, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Body: in.Body, ContentLength: in.ContentLength, Trailer: in.Trailer}
-	if in.ContentLength == 0 {
-		req.Body = nil
+		ContentLength: in.ContentLength, Trailer: in.Trailer}
+	if host := h["Host"]; host != nil {
+		req.Host = host[0]
+		delete(h, "Host")
+	}
+	if err := setUpload(req, in); err != nil {
+		return nil, err
 	}
 	return req.WithContext(ctx), nil
 }
 
-// forwarded says where the request came from. What the caller claims of it is
-// not passed on: only a gateway that trusts the caller could.
+// setUpload gives req the body of in. A handler or a retry may forward a
+// request once more: a body that was read for the flow is sent as often as it
+// is needed, one that is streamed as long as nobody has begun to read it.
+func setUpload(req, in *http.Request) (err error) {
+	switch {
+	case in.ContentLength == 0:
+		return nil
+	case in.GetBody != nil:
+		req.GetBody = in.GetBody
+		req.Body, err = in.GetBody()
+		return err
+	}
+	body, again := in.Body.(*upload)
+	if !again {
+		body = &upload{ReadCloser: in.Body}
+		in.Body = body
+	}
+	req.Body = body
+	if !body.begun.Load() {
+		return nil
+	}
+	e := &engine.Error{Kind: engine.KindReset, Message: "a part of the request's body is gone, and it cannot be sent again", Err: body.failed}
+	var first *engine.Error
+	if errors.As(body.failed, &first) {
+		e.Kind, e.Message = first.Kind, fmt.Sprintf("%s, after: %s", e.Message, first.Message)
+	}
+	return e
+}
+
+// upload is the caller's body on its way to a service. It is closed by the
+// server, when the request has ended.
+type upload struct {
+	io.ReadCloser
+	begun  atomic.Bool
+	failed error // what came of sending it
+}
+
+func (u *upload) Read(p []byte) (int, error) {
+	u.begun.Store(true)
+	return u.ReadCloser.Read(p)
+}
+
+func (*upload) Close() error { return nil }
+
+// claimsOrigin reports fields in which a caller says where a request came from.
+// They are not passed on: only a gateway that trusts the caller could.
+func claimsOrigin(name string) bool {
+	return name == "Forwarded" || name == "X-Real-Ip" || strings.HasPrefix(name, "X-Forwarded-")
+}
+
+// forwarded says where the request came from.
 func forwarded(h http.Header, in *http.Request) {
 	if host, _, err := net.SplitHostPort(in.RemoteAddr); err == nil {
 		h["X-Forwarded-For"] = []string{host}
-	} else {
-		delete(h, "X-Forwarded-For")
 	}
-	delete(h, "Forwarded")
 	h["X-Forwarded-Host"] = []string{in.Host}
 	h["X-Forwarded-Proto"] = plain
 	if in.TLS != nil {

@@ -58,6 +58,8 @@ func TestForwardPassesTheRequestOn(t *testing.T) {
 			"X-Forwarded-For":     {"10.0.0.1"},
 			"X-Forwarded-Host":    {"spoof"},
 			"X-Forwarded-Proto":   {"https"},
+			"X-Forwarded-Port":    {"1"},
+			"X-Real-Ip":           {"10.0.0.1"},
 			"Forwarded":           {"for=10.0.0.1"},
 			"Via":                 {"1.0 other"},
 			"X-Empty":             {""},
@@ -485,6 +487,60 @@ func TestForwardCanBeHandled(t *testing.T) {
 	}
 }
 
+// What a service has begun to take cannot be given to another: a rest of a body
+// must not pass for the whole.
+func TestForwardSendsABodyOnceMore(t *testing.T) {
+	echo := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			panic(http.ErrAbortHandler)
+		}
+		fmt.Fprintf(w, "%d", len(body))
+	})
+	breaks := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.ReadFull(r.Body, make([]byte, 10))
+		panic(http.ErrAbortHandler)
+	})
+	text := `"` + strings.Repeat("x", 100<<10) + `"`
+	for _, tt := range []struct {
+		name, steps string
+		a           http.Handler // nil refuses
+		status      int
+		body        string // the start
+	}{
+		{"if nobody has begun to read it", "[{ forward: a, catch: [{ forward: b }] }]", nil, 200, "102402"},
+		{"if the flow holds it", "[{ log: $(body) }, { forward: a, catch: [{ forward: b }] }]", breaks, 200, "102402"},
+		{"as a retry", "[{ log: $(body) }, { forward: a, retry: { on: [reset] } }]", flowtest.InTurn(breaks, echo), 200, "102402"},
+		{"but not if a part is gone", "[{ forward: a, catch: [{ forward: b }] }]", breaks, 502, `{"title"`},
+		{"nor as a retry", "[{ forward: a, retry: { on: [reset] } }]", flowtest.InTurn(breaks, echo), 502, `{"title"`},
+	} {
+		for _, length := range []int64{int64(len(text)), -1} {
+			t.Run(fmt.Sprintf("%s, length %d", tt.name, length), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					if script, ok := tt.a.(*flowtest.Script); ok {
+						script.Calls.Store(0)
+					}
+					w := flowtest.Serve(t, "flow: proxy\ntrigger: { http: POST / }\nsteps: "+tt.steps, flowtest.Backends{"a": tt.a, "b": echo})
+					r := w.Request("POST", "/", text)
+					r.ContentLength = length
+					a := w.Send(r)
+					if a.Status != tt.status || !strings.HasPrefix(a.Body, tt.body) {
+						t.Errorf("got %d %q, %v; the log: %s", a.Status, a.Body, a.Err, w.Log())
+					}
+				})
+			})
+		}
+	}
+}
+
+func TestForwardAsksForAnotherHost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := flowtest.Serve(t, "flow: proxy\ntrigger: { http: GET / }\nsteps: [{ forward: b, headers: { host: other.example } }]",
+			flowtest.Backends{"b": http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.Host) })})
+		w.Get("/").Is(t, 200, "other.example")
+	})
+}
+
 func TestForwardTellsTheBackendThatTheCallerHasGone(t *testing.T) {
 	t.Run("in the request", func(t *testing.T) {
 		var failed chan error // made in the bubble, whose time it takes part in
@@ -584,6 +640,18 @@ func TestForwardUpgrades(t *testing.T) {
 			synctest.Wait()
 			if st := w.Host.Program().Services[0].Client().Stats().Endpoints[0]; st.InFlight != 0 || st.Dialed != st.Closed {
 				t.Errorf("the backend's connection is still open: %+v", st)
+			}
+		})
+	})
+	t.Run("but not to HTTP/2, whose requests no route would see", func(t *testing.T) {
+		backend := func(w http.ResponseWriter, r *http.Request) {
+			fmt.Fprintf(w, "%q %q %q", r.Header["Upgrade"], r.Header["Connection"], r.Header["Http2-Settings"])
+		}
+		forwarding(t, backend, func(t *testing.T, w *flowtest.World) {
+			for _, protocol := range []string{"h2c", "H2C", "websocket, h2c"} {
+				r := w.Request("GET", "/", "")
+				r.Header = http.Header{"Connection": {"Upgrade"}, "Upgrade": {protocol}, "Http2-Settings": {"AAMAAABk"}}
+				w.Send(r).Is(t, 200, "[] [] []")
 			}
 		})
 	})

@@ -126,7 +126,6 @@ func TestGrowthIsBounded(t *testing.T) {
 		{`len(uniq(map(1..30000, {{"id": #}})))`, false},
 		{`reduce(1..40, concat(#acc, #acc), [1])`, true},
 		{`flatten(reduce(1..40, [#acc, #acc], 0))`, true},
-		{`reduce(1..40, [#acc, #acc], 0)`, true},
 		{`string(reduce(1..40, [#acc, #acc], ""))`, true},
 		{`max(reduce(1..40, [#acc, #acc], 1))`, true},
 		{`let a = reduce(1..40, [#acc, #acc], 0); let b = reduce(1..40, [#acc, #acc], 0); a == b`, true},
@@ -137,10 +136,9 @@ func TestGrowthIsBounded(t *testing.T) {
 		{`let s = repeat("a,", 1000000); len(map(1..1000, split(s, ",")))`, true},
 		{`let s = repeat("a", 10000000); len(map(1..1000, now().Format(s)))`, true},
 		{`let s = 1..300000; len(map(1..1000, sort(s)))`, true},
-		{`let s = 1..100000; len(map(1..1000, groupBy(s, # % 9)))`, true},
+		{`let s = 1..100000; len(map(1..1000, groupBy(s, #)))`, true},
 		{`len(split(repeat("a", 60000000), ""))`, true},
 		{`len(fromJSON("[" + repeat("{\"a\":1},", 1000000) + "1]"))`, true},
-		{`len(map(1..1000, toBase64(repeat("a", 600000))))`, true},
 		{`int(repeat("x", 1000000))`, true},
 	} {
 		t.Run(c.expr, func(t *testing.T) {

@@ -145,23 +145,6 @@ func fromPairs(pairs []any) (map[string]any, error) {
 	return object, nil
 }
 
-// decodedSize is about how many bytes DecodeJSON makes of text besides its
-// strings: a small object takes fifty times the room of its text.
-func decodedSize(text string) int {
-	size := 0
-	for i := range len(text) {
-		switch text[i] {
-		case '{':
-			size += 340
-		case '[':
-			size += 40
-		case ',':
-			size += 24
-		}
-	}
-	return size
-}
-
 // groupKey is equal for equal keys of groups.
 func groupKey(v any) any {
 	switch v.(type) {

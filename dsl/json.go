@@ -39,6 +39,9 @@ func CheckJSON(text string) error {
 		return err
 	}
 	if !gjson.Valid(text) {
+		if strings.HasPrefix(text, "\ufeff") {
+			return errors.New("not JSON: it begins with a byte order mark")
+		}
 		var syntax *json.SyntaxError
 		err := json.Unmarshal([]byte(text), new(json.RawMessage))
 		if errors.As(err, &syntax) {
@@ -82,6 +85,42 @@ func checkDepth(text string) error {
 func DecodeJSON(text string) any {
 	d := jsonReader{text: text}
 	return d.value()
+}
+
+// ErrMemory says that a value would take too much memory in the form that
+// expressions see.
+var ErrMemory = fmt.Errorf("taken apart, the value would take more than %d MiB of memory", maxDecoded>>20)
+
+const (
+	maxDecoded  = 2 * MaxSize
+	surelySmall = 1 << 20 // text of fewer bytes cannot make more than maxDecoded
+)
+
+// DecodeBounded is DecodeJSON for text of any size: a list of small objects takes
+// fifty times the room of its text, and whoever sends one knows that. Its only
+// error is ErrMemory.
+func DecodeBounded(text string) (any, error) {
+	if len(text) > surelySmall && decodedSize(text) > maxDecoded {
+		return nil, ErrMemory
+	}
+	return DecodeJSON(text), nil
+}
+
+// decodedSize is about how many bytes DecodeJSON makes of text, besides its
+// strings.
+func decodedSize(text string) int {
+	size := 0
+	for i := range len(text) {
+		switch text[i] {
+		case '{':
+			size += 340
+		case '[':
+			size += 40
+		case ',':
+			size += 24
+		}
+	}
+	return size
 }
 
 // jsonReader reads checked text: it never looks for faults.

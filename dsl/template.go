@@ -609,7 +609,7 @@ func (b *block) items(ctx context.Context, env Env, dst []byte) ([]byte, error) 
 	if ok {
 		list := gjson.Parse(text)
 		if !list.IsArray() {
-			return dst, NotList(b.each.Span(), DecodeJSON(text))
+			return dst, NotListJSON(b.each.Span(), text)
 		}
 		list.ForEach(func(_, item gjson.Result) bool {
 			b.item.SetJSON(env, item.Raw)
@@ -633,6 +633,21 @@ func (b *block) items(ctx context.Context, env Env, dst []byte) ([]byte, error) 
 		}
 	}
 	return dst, nil
+}
+
+// NotListJSON is NotList for a value that is still JSON text.
+func NotListJSON(at Span, text string) error {
+	switch strings.TrimLeft(text, jsonSpace)[0] {
+	case '{':
+		return NotList(at, map[string]any{})
+	case '"':
+		return NotList(at, "")
+	case 't', 'f':
+		return NotList(at, false)
+	case 'n':
+		return NotList(at, nil)
+	}
+	return NotList(at, 0)
 }
 
 // NotList is the fault of a repetition over something that is no list.

@@ -33,6 +33,11 @@ func (a *Answer) Release() {
 	a.Body = Value{}
 }
 
+// Clone is the answer with memory of its own.
+func (a Answer) Clone() Answer {
+	return Answer{Status: a.Status, Header: a.Header.Clone(), Body: a.Body.Clone()}
+}
+
 // maxPooled keeps the pool from holding on to the rare huge answer, in bytes.
 const maxPooled = 64 << 10
 

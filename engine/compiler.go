@@ -123,16 +123,24 @@ type Compiler struct {
 	frames  []*frame
 	frame   *frame
 	scope   *scope
-	log     []*name                // every name that was bound, in order
-	slot    Slot                   // of the step at hand
-	at      *dsl.Node              // the step at hand
-	inline  string                 // what the steps at hand run inside of that cannot return
+	log     []*name   // every name that was bound, in order
+	slot    Slot      // of the step at hand
+	at      *dsl.Node // the step at hand
+	inline  string    // what the steps at hand run inside of that cannot return
+	whole   string    // what the steps at hand run inside of that can only return what is at hand as a whole
+	around  []around
 	undoing *Undoing               // what takes note of what the steps at hand do
 	loop    *Loop                  // the innermost loop that the steps at hand are of
 	keepers map[string][]*dsl.Node // steps that have Keepers, by what they are called
 	closed  map[string]dsl.Span    // names of scopes that have ended
 	failed  bool
 	uses    []string // what the step at hand names, for a Probe
+}
+
+// around is a step that the steps at hand stand in.
+type around struct {
+	verb string
+	at   dsl.Span
 }
 
 // Report is what dsl.Reporter asks for.
@@ -152,6 +160,26 @@ func (c *Compiler) Result() Slot { return c.slot }
 // Member reports whether the step at hand is a member of a compose, which has
 // its id from there.
 func (c *Compiler) Member() bool { return c.slot.name.member }
+
+// Around is the place of the innermost step with a verb that the step at hand
+// stands in.
+func (c *Compiler) Around(verb string) (at dsl.Span, ok bool) {
+	for _, outer := range slices.Backward(c.around[:len(c.around)-1]) { // the last is the step at hand
+		if outer.verb == verb {
+			return outer.at, true
+		}
+	}
+	return at, false
+}
+
+// Answering compiles steps that may end the flow, but only with an answer that
+// is at hand as a whole; what is what they stand in.
+func (c *Compiler) Answering(what string, fn func()) {
+	outer := c.whole
+	c.whole = what
+	fn()
+	c.whole = outer
+}
 
 // Inside compiles steps that cannot end the flow; what is what they stand in.
 func (c *Compiler) Inside(what string, fn func()) {
@@ -211,8 +239,13 @@ func (c *Compiler) TextPart(n *dsl.Node, from int, place dsl.Place) *dsl.TextTem
 // CanReturn reports whether the step at hand may end the flow; if not, it has
 // been reported.
 func (c *Compiler) CanReturn(at dsl.Span, verb string) bool {
-	if c.inline == "" {
+	if c.inline == "" && (c.whole == "" || verb == "return") {
 		return true
+	}
+	if c.inline == "" {
+		c.Report(dsl.Diagnostic{Span: at, Code: "return-inside", Message: fmt.Sprintf("what %s streams cannot be kept, so it cannot stand inside %s", verb, c.whole),
+			Hint: "use call, and return what it gives"})
+		return false
 	}
 	c.Report(dsl.Diagnostic{Span: at, Code: "return-inside", Message: fmt.Sprintf("%s ends the flow and cannot stand inside %s", verb, c.inline),
 		Hint: "give the value to the step (yield, fallback), or answer failures in the flow's errors"})
@@ -405,6 +438,8 @@ func (c *Compiler) step(n *dsl.Node, result *name) Step {
 	g.slot = c.slot
 	var mods modifiers
 	compile := func() {
+		c.around = append(c.around, around{kind.Name, g.span})
+		defer func() { c.around = c.around[:len(c.around)-1] }()
 		g.from = len(c.frame.names)
 		g.run, ok = kind.Compile(c, n, &mods)
 		g.to = len(c.frame.names)

@@ -160,6 +160,9 @@ func (x *Exchange) Value(s Slot) Value { return x.results[s.name.index].Value }
 // Return sets the answer of the flow. The step that calls it gives ErrReturn.
 func (x *Exchange) Return(a Answer) { x.root.answer = a }
 
+// Answer is what the flow has returned. What is kept of it must be cloned.
+func (x *Exchange) Answer() Answer { return x.root.answer }
+
 // takeBack makes the flow one that has not returned, unless the caller has its
 // answer already.
 func (x *Exchange) takeBack() {
@@ -228,7 +231,8 @@ func (r *read) outcome(env dsl.Env) (*outcome, []slot) {
 func (r *read) Value(env dsl.Env) (any, error) {
 	o, slots := r.outcome(env)
 	if r.id < 0 {
-		return o.whole(), nil
+		v, err := o.whole()
+		return v, r.judge(o, err)
 	}
 	v, err := o.cell.read(&r.name.paths, r.id, slots)
 	return v, r.judge(o, err)
@@ -249,6 +253,9 @@ func (r *read) JSON(env dsl.Env) (string, bool, error) {
 func (r *read) judge(o *outcome, err error) error {
 	if err == nil || !r.name.asked {
 		return err
+	}
+	if errors.Is(err, dsl.ErrMemory) {
+		return &Error{Kind: KindInput, Message: err.Error(), Detail: "The body of the request has too many parts for this route to take it apart."}
 	}
 	var f *dsl.Fault
 	if !errors.As(err, &f) {

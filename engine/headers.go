@@ -133,7 +133,10 @@ const maxTexts = 1 << 20
 func (v Value) Texts() ([]string, error) {
 	var c cell
 	c.set(v)
-	whole := c.whole()
+	whole, err := c.whole()
+	if err != nil {
+		return nil, err
+	}
 	list, ok := whole.([]any)
 	if !ok {
 		list = []any{whole}

@@ -82,7 +82,6 @@ func (c *Compiler) requestSchema() *requestSchema {
 				c.Report(d)
 			}
 		}
-		s.params.static.Fields = nil // the names of the path say what there is
 	}
 	if cfg.Body != nil {
 		s.body = c.docs.Compile(cfg.Body, c)
@@ -195,7 +194,11 @@ func (p admission) Run(_ context.Context, x *Exchange) error {
 		}
 	}
 	if s.body != nil {
-		found := s.body.Check(x.results[p.request.index].whole())
+		body, err := x.results[p.request.index].whole()
+		if err != nil {
+			return err
+		}
+		found := s.body.Check(body)
 		if len(found) > 0 && in.Body.Null() {
 			found = []schema.Violation{{Message: "is required"}}
 		}

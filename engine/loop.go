@@ -84,7 +84,7 @@ func Items(ctx context.Context, x *Exchange, e *dsl.Expr) ([]Value, error) {
 	if ok {
 		list := gjson.Parse(text)
 		if !list.IsArray() {
-			return nil, dsl.NotList(e.Span(), dsl.DecodeJSON(text))
+			return nil, dsl.NotListJSON(e.Span(), text)
 		}
 		var items []Value
 		list.ForEach(func(_, item gjson.Result) bool {

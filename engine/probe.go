@@ -50,7 +50,7 @@ func (c *Compiler) Way(at dsl.Span, what string) (taken func()) {
 }
 
 // ways lead through one step's modifiers; none is set without a Probe.
-type ways struct{ run, skip, handled func() }
+type ways struct{ skip, handled func() }
 
 func take(way func()) {
 	if way != nil {
@@ -65,7 +65,6 @@ func (c *Compiler) probe(g *guarded, verb string, m *modifiers) {
 		return
 	}
 	if n := m.When.Node; n != nil {
-		g.ways.run = c.Way(n.KeySpan(), "the step "+g.step+", when its condition is true")
 		g.ways.skip = c.Way(n.KeySpan(), "going on without "+g.step+", when its condition is false")
 	}
 	if n := m.Fallback.Node; n != nil {

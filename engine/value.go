@@ -79,7 +79,7 @@ func Body(text, contentType string) (Value, error) {
 	if err := dsl.CheckJSON(text); err != nil {
 		return Value{}, err
 	}
-	return JSON(text), nil
+	return JSON(strings.Trim(text, " \t\r\n")), nil
 }
 
 // isJSON reports whether a media type is JSON (RFC 8259, RFC 6839).
@@ -106,21 +106,24 @@ func (c *cell) set(v Value) {
 }
 
 // whole is the value as expressions see it.
-func (c *cell) whole() any {
+func (c *cell) whole() (v any, err error) {
 	switch c.form {
 	case formBytes:
-		return c.text
+		return c.text, nil
 	case formGo:
-		return c.value
+		return c.value, nil
 	case formJSON:
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		if !c.decoded {
-			c.all, c.decoded = dsl.DecodeJSON(c.text), true
+			if c.all, err = dsl.DecodeBounded(c.text); err != nil {
+				return nil, err
+			}
+			c.decoded = true
 		}
-		return c.all
+		return c.all, nil
 	}
-	return nil
+	return nil, nil
 }
 
 // slot holds what one path found in one value.
@@ -156,7 +159,8 @@ func (c *cell) look(p *paths, slots []slot) {
 // read gives the value at a path.
 func (c *cell) read(p *paths, id int, slots []slot) (any, error) {
 	if c.form != formJSON {
-		return walk(c.whole(), p.list[id])
+		whole, _ := c.whole() // what is no JSON text is decoded
+		return walk(whole, p.list[id])
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -164,7 +168,12 @@ func (c *cell) read(p *paths, id int, slots []slot) (any, error) {
 	s := &slots[id]
 	switch s.state {
 	case slotRaw:
-		s.value, s.state = dsl.DecodeJSON(s.raw), slotDecoded
+		v, err := dsl.DecodeBounded(s.raw)
+		if err != nil {
+			path := p.list[id]
+			return nil, &dsl.Fault{Span: path[len(path)-1].Span, Message: err.Error(), Err: err}
+		}
+		s.value, s.state = v, slotDecoded
 	case slotUnknown:
 		s.err, s.state = absent(c.text, p.list[id]), slotAbsent
 	}
@@ -362,6 +371,20 @@ func (t *tree) forget(slots []slot) {
 	}
 }
 
+// Keep is the value in a form that can be kept, with texts of its own: a part of
+// a message does not hold on to the rest. size is about how many bytes it takes.
+func (v Value) Keep() (kept Value, size int) {
+	if s, ok := v.Text(); ok {
+		return Go(strings.Clone(s)), len(s)
+	}
+	if v.form == formGo {
+		v = JSON(v.JSON())
+	} else {
+		v = v.Clone()
+	}
+	return v, len(v.text)
+}
+
 // Clone is the value with texts of its own, for when those it has are given
 // back.
 func (v Value) Clone() Value {
@@ -378,6 +401,15 @@ func (v Value) Decoded() any {
 		return v.text
 	}
 	return v.value
+}
+
+// DecodeBounded is Decoded, or an error if that would take more memory than an
+// expression may.
+func (v Value) DecodeBounded() (any, error) {
+	if v.form == formJSON {
+		return dsl.DecodeBounded(v.text)
+	}
+	return v.Decoded(), nil
 }
 
 // JSON is the value as JSON text.

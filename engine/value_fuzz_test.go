@@ -131,7 +131,7 @@ func FuzzLookIntoBodies(f *testing.F) {
 				}
 				sameText(t, what, &c, &p, ids[i], slots, want, wantErr)
 			}
-			if got := c.whole(); !reflect.DeepEqual(got, whole) {
+			if got, err := c.whole(); err != nil || !reflect.DeepEqual(got, whole) {
 				t.Fatalf("%q: got %#v, want %#v", body, got, whole)
 			}
 		}

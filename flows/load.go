@@ -26,8 +26,11 @@ import (
 
 // Files are the flow files of some directories as they were at one moment.
 type Files struct {
-	Sources []*dsl.Source // sorted by name
-	Hash    string        // of all names and texts, in hex
+	Sources   []*dsl.Source // sorted by name
+	Documents []*dsl.Source // the files that they refer to, such as schemas; sorted by name
+	Hash      string        // of all names and texts, in hex
+
+	looked []string // the paths of Documents, and of those that are not there
 }
 
 // Load reads all .yaml and .yml files below the directories; a path may also
@@ -57,7 +60,12 @@ func load(paths []string, tests bool) (*Files, error) {
 			return nil, fmt.Errorf("cannot read %s: %w", file.path, reason(err))
 		}
 		f.Sources = append(f.Sources, dsl.NewSource(file.path, string(text)))
-		fmt.Fprintf(sum, "%q %q\n", file.path, text)
+	}
+	if f.Sources, f.Documents, f.looked, err = documents(f.Sources); err != nil {
+		return nil, err
+	}
+	for _, s := range slices.Concat(f.Sources, f.Documents) {
+		fmt.Fprintf(sum, "%q %q\n", s.Name, s.Text)
 	}
 	f.Hash = hex.EncodeToString(sum.Sum(nil))
 	return f, nil

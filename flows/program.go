@@ -14,6 +14,7 @@ import (
 	"github.com/weir-run/weir/connectors"
 	"github.com/weir-run/weir/dsl"
 	"github.com/weir-run/weir/engine"
+	"github.com/weir-run/weir/engine/schema"
 	"github.com/weir-run/weir/gateway"
 )
 
@@ -64,6 +65,7 @@ func Check(files *Files, catalog *Catalog, env Environment) (*Program, []dsl.Dia
 // It is immutable.
 type Draft struct {
 	files  *Files
+	others *schema.Documents
 	docs   []*dsl.Node
 	faults []dsl.Diagnostic
 }
@@ -72,14 +74,14 @@ type Draft struct {
 func Parse(files *Files) *Draft {
 	var c checker
 	docs := c.parse(files.Sources)
-	return &Draft{files: files, docs: docs, faults: c.ds.All()}
+	return &Draft{files: files, others: schema.NewDocuments(files.Documents), docs: docs, faults: c.ds.All()}
 }
 
 // Check compiles the draft to a Program, as the function Check does. If flows
 // are named it is one of those flows alone, with all that is no flow.
 func (d *Draft) Check(catalog *Catalog, env Environment, only ...string) (*Program, []dsl.Diagnostic) {
 	files := d.files
-	c := &checker{catalog: catalog, env: env, only: only, defined: map[string]dsl.Span{}}
+	c := &checker{catalog: catalog, env: env, documents: d.others, only: only, defined: map[string]dsl.Span{}}
 	c.program = &Program{Hash: files.Hash, Env: env.Env}
 	for _, fault := range d.faults {
 		c.ds.Report(fault)
@@ -105,13 +107,14 @@ func (d *Draft) Check(catalog *Catalog, env Environment, only ...string) (*Progr
 
 // checker is one check.
 type checker struct {
-	catalog *Catalog
-	env     Environment
-	only    []string // the flows that are compiled; nil: all
-	program *Program
-	ds      dsl.Diagnostics
-	defined map[string]dsl.Span // "service users": where
-	partial bool                // definitions are missing that could not be read
+	catalog   *Catalog
+	env       Environment
+	documents *schema.Documents
+	only      []string // the flows that are compiled; nil: all
+	program   *Program
+	ds        dsl.Diagnostics
+	defined   map[string]dsl.Span // "service users": where
+	partial   bool                // definitions are missing that could not be read
 }
 
 // parse reads the sources, some at a time, and gives their documents in order.
@@ -297,7 +300,7 @@ func (c *checker) compile() {
 	slices.SortFunc(p.Flows, func(a, b *engine.Flow) int { return strings.Compare(a.Name.Value, b.Name.Value) })
 	slices.SortFunc(p.Services, func(a, b *connectors.Service) int { return strings.Compare(a.Name.Value, b.Name.Value) })
 	slices.SortFunc(p.Gateways, func(a, b *Gateway) int { return strings.Compare(a.Name.Value, b.Name.Value) })
-	lang := &engine.Language{Steps: c.catalog.Steps, Resources: &engine.Resources{Partial: c.partial}, Env: c.env.Env, Probe: c.env.Probe}
+	lang := &engine.Language{Steps: c.catalog.Steps, Resources: &engine.Resources{Partial: c.partial}, Env: c.env.Env, Probe: c.env.Probe, Documents: c.documents}
 	for _, s := range p.Services {
 		engine.Provide(lang.Resources, "service", s.Name.Value, s)
 	}

@@ -22,8 +22,9 @@ type Reloader struct {
 	host    *Host
 	options ReloadOptions
 	now     chan struct{}
-	hash    string // of the files that were tried last
-	stamps  []file // of the last look
+	hash    string   // of the files that were tried last
+	stamps  []file   // of the last look
+	looked  []string // the files that the flow files refer to, there or not
 
 	successful prometheus.Gauge
 	since      prometheus.Gauge
@@ -44,8 +45,8 @@ type ReloadOptions struct {
 const DefaultInterval = 500 * time.Millisecond
 
 const (
-	settle    = 50 * time.Millisecond // two looks this far apart must agree: nobody is writing
-	fullLooks = 30 * time.Second      // between two comparisons of all texts
+	settle = 50 * time.Millisecond // two looks this far apart must agree: nobody is writing
+	full   = 60                    // of so many looks one compares all texts: every 30s by default
 )
 
 // Reload is the outcome of one attempt. It succeeded if Program is set and
@@ -86,7 +87,6 @@ func NewReloader(h *Host, o ReloadOptions) (*Reloader, error) {
 // that went. It must not run concurrently with itself or Run.
 func (r *Reloader) Load() Reload {
 	start := time.Now()
-	r.stamps, _ = find(r.options.Paths) // Load finds the same faults
 	out := r.load()
 	out.Took = time.Since(start)
 	result := "failure"
@@ -108,7 +108,7 @@ func (r *Reloader) load() (out Reload) {
 			out = Reload{Err: fmt.Errorf("the check of the files failed, which is a fault of Weir: %v", v)}
 		}
 	}()
-	files, err := Load(r.options.Paths)
+	files, err := r.read()
 	if err != nil {
 		r.hash = ""
 		return Reload{Err: err}
@@ -124,6 +124,27 @@ func (r *Reloader) load() (out Reload) {
 	return out
 }
 
+// read reads the files as they are, with the stamps that they had before: a
+// change while they are read is one that the next look sees. Only reading them
+// tells which others they refer to.
+func (r *Reloader) read() (files *Files, err error) {
+	for range 2 {
+		r.stamps, _ = r.look() // Load finds the same faults
+		if files, err = Load(r.options.Paths); err != nil || slices.Equal(files.looked, r.looked) {
+			break
+		}
+		r.looked = files.looked
+	}
+	return files, err
+}
+
+// look finds the flow files, and those that they referred to when they were
+// read last.
+func (r *Reloader) look() ([]file, error) {
+	files, err := find(r.options.Paths)
+	return withDocuments(files, r.looked), err
+}
+
 // Reload asks a running Run for a Load.
 func (r *Reloader) Reload() {
 	select {
@@ -137,11 +158,11 @@ func (r *Reloader) Reload() {
 func (r *Reloader) Run(ctx context.Context) {
 	hints := newHints()
 	defer hints.close()
-	hints.watch(r.options.Paths)
+	hints.watch(slices.Concat(r.options.Paths, r.looked))
 	tick := time.NewTicker(r.options.Interval)
 	defer tick.Stop()
-	full := time.NewTicker(fullLooks)
-	defer full.Stop()
+	whole := time.NewTicker(full * r.options.Interval)
+	defer whole.Stop()
 	var looked time.Time
 	for {
 		select {
@@ -149,10 +170,12 @@ func (r *Reloader) Run(ctx context.Context) {
 			return
 		case <-r.now:
 			r.Load()
-			hints.watch(r.options.Paths)
+			hints.watch(slices.Concat(r.options.Paths, r.looked))
 			continue
-		case <-full.C:
-			if files, err := Load(r.options.Paths); err == nil && files.Hash != r.hash && r.hash != "" {
+		case <-whole.C:
+			// What could not be done may be possible now, though no file shows
+			// it: an address came free, a file may be read.
+			if files, err := Load(r.options.Paths); err == nil && files.Hash != r.hash {
 				r.Load()
 			}
 			continue
@@ -167,7 +190,7 @@ func (r *Reloader) Run(ctx context.Context) {
 		looked = time.Now()
 		if r.changed(ctx) {
 			r.Load()
-			hints.watch(r.options.Paths)
+			hints.watch(slices.Concat(r.options.Paths, r.looked))
 		}
 	}
 }
@@ -175,7 +198,7 @@ func (r *Reloader) Run(ctx context.Context) {
 // changed looks at the files, and if they differ from the last look waits
 // until nobody writes any more. It is true if there are other texts to load.
 func (r *Reloader) changed(ctx context.Context) bool {
-	files, err := find(r.options.Paths)
+	files, err := r.look()
 	if err != nil {
 		if r.stamps == nil {
 			return false // it is told already
@@ -192,7 +215,7 @@ func (r *Reloader) changed(ctx context.Context) bool {
 			return false
 		case <-time.After(settle):
 		}
-		again, err := find(r.options.Paths)
+		again, err := r.look()
 		if err == nil && slices.Equal(again, files) {
 			break
 		}

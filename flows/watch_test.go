@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -236,6 +237,27 @@ func TestAddressThatCannotBeOpenedChangesNothing(t *testing.T) {
 	if got := w.answer(); got != "one" {
 		t.Errorf("answer is %q, want that of the good files", got)
 	}
+}
+
+func TestAddressThatComesFreeIsTaken(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "hello.yaml"), []byte(flowSaying("one")), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	w := watch(t, dir)
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.write("hello.yaml", strings.Replace(flowSaying("two"), "127.0.0.1:0", taken.Addr().String(), 1))
+	if r := w.next(); r.Err == nil {
+		t.Fatalf("got %+v", r)
+	}
+	taken.Close()
+	for w.answer() != "two" {
+		w.next()
+	}
+	w.successful(1)
 }
 
 func TestReloadOnRequestLoadsUnchangedFiles(t *testing.T) {

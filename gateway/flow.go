@@ -65,6 +65,7 @@ func readBody(r *http.Request, in *engine.Input) (Problem, error) {
 		}
 		return Problem{Status: http.StatusBadRequest, Code: CodeBadRequest, Detail: "The body of the request broke off."}, err
 	}
+	r.GetBody = func() (io.ReadCloser, error) { return &replay{text: text}, nil }
 	r.Body = &replay{text: text}
 	if in.Body, err = engine.Body(text, r.Header.Get("Content-Type")); err != nil {
 		return Problem{Status: http.StatusBadRequest, Code: CodeBodyMalformed,

@@ -9,6 +9,7 @@ import (
 
 	"github.com/weir-run/weir/dsl"
 	"github.com/weir-run/weir/flows"
+	"github.com/weir-run/weir/flows/suite"
 )
 
 // mostFaults are printed for people; programs get them all.
@@ -20,8 +21,8 @@ func (p *process) checkCommand() *cobra.Command {
 		Use:   "check DIR...",
 		Short: "Report every fault of flow files",
 		Long: `Reads all .yaml and .yml files below the directories as one program and reports
-every fault with its place and its remedy. Nothing is opened and nothing is
-served. A DIR may also be a file.
+every fault with its place and its remedy, those of the tests in them, too.
+Nothing is opened and nothing is served. A DIR may also be a file.
 
 Variables that the files name with $(env.NAME) are looked up in the environment.`,
 		Example: `  weir check flows/
@@ -39,39 +40,45 @@ func (p *process) check(dirs []string, format string) error {
 	if err != nil {
 		return err
 	}
-	files, err := flows.Load(dirs)
+	files, err := flows.LoadWithTests(dirs)
 	if err != nil {
 		return err
 	}
-	program, ds := flows.Check(files, c, flows.Environment{Env: p.env, Log: slog.New(slog.DiscardHandler)})
+	tests, ds := suite.Check(files, c, flows.Environment{Env: p.env, Log: slog.New(slog.DiscardHandler)})
 	if format == "json" {
 		err = dsl.RenderJSON(p.stdout, ds)
 	} else {
 		dsl.Render(p.stdout, ds, dsl.RenderOptions{Color: p.color(p.stdout), Limit: mostFaults})
-		err = summarize(p.stdout, files, program, ds)
+		err = summarize(p.stdout, files, tests, ds)
 	}
-	if err == nil && program == nil {
+	if err == nil && tests == nil {
 		err = errReported
 	}
 	return err
 }
 
 // summarize ends a check with one line.
-func summarize(w io.Writer, files *flows.Files, program *flows.Program, ds []dsl.Diagnostic) error {
+func summarize(w io.Writer, files *flows.Files, checked *suite.Suite, ds []dsl.Diagnostic) error {
 	count := map[dsl.Severity]int{}
 	for _, d := range ds {
 		count[d.Severity]++
 	}
 	verdict := "ok"
-	if program == nil {
+	if checked == nil {
 		verdict = plural(count[dsl.Error], "error")
 	}
 	if n := count[dsl.Warning]; n > 0 {
 		verdict += ", " + plural(n, "warning")
 	}
 	content := "in " + plural(len(files.Sources), "file")
-	if program != nil {
-		content = fmt.Sprintf("%s, %s, %s %s", plural(len(program.Flows), "flow"), plural(len(program.Services), "service"),
+	if checked != nil {
+		program := checked.Program
+		if n := len(checked.Tests); n > 0 {
+			content = ", " + plural(n, "test") + " " + content
+		} else {
+			content = " " + content
+		}
+		content = fmt.Sprintf("%s, %s, %s%s", plural(len(program.Flows), "flow"), plural(len(program.Services), "service"),
 			plural(len(program.Gateways), "gateway"), content)
 		verdict += ":"
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/weir-run/weir/dsl"
 	"github.com/weir-run/weir/engine"
 	"github.com/weir-run/weir/flows"
+	"github.com/weir-run/weir/flows/suite"
 )
 
 // formatter is one run of weir fmt.
@@ -57,6 +58,7 @@ func grammar(c *flows.Catalog) *dsl.Grammar {
 		Sections: map[string]*dsl.Schema{
 			"services": {Type: dsl.MapType, Elem: connectors.ServiceKind.Schema()},
 			"gateways": {Type: dsl.MapType, Elem: flows.GatewayKind.Schema()},
+			"tests":    {Type: dsl.ListType, Elem: suite.TestKind.Schema()},
 		},
 		Verbs:     map[string]*dsl.Schema{},
 		Modifiers: engine.ModifierSchema(),
@@ -100,7 +102,7 @@ func (f *formatter) input() error {
 }
 
 func (f *formatter) files(paths []string) error {
-	files, err := flows.Load(paths)
+	files, err := flows.LoadWithTests(paths)
 	if err != nil {
 		return err
 	}

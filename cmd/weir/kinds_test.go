@@ -15,6 +15,7 @@ import (
 	"github.com/weir-run/weir/dsl"
 	"github.com/weir-run/weir/engine"
 	"github.com/weir-run/weir/flows"
+	"github.com/weir-run/weir/flows/suite"
 )
 
 // component is a Kind of any type, with a program around its examples.
@@ -50,7 +51,35 @@ func components(t *testing.T) []component {
 		}),
 		componentOf(flows.GatewayKind, func(example string) string {
 			return "gateways:\n  example:\n" + indent(4, example) + "\n"
+		}),
+		componentOf(suite.TestKind, testProgram),
+		componentOf(suite.MockKind, func(example string) string {
+			return testProgram("test: example\nrequest: GET /customers/7\nmock:\n  users:\n" + indent(4, example))
 		}))
+}
+
+// testProgram has all that the examples of tests refer to.
+func testProgram(example string) string {
+	return "tests:\n  -" + indent(4, example)[3:] + `
+---
+flow: customer
+trigger: { http: "GET /customers/{id}" }
+steps:
+  - id: user
+    call: GET users /users/$(params.id)
+  - call: GET orders /orders
+---
+flow: price-of
+input: { sku: {}, qty: { type: integer } }
+steps: [{ return: 1 }]
+---
+gateways: { public: { listen: "127.0.0.1:0" } }
+---
+services:
+  users: { endpoints: ["http://127.0.0.1:9001"] }
+  orders: { endpoints: ["http://127.0.0.1:9001"] }
+  stock: { endpoints: ["http://127.0.0.1:9001"] }
+`
 }
 
 // stepProgram has all that the examples of steps refer to.
@@ -112,7 +141,7 @@ func TestExamplesCompile(t *testing.T) {
 			t.Run(c.name+"/"+x.Name, func(t *testing.T) {
 				text := c.program(x.YAML)
 				files := &flows.Files{Sources: []*dsl.Source{dsl.NewSource("example.yaml", text)}}
-				program, ds := flows.Check(files, kinds, flows.Environment{
+				program, ds := suite.Check(files, kinds, flows.Environment{
 					Env: func(string) (string, bool) { return "", false }, Log: slog.New(slog.DiscardHandler),
 				})
 				if program == nil {

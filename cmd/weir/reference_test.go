@@ -13,6 +13,7 @@ import (
 	"github.com/weir-run/weir/dsl"
 	"github.com/weir-run/weir/engine"
 	"github.com/weir-run/weir/flows"
+	"github.com/weir-run/weir/flows/suite"
 )
 
 const referenceDir = "../../docs/reference"
@@ -70,6 +71,18 @@ func reference(t *testing.T) map[string]string {
 	gateway := newPage("Gateways", "The section `gateways:` is a mapping of name to gateway.")
 	gateway.kind("A gateway", flows.GatewayKind.Doc, flows.GatewayKind.Schema(), flows.GatewayKind.Examples)
 
+	tests := newPage("Tests", "The section `tests:` is a list of tests. The [guide](../guide/testing.md) shows them at work.")
+	for _, k := range []struct {
+		title, doc string
+		schema     *dsl.Schema
+		examples   []dsl.Example
+	}{
+		{"A test", suite.TestKind.Doc, suite.TestKind.Schema(), suite.TestKind.Examples},
+		{"A mock", suite.MockKind.Doc, suite.MockKind.Schema(), suite.MockKind.Examples},
+	} {
+		tests.kind(k.title, k.doc, k.schema, k.examples)
+	}
+
 	index := newPage("Reference", "What flow files are written with. These pages are generated from the code: `make generate`.")
 	index.line("\n- [Flows](flows.md): the head of a flow, its trigger, its answers to failures")
 	index.line("- [Steps](steps.md): what a flow does")
@@ -78,6 +91,7 @@ func reference(t *testing.T) map[string]string {
 	}
 	index.line("- [Services](services.md): what flows call")
 	index.line("- [Gateways](gateways.md): where flows are served")
+	index.line("- [Tests](tests.md): what flows are held against")
 	index.section("Types", "What the tables call the values of keys.")
 	index.line("\n| type | what to write |\n| --- | --- |")
 	for _, row := range types {
@@ -86,6 +100,7 @@ func reference(t *testing.T) map[string]string {
 	return map[string]string{
 		"README.md": index.String(), "flows.md": flow.String(), "steps.md": steps.String(),
 		"services.md": service.String(), "gateways.md": gateway.String(),
+		"tests.md": tests.String(),
 	}
 }
 

@@ -61,6 +61,8 @@ func (l *linter) schema(n, root *dsl.Node) {
 			l.reference(f.Value, root)
 		case f.Key.Text == "type":
 			l.types(f.Value)
+		case f.Key.Text == "required":
+			l.required(f.Value, n.Field("properties"))
 		case f.Key.Text == "nullable" && root.Field("openapi") == nil:
 			l.fault(f.Key.Span, "bad-schema", "nullable is a keyword of OpenAPI 3.0", "write type: [string, \"null\"]")
 		case !known:
@@ -106,6 +108,22 @@ func (l *linter) types(n *dsl.Node) {
 			hint = fmt.Sprintf("did you mean %q?", near)
 		}
 		l.fault(word.Span, "bad-schema", fmt.Sprintf("there is no type %q", word.Text), hint)
+	}
+}
+
+// required finds names that are probably those of properties, misspelt.
+func (l *linter) required(names, properties *dsl.Node) {
+	if properties == nil {
+		return
+	}
+	known := make([]string, len(properties.Fields))
+	for i, f := range properties.Fields {
+		known[i] = f.Key.Text
+	}
+	for _, name := range names.Items {
+		if near, ok := dsl.Nearest(name.Text, known); ok && near != name.Text {
+			l.fault(name.Span, "unknown-field", fmt.Sprintf("required names %q, which is not among the properties", name.Text), fmt.Sprintf("did you mean %q?", near))
+		}
 	}
 }
 

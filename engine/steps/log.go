@@ -70,10 +70,10 @@ func (s *logStep) Run(ctx context.Context, x *engine.Exchange) error {
 // logged gives a value to the log: lists and objects as JSON, which is bounded
 // and keeps numbers as they came.
 func logged(v engine.Value) any {
-	decoded := v.Decoded()
-	switch decoded.(type) {
-	case []any, map[string]any, map[any][]any:
-		return json.RawMessage(v.JSON())
+	if _, isText := v.Text(); !isText {
+		if text := v.JSON(); text[0] == '{' || text[0] == '[' {
+			return json.RawMessage(text)
+		}
 	}
-	return decoded
+	return v.Decoded()
 }

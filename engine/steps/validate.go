@@ -10,7 +10,7 @@ import (
 
 type validateConfig struct {
 	Validate dsl.Shape `yaml:"validate" doc:"The value." required:"true"`
-	Schema   *dsl.Node `yaml:"schema" doc:"The schema (JSON Schema 2020-12, in which formats are checked), or { $ref: FILE } relative to this file. Schemas refer to files only." required:"true"`
+	Schema   *dsl.Node `yaml:"schema" doc:"A schema of JSON Schema 2020-12, or { $ref: FILE } relative to this file. Formats are checked." required:"true"`
 }
 
 // Validate checks a value against a schema.
@@ -52,7 +52,11 @@ func (s *validate) Run(ctx context.Context, x *engine.Exchange) error {
 	if err != nil {
 		return err
 	}
-	if found := s.schema.Check(v.Decoded()); len(found) > 0 {
+	value, err := v.DecodeBounded()
+	if err != nil {
+		return &dsl.Fault{Span: s.value.Span(), Message: err.Error(), Err: err}
+	}
+	if found := s.schema.Check(value); len(found) > 0 {
 		e := &engine.Error{Kind: engine.KindInput, Message: "the value does not fit its schema: " + engine.Said(found), Violations: found,
 			Detail: "The request holds something that does not fit what this route takes."}
 		if s.foreign {

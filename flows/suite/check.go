@@ -1,0 +1,216 @@
+package suite
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/weir-run/weir/dsl"
+	"github.com/weir-run/weir/engine"
+	"github.com/weir-run/weir/flows"
+)
+
+// Suite is the tests of a program. It is safe for concurrent use.
+type Suite struct {
+	Program *flows.Program
+	Tests   []*Test // in the order of their files
+
+	draft   *flows.Draft
+	catalog *flows.Catalog
+	env     flows.Environment
+	plan    *plan
+}
+
+// Test is one test of a Suite. It is immutable.
+type Test struct {
+	Name string
+	Flow string // the name of the flow it is about; "" if no route takes its request
+	Span dsl.Span
+
+	request *request // or
+	run     *runInput
+	env     map[string]string
+	mocks   []*mock
+	expect  expectation
+}
+
+// Check is flows.Check with the tests: it gives no Suite if one of the
+// diagnostics is an error.
+func Check(files *flows.Files, catalog *flows.Catalog, env flows.Environment) (*Suite, []dsl.Diagnostic) {
+	s := &Suite{draft: flows.Parse(files), catalog: catalog, env: env, plan: newPlan()}
+	env.Probe = s.plan
+	var faults []dsl.Diagnostic
+	if s.Program, faults = s.draft.Check(catalog, env); s.Program == nil {
+		return nil, faults // a test can only be held against flows that are sound
+	}
+	c := &checker{suite: s, named: map[string]dsl.Span{}}
+	for _, d := range faults {
+		c.Report(d)
+	}
+	for _, n := range s.Program.Tests {
+		c.test(n)
+	}
+	if c.Failed() {
+		return nil, c.All()
+	}
+	return s, c.All()
+}
+
+// checker is one check.
+type checker struct {
+	dsl.Diagnostics
+	suite *Suite
+	named map[string]dsl.Span // tests, by name
+	exprs *dsl.Expressions
+
+	// Of the test at hand.
+	flow *engine.Flow // nil: no route takes the request
+	name string       // what is mocked
+}
+
+// test compiles one test.
+func (c *checker) test(n *dsl.Node) {
+	if n.Broken() {
+		return
+	}
+	if n.Kind != dsl.Map {
+		c.Report(dsl.Diagnostic{Span: n.KeySpan(), Code: "wrong-type", Message: "a test is a mapping, not " + n.Describe(), Hint: "begin it with test: what it shows"})
+		return
+	}
+	c.exprs = dsl.NewExpressions(c)
+	defer c.exprs.Close()
+	c.flow = nil
+	if t, ok := TestKind.Compile(c, n); ok && t != nil {
+		c.suite.Tests = append(c.suite.Tests, t)
+	}
+}
+
+func compileTest(c *checker, at *dsl.Node, cfg *testConfig) *Test {
+	t := &Test{Name: cfg.Test.Value, Span: cfg.Test.Span, env: cfg.Env}
+	if first, twice := c.named[t.Name]; twice {
+		c.Report(dsl.Diagnostic{Span: t.Span, Code: "duplicate-test", Message: fmt.Sprintf("there are two tests named %q", t.Name), Hint: "rename one of them",
+			Related: []dsl.Related{{Span: first, Message: "the other one"}}})
+	}
+	c.named[t.Name] = t.Span
+	request, run := cfg.Request.Value != "", cfg.Run.Value != ""
+	switch {
+	case request && run:
+		c.Report(dsl.Diagnostic{Span: cfg.Run.Span, Code: "two-inputs", Message: "a test has a request or runs a flow, not both", Hint: "make two tests of it",
+			Related: []dsl.Related{{Span: cfg.Request.Span, Message: "the request"}}})
+		return nil
+	case request:
+		c.misplaced(at, "run", "with")
+		if !c.request(t, cfg) {
+			return nil
+		}
+	case run:
+		c.misplaced(at, "request", "gateway", "headers", "query", "body")
+		if !c.run(t, cfg) {
+			return nil
+		}
+	default:
+		if at.Field("request") == nil && at.Field("run") == nil {
+			c.Report(dsl.Diagnostic{Span: t.Span, Code: "no-input", Message: "this test does nothing", Hint: "add request: METHOD /path, or run: flow"})
+		}
+		return nil
+	}
+	if mocks := at.Field("mock"); mocks != nil && mocks.Kind == dsl.Map {
+		for _, f := range mocks.Fields {
+			if m := c.mock(f); m != nil {
+				t.mocks = append(t.mocks, m)
+			}
+		}
+	}
+	c.expect(t, at.Field("expect"), cfg.Expect)
+	return t
+}
+
+// misplaced reports keys that belong to the other kind of test.
+func (c *checker) misplaced(at *dsl.Node, owner string, keys ...string) {
+	for _, key := range keys {
+		if n := at.Field(key); n != nil {
+			c.Report(dsl.Diagnostic{Span: n.KeySpan(), Code: "misplaced-key", Message: fmt.Sprintf("%s belongs to tests with %s:", key, owner), Hint: "remove it"})
+		}
+	}
+}
+
+// target checks the name of what can be mocked and called: a service, or
+// steps.ID of the flow. With a name that is not known it reports.
+func (c *checker) target(name dsl.String) bool {
+	id, isStep := strings.CutPrefix(name.Value, "steps.")
+	if isStep {
+		return c.step(dsl.String{Value: id, Span: name.Span}) != nil
+	}
+	var known []string
+	for _, s := range c.suite.Program.Services {
+		known = append(known, s.Name.Value)
+	}
+	if slices.Contains(known, name.Value) {
+		return true
+	}
+	d := dsl.Diagnostic{Span: name.Span, Code: "unknown-service", Message: fmt.Sprintf("there is no service %q", name.Value)}
+	near, isNear := dsl.Nearest(name.Value, known)
+	switch {
+	case c.flow != nil && c.suite.plan.step(c.flow.Name.Value, name.Value) != nil:
+		d.Hint = "write steps." + name.Value + " for the step, or the name of its service"
+	case isNear:
+		d.Hint = fmt.Sprintf("did you mean %q?", near)
+	default:
+		d.Hint = "it is one of " + listed(known) + ", or steps.ID for a step"
+	}
+	c.Report(d)
+	return false
+}
+
+// step finds a step of the flow by its id, or reports that there is none.
+func (c *checker) step(id dsl.String) *engine.Site {
+	if c.flow == nil {
+		c.Report(dsl.Diagnostic{Span: id.Span, Code: "unknown-step", Message: "no flow takes this request, and so there are no steps", Hint: "remove it"})
+		return nil
+	}
+	flow := c.flow.Name.Value
+	if site := c.suite.plan.step(flow, id.Value); site != nil {
+		return site
+	}
+	known := c.suite.plan.steps(flow)
+	d := dsl.Diagnostic{Span: id.Span, Code: "unknown-step", Message: fmt.Sprintf("flow %q has no step %q", flow, id.Value), Hint: "give the step an id"}
+	if near, ok := dsl.Nearest(id.Value, known); ok {
+		d.Hint = fmt.Sprintf("did you mean %q?", near)
+	} else if len(known) > 0 {
+		d.Hint += ", or use one of " + listed(known)
+	}
+	c.Report(d)
+	return nil
+}
+
+// listed names a few of many.
+func listed(names []string) string {
+	const most = 8
+	if len(names) == 0 {
+		return "none"
+	}
+	if len(names) > most {
+		return strings.Join(names[:most], ", ") + ", …"
+	}
+	return strings.Join(names, ", ")
+}
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
+
+// lookup is the environment of a test.
+func (c *checker) lookup(own map[string]string) func(string) (string, bool) {
+	return environment(own, c.suite.env.Env)
+}
+
+func environment(own map[string]string, outer func(string) (string, bool)) func(string) (string, bool) {
+	return func(name string) (string, bool) {
+		if v, ok := own[name]; ok {
+			return v, true
+		}
+		if outer == nil {
+			return "", false
+		}
+		return outer(name)
+	}
+}

@@ -1,0 +1,358 @@
+package suite_test
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/txtar"
+	"go.uber.org/goleak"
+
+	"github.com/weir-run/weir/connectors"
+	"github.com/weir-run/weir/dsl"
+	"github.com/weir-run/weir/engine/steps"
+	"github.com/weir-run/weir/flows"
+	"github.com/weir-run/weir/flows/suite"
+)
+
+var update = flag.Bool("update", false, "rewrite what the archives of testdata expect")
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// load checks the files of an archive. The environment has one variable.
+func load(t testing.TB, a *txtar.Archive) (*suite.Suite, []dsl.Diagnostic) {
+	t.Helper()
+	verbs, err := dsl.NewCatalog(slices.Concat(steps.All(), connectors.All())...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := &flows.Files{}
+	for _, f := range a.Files {
+		if f.Name != "want" {
+			files.Sources = append(files.Sources, dsl.NewSource(f.Name, string(f.Data)))
+		}
+	}
+	env := func(name string) (string, bool) { return "outside", name == "PLACE" }
+	return suite.Check(files, &flows.Catalog{Steps: verbs}, flows.Environment{Env: env})
+}
+
+// golden runs a test for every archive of a directory, and compares what it
+// gives with the file called want.
+func golden(t *testing.T, dir string, run func(t *testing.T, a *txtar.Archive) string) {
+	paths, err := filepath.Glob(dir + "/*.txtar")
+	if err != nil || len(paths) == 0 {
+		t.Fatal("no archives", err)
+	}
+	for _, path := range paths {
+		t.Run(strings.TrimSuffix(filepath.Base(path), ".txtar"), func(t *testing.T) {
+			a, err := txtar.ParseFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := run(t, a)
+			want := &a.Files[len(a.Files)-1]
+			if want.Name != "want" {
+				t.Fatal("the last file of the archive is not called want")
+			}
+			if got == string(want.Data) {
+				return
+			}
+			if !*update {
+				t.Fatalf("got\n%s\nwant\n%s", got, want.Data)
+			}
+			want.Data = []byte(got)
+			if err := os.WriteFile(path, txtar.Format(a), 0o666); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+}
+
+// jargon is what Go and its libraries say, and no author should have to read.
+var jargon = regexp.MustCompile(`reflect|interface|nil|map\[|unmarshal|func\(|float64|int64|goroutine|runtime|%!`)
+
+// TestFaultsOfTests holds mistakes in tests against what their authors see.
+func TestFaultsOfTests(t *testing.T) {
+	golden(t, "testdata/faults", func(t *testing.T, a *txtar.Archive) string {
+		s, ds := load(t, a)
+		if s != nil {
+			t.Error("no fault was found")
+		}
+		for _, d := range ds {
+			if !d.Span.Valid() || d.Hint == "" {
+				t.Errorf("%q lacks a place or a remedy", d.Message)
+			}
+			if found := jargon.FindString(d.Message + d.Hint); found != "" {
+				t.Errorf("%q holds jargon: %s", d.Message, found)
+			}
+		}
+		return rendered(ds)
+	})
+}
+
+func rendered(ds []dsl.Diagnostic) string {
+	var b strings.Builder
+	dsl.Render(&b, ds, dsl.RenderOptions{})
+	return b.String()
+}
+
+// TestResults holds what tests give against what they should, those that must
+// fail, too.
+func TestResults(t *testing.T) {
+	golden(t, "testdata/results", func(t *testing.T, a *txtar.Archive) string {
+		s, ds := load(t, a)
+		if s == nil {
+			t.Fatal(rendered(ds))
+		}
+		var b strings.Builder
+		s.Run(s.Tests, func(r suite.Result) {
+			if r.Passed() {
+				fmt.Fprintf(&b, "ok    %s\n", r.Test.Name)
+				return
+			}
+			fmt.Fprintf(&b, "FAIL  %s\n\n%s\n", r.Test.Name, rendered(r.Faults))
+		})
+		return b.String()
+	})
+}
+
+// program is an archive of one file.
+func program(text string) *txtar.Archive {
+	return &txtar.Archive{Files: []txtar.File{{Name: "flow.yaml", Data: []byte(text)}}}
+}
+
+const patient = `
+flow: patient
+trigger: { http: GET /, deadline: 10m }
+steps:
+  - id: user
+    call: GET users /
+  - return: $(user)
+---
+services:
+  users: { endpoints: ["http://users"], timeout: 2m, retry: { attempts: 4, backoff: 30s, max_backoff: 2m }, breaker: { failures: 3, open: 1h } }
+---
+gateways: { public: { listen: ":8080" } }
+---
+tests:
+  - test: a minute of waiting
+    request: GET /
+    mock: { users: [{ status: 503, delay: 59s }, { body: { name: Ada } }] }
+    expect: { calls: { users: 2 }, took: ">59s <2m" }
+`
+
+func TestTimeIsVirtual(t *testing.T) {
+	s, ds := load(t, program(patient))
+	if s == nil {
+		t.Fatal(rendered(ds))
+	}
+	start := time.Now()
+	s.Run(s.Tests, func(r suite.Result) {
+		if !r.Passed() {
+			t.Error(rendered(r.Faults))
+		}
+		if r.Took < 59*time.Second {
+			t.Errorf("took %v", r.Took)
+		}
+	})
+	if real := time.Since(start); real > 20*time.Second {
+		t.Errorf("a minute of waiting took %v of the clock", real)
+	}
+}
+
+// TestTestsShareNothing opens a breaker in one test; the others of the same
+// service must not notice. Enough of them run at the same time to find a race.
+func TestTestsShareNothing(t *testing.T) {
+	var b strings.Builder
+	b.WriteString(patient)
+	for i := range 40 {
+		mock, expect := "{ body: { name: Ada } }", "200"
+		if i%2 == 0 {
+			mock, expect = "{ status: 503 }", "$(it == 502 || it == 503)"
+		}
+		fmt.Fprintf(&b, "  - test: number %d\n    request: GET /\n    mock: { users: %s }\n    expect: { status: %s }\n", i, mock, expect)
+	}
+	s, ds := load(t, program(b.String()))
+	if s == nil {
+		t.Fatal(rendered(ds))
+	}
+	n := 0
+	s.Run(s.Tests, func(r suite.Result) {
+		if !r.Passed() {
+			t.Error(rendered(r.Faults))
+		}
+		if n > 0 && r.Test.Name != fmt.Sprintf("number %d", n-1) {
+			t.Errorf("%q is reported as number %d", r.Test.Name, n)
+		}
+		n++
+	})
+	if n != 41 {
+		t.Errorf("%d results", n)
+	}
+}
+
+func TestSelectByNameAndFlow(t *testing.T) {
+	s, ds := load(t, program(patient))
+	if s == nil {
+		t.Fatal(rendered(ds))
+	}
+	for pattern, want := range map[string]int{"minute": 1, "^patient$": 1, "hour": 0} {
+		if got := len(s.Select(regexp.MustCompile(pattern))); got != want {
+			t.Errorf("%s selects %d tests, want %d", pattern, got, want)
+		}
+	}
+	if len(s.Select(nil)) != 1 {
+		t.Error("nothing selects something else than all")
+	}
+}
+
+const covered = `
+flow: pay
+trigger: { http: POST /pay }
+steps:
+  - when: body.total == 0
+    return: nothing to pay
+  - id: price
+    switch:
+      - when: body.total > 100
+        yield: 0
+      - when: body.total > 50
+        yield: 5
+  - id: charge
+    call: POST payments /charges
+    catch:
+      - log: failed
+      - id: other
+        call: POST others /charges
+  - return: $(price)
+errors:
+  - when: error.step == "other"
+    return: { title: No way to pay }
+    status: 503
+  - return: { title: Something else }
+---
+services: { payments: { endpoints: ["http://p"] }, others: { endpoints: ["http://o"] } }
+---
+gateways: { public: { listen: ":8080" } }
+---
+tests:
+  - test: a small sum
+    request: POST /pay
+    body: { total: 60 }
+    mock: { payments: { status: 201 } }
+`
+
+func TestCoverageNamesWhatNeverHappened(t *testing.T) {
+	s, ds := load(t, program(covered))
+	if s == nil {
+		t.Fatal(rendered(ds))
+	}
+	c := s.Run(s.Tests, func(r suite.Result) {
+		if !r.Passed() {
+			t.Error(rendered(r.Faults))
+		}
+	})[0]
+	var got strings.Builder
+	fmt.Fprintf(&got, "%d/%d %d/%d %d%%\n", c.Steps, c.AllSteps, c.Ways, c.AllWays, c.Percent())
+	for _, m := range c.Missed {
+		fmt.Fprintf(&got, "%s %s\n", m.Span, m.What)
+	}
+	const want = `3/6 2/7 38%
+flow.yaml:6:5 the step return
+flow.yaml:8:5 no case of the switch
+flow.yaml:9:9 this case of the switch
+flow.yaml:15:5 the catch of charge
+flow.yaml:16:9 the step log
+flow.yaml:18:9 the step other
+flow.yaml:21:5 this answer of errors
+flow.yaml:24:5 this answer of errors
+`
+	if got.String() != want {
+		t.Errorf("got\n%swant\n%s", got.String(), want)
+	}
+}
+
+const breakable = `
+flow: good
+trigger: { http: GET /good, deadline: 2s }
+steps:
+  - id: user
+    call: GET users /
+    timeout: 1s
+    fallback: {}
+  - return: { name: "$(user.name ?? 'nobody')" }
+---
+flow: talkative
+trigger: { http: GET /talkative, deadline: 2s }
+steps:
+  - id: user
+    call: GET users /
+    timeout: 1s
+errors:
+  - return: { title: It failed, why: $(error.message), said: $(error.body) }
+    status: 500
+---
+flow: tidy
+trigger: { http: GET /tidy, deadline: 2s }
+steps:
+  - try:
+      - id: user
+        call: GET users /
+    finally:
+      - id: audit
+        call: POST audit /
+        catch: [{ log: failed }]
+  - when: query.all == "true"
+    call: DELETE users /
+---
+services:
+  users: { endpoints: ["http://users.inner:8080"] }
+  audit: { endpoints: ["http://audit.inner:8080"] }
+---
+gateways: { public: { listen: ":8080" } }
+---
+tests:
+  - { test: good, request: GET /good, mock: { users: { body: { name: Ada } } }, expect: { body: { name: Ada } } }
+  - { test: talkative, request: GET /talkative, mock: { users: { body: { name: Ada } } } }
+  - { test: tidy, request: GET /tidy, mock: { users: { body: { name: Ada } }, audit: { status: 204 } } }
+`
+
+func TestFaultsFindWhatCallersWouldGet(t *testing.T) {
+	s, ds := load(t, program(breakable))
+	if s == nil {
+		t.Fatal(rendered(ds))
+	}
+	all := s.Faults(s.Tests)
+	var got strings.Builder
+	for _, m := range all {
+		fmt.Fprintf(&got, "%s %v %d\n", m.Flow, m.Deadline, m.Tests)
+		for _, r := range m.Rows {
+			var cells []string
+			for _, c := range r.Cells {
+				cells = append(cells, c.Outcome.String())
+			}
+			fmt.Fprintf(&got, "  %s %s: %s\n", r.Step, r.Call, strings.Join(cells, ", "))
+		}
+	}
+	const want = `good 2s 1
+  user users: degraded, degraded, degraded, degraded, degraded, degraded
+talkative 2s 1
+  user users: leaks, leaks, leaks, leaks, answered, leaks
+tidy 2s 1
+  user users: failed late, failed clean, failed clean, failed clean, answered, failed late
+  audit audit: over deadline, answered, answered, answered, answered, over deadline
+  call users: -, -, -, -, -, -
+`
+	if got.String() != want {
+		t.Errorf("got\n%swant\n%s", got.String(), want)
+	}
+	if good, total, defects := suite.Resilience(all); good != 15 || total != 30 || defects != 7 {
+		t.Errorf("resilience %d of %d, %d defects", good, total, defects)
+	}
+}
