@@ -229,7 +229,7 @@ func TestCache(t *testing.T) {
       steps: [{ log: made }]
       yield: { text: "$(body.t)", n: $(body.n), null: $(body.none), list: $(body.l), sum: $(body.n + 1) }
   yield: $(a)
-- return: '$(twice[0] == twice[1] ? twice[1] : twice)'`, post: `{"t":"é","n":1.50,"l":[1]}`, status: 200, body: `{"text":"é","n":1.50,"null":null,"list":[1],"sum":2.5}`, said: "made"},
+- return: '$(twice[0] == twice[1] ? twice[1] : twice)'`, post: `{"t":"é","n":1.50,"l":[1]}`, status: 200, body: `{"list":[1],"n":1.50,"null":null,"sum":2.5,"text":"é"}`, said: "made"},
 		{name: "null is a result, too", steps: `
 - { id: a, cache: k, ttl: 1s, steps: [{ log: made }], yield: null }
 - { id: b, set: 1 }
