@@ -41,7 +41,7 @@ var arrows = map[string][]string{
 var testArrows = map[string][]string{
 	"engine":       {"engine/steps", "flows/flowtest"},
 	"engine/steps": {"flows/flowtest"},
-	"connectors":   {"flows/flowtest", "engine/steps", "gateway"},
+	"connectors":   {"flows", "flows/flowtest", "engine/steps", "gateway"},
 	"gateway":      {"flows/flowtest"},
 	"flows":        {"flows/flowtest"},
 	"flows/suite":  {"engine/steps"},

@@ -179,11 +179,11 @@ func FuzzShapes(f *testing.F) {
 			env := scope.(Env)
 			x := NewExpressions(&ds)
 			shape := x.Shape(docs[0], scope)
-			if (shape == nil) != ds.Failed() {
-				t.Fatalf("%q: shape is %v, faults %v", text, shape, ds.All())
+			if ds.Failed() {
+				return
 			}
 			if shape == nil {
-				return
+				t.Fatalf("%q: nothing was compiled and nothing reported", text)
 			}
 			ref := shapeReference{exprs: x, env: env}
 			want, kept, wantErr := ref.value(docs[0], scope)

@@ -30,7 +30,7 @@ type Program struct {
 	Flows    []*engine.Flow        // sorted by name
 	Services []*connectors.Service // sorted by name
 	Gateways []*Gateway            // sorted by name
-	Tests    []*dsl.Node           // as they are written; running a program does not look at them
+	Tests    []*dsl.Node           // as they are written, if the environment has a Probe: to serve a program takes none
 	Env      func(name string) (value string, ok bool)
 }
 

@@ -11,7 +11,9 @@ func (c *checker) tests(section dsl.Field) {
 	v := section.Value
 	switch {
 	case v.Kind == dsl.List:
-		c.program.Tests = append(c.program.Tests, v.Items...)
+		if c.env.Probe != nil {
+			c.program.Tests = append(c.program.Tests, v.Items...)
+		}
 	case !v.Broken():
 		c.ds.Report(dsl.Diagnostic{Span: section.Key.Span, Code: "wrong-type", Message: "tests is a list of tests, not " + v.Describe(),
 			Hint: "write each test below it, with a dash and a space: - test: what it shows"})

@@ -1,11 +1,14 @@
 package main
 
 import (
+	"context"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/weir-run/weir/dsl"
 	"github.com/weir-run/weir/flows"
@@ -55,4 +58,53 @@ func rendered(ds []dsl.Diagnostic) string {
 	var b strings.Builder
 	dsl.Render(&b, ds, dsl.RenderOptions{})
 	return b.String()
+}
+
+func TestWatchRunsTheTestsOfWhatIsThere(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "flow.yaml")
+	put := func(greeting string) {
+		text := "flow: hello\ntrigger: { http: GET / }\nsteps: [{ return: " + greeting + " }]\n---\ngateways: { public: { listen: \":8080\" } }\n---\n" +
+			"tests:\n  - { test: a greeting, request: GET /, expect: { body: Hello } }\n"
+		if err := os.WriteFile(path, []byte(text), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put("Hello")
+	var out transcript
+	signals := make(chan os.Signal, 1)
+	p := &process{
+		args: []string{"test", dir, "--watch"}, stdout: &out, stderr: &out,
+		env:      func(string) (string, bool) { return "", false },
+		terminal: func(io.Writer) bool { return false },
+		notify:   func() (<-chan os.Signal, func()) { return signals, func() {} },
+	}
+	exit := make(chan int, 1)
+	go func() { exit <- p.run(context.Background()) }()
+	await := func(text string) {
+		t.Helper()
+		for deadline := time.Now().Add(patience); !strings.Contains(out.String(), text); time.Sleep(time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("%q: not within %v in\n%s", text, patience, out.String())
+			}
+		}
+	}
+	await("1 test passed")
+	put("Goodbye")
+	await("1 of 1 test failed")
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	await("there are no .yaml or .yml files")
+	put("'Hello'")
+	for deadline := time.Now().Add(patience); strings.Count(out.String(), "1 test passed") < 2 && time.Now().Before(deadline); {
+		time.Sleep(time.Millisecond)
+	}
+	signals <- os.Interrupt
+	if got := <-exit; got != exitOK {
+		t.Errorf("exit code %d", got)
+	}
+	if n := strings.Count(out.String(), "1 test passed"); n != 2 {
+		t.Errorf("passed %d times:\n%s", n, out.String())
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/weir-run/weir/dsl"
 	"github.com/weir-run/weir/engine"
@@ -31,6 +32,7 @@ type Test struct {
 	request *request // or
 	run     *runInput
 	env     map[string]string
+	now     time.Time // zero: when the bubble begins
 	mocks   []*mock
 	expect  expectation
 }
@@ -115,6 +117,9 @@ func compileTest(c *checker, at *dsl.Node, cfg *testConfig) *Test {
 		}
 		return nil
 	}
+	if cfg.Now.Value != "" {
+		c.clock(t, cfg.Now)
+	}
 	if mocks := at.Field("mock"); mocks != nil && mocks.Kind == dsl.Map {
 		for _, f := range mocks.Fields {
 			if m := c.mock(f); m != nil {
@@ -124,6 +129,14 @@ func compileTest(c *checker, at *dsl.Node, cfg *testConfig) *Test {
 	}
 	c.expect(t, at.Field("expect"), cfg.Expect)
 	return t
+}
+
+// clock reads when a test takes place.
+func (c *checker) clock(t *Test, now dsl.String) {
+	var err error
+	if t.now, err = time.Parse(time.RFC3339, now.Value); err != nil || t.now.Year() < 2000 {
+		c.Report(dsl.Diagnostic{Span: now.Span, Code: "bad-time", Message: fmt.Sprintf("%q is not a time from the year 2000 on", now.Value), Hint: "write it as 2026-01-31T23:59:00Z"})
+	}
 }
 
 // misplaced reports keys that belong to the other kind of test.

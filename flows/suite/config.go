@@ -12,6 +12,7 @@ type testConfig struct {
 	Run     dsl.String           `yaml:"run" doc:"Instead of request: the flow that is run, one without a trigger."`
 	With    map[string]dsl.Shape `yaml:"with" doc:"The inputs of the flow that is run."`
 	Env     map[string]string    `yaml:"env" doc:"Variables that the flows and services read as env.NAME. Others are those of the environment."`
+	Now     dsl.String           `yaml:"now" doc:"What the clock says when the request comes: a time such as 2026-01-31T23:59:00Z. Default: the first moment of the year 2000, which is also the earliest."`
 	Mock    map[string]*dsl.Node `yaml:"mock" doc:"What services answer, by name, and what steps give in place of their work, by steps.ID: a mock, or a list of mocks."`
 	Expect  *expectConfig        `yaml:"expect" doc:"What must come of it. Without it: an answer with a status below 400."`
 }

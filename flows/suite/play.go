@@ -56,6 +56,9 @@ func (s *Suite) play(t *Test, cover *coverage, broken *injection) *outcome {
 	p.program = program
 	o := &outcome{}
 	err := inBubble(func() {
+		if !t.now.IsZero() {
+			time.Sleep(time.Until(t.now))
+		}
 		stage, err := program.Stage(env.Log, p.transport)
 		if err != nil {
 			p.fault(t.Span, "", "the services cannot be opened: %v", err)
