@@ -32,9 +32,9 @@ type Service struct {
 type serviceConfig struct {
 	Endpoints      []dsl.String   `yaml:"endpoints" doc:"The base URLs of the servers that do the same work." required:"true"`
 	Balance        dsl.String     `yaml:"balance" doc:"How an endpoint is chosen." default:"round_robin"`
-	Timeout        dsl.Duration   `yaml:"timeout" doc:"How long one attempt may take, with its body; forward counts to the header of the answer, and not at all while a long body is sent." default:"10s"`
-	ConnectTimeout dsl.Duration   `yaml:"connect_timeout" doc:"How long making a connection may take." default:"1s"`
-	MaxBody        dsl.Size       `yaml:"max_body" doc:"How large an answer that a call reads may be." default:"10MB"`
+	Timeout        dsl.Duration   `yaml:"timeout" doc:"How long one attempt may take, with its body; forward counts to the header of the answer, and not at all while a long body is sent." default:"10s" min:"1ms"`
+	ConnectTimeout dsl.Duration   `yaml:"connect_timeout" doc:"How long making a connection may take." default:"1s" min:"1ms"`
+	MaxBody        dsl.Size       `yaml:"max_body" doc:"How large an answer that a call reads may be." default:"10MB" min:"1B"`
 	Retry          *serviceRetry  `yaml:"retry" doc:"Repeats attempts of calls whose method is idempotent (RFC 9110 section 9.2.2), and of others only if nothing was sent."`
 	Breaker        *breakerConfig `yaml:"breaker" doc:"Stops attempts to an endpoint that fails."`
 }
@@ -42,14 +42,14 @@ type serviceConfig struct {
 type serviceRetry struct {
 	Attempts   int          `yaml:"attempts" doc:"How often a call is tried in all." default:"3" min:"2" max:"10"`
 	On         []dsl.String `yaml:"on" doc:"The outcomes that are worth another attempt: connect, reset, timeout, or statuses. Default: connect, reset, 502, 503, 504."`
-	Backoff    dsl.Duration `yaml:"backoff" doc:"The most the first pause can last; each further one can last twice as long. The pause itself is random." default:"25ms"`
-	MaxBackoff dsl.Duration `yaml:"max_backoff" doc:"The most any pause can last." default:"250ms"`
+	Backoff    dsl.Duration `yaml:"backoff" doc:"The most the first pause can last; each further one can last twice as long. The pause itself is random." default:"25ms" min:"1ms"`
+	MaxBackoff dsl.Duration `yaml:"max_backoff" doc:"The most any pause can last." default:"250ms" min:"1ms"`
 }
 
 type breakerConfig struct {
 	Failures dsl.String   `yaml:"failures" doc:"What opens the breaker: a share of the last attempts such as 50%, or a number of failures." required:"true"`
 	Of       int          `yaml:"of" doc:"How many of the last attempts are looked at. With a number of failures, leaving it out means failures in a row." min:"1" max:"10000"`
-	Open     dsl.Duration `yaml:"open" doc:"How long the breaker stays open before one attempt probes the endpoint." default:"10s"`
+	Open     dsl.Duration `yaml:"open" doc:"How long the breaker stays open before one attempt probes the endpoint." default:"10s" min:"1ms"`
 }
 
 // ServiceKind is the Kind of an entry of the services section.

@@ -249,10 +249,19 @@ func (r *read) JSON(env dsl.Env) (string, bool, error) {
 }
 
 // judge makes a fault of a look into the request's body that of the caller,
-// who sent what has no such place.
+// who sent what has no such place, and a look into what a backend sent as
+// something other than JSON that of the backend.
 func (r *read) judge(o *outcome, err error) error {
-	if err == nil || !r.name.asked {
-		return err
+	if err == nil {
+		return nil
+	}
+	if !r.name.asked {
+		var f *dsl.Fault
+		if o.form != formBytes || !errors.As(err, &f) {
+			return err
+		}
+		message := fmt.Sprintf("the result of %s is %s, not JSON", r.name.text, o.contentType)
+		return &dsl.Fault{Span: f.Span, Message: message, Err: &Error{Kind: KindMalformed, Message: message, Span: f.Span}}
 	}
 	if errors.Is(err, dsl.ErrMemory) {
 		return &Error{Kind: KindInput, Message: err.Error(), Detail: "The body of the request has too many parts for this route to take it apart."}

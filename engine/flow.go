@@ -59,8 +59,8 @@ type flowConfig struct {
 type triggerConfig struct {
 	HTTP     dsl.String   `yaml:"http" doc:"METHOD /path, or ANY /path for every method; {name} stands for one segment of the path, {name:pattern} for one that matches." required:"true"`
 	Gateway  dsl.String   `yaml:"gateway" doc:"The gateway whose route this is. Not needed if there is only one."`
-	Deadline dsl.Duration `yaml:"deadline" doc:"How long a request may take in all." default:"30s"`
-	MaxBody  dsl.Size     `yaml:"max_body" doc:"How large the body of a request may be. Default: what the gateway says."`
+	Deadline dsl.Duration `yaml:"deadline" doc:"How long a request may take in all." default:"30s" min:"1ms"`
+	MaxBody  dsl.Size     `yaml:"max_body" doc:"How large the body of a request may be. Default: what the gateway says." min:"1B"`
 	Input    *inputConfig `yaml:"input" doc:"What requests must be like. One that is not is answered with status 400 and all its faults, before any step runs; expressions are checked against it."`
 }
 

@@ -409,7 +409,7 @@ func (c *checker) routeOf(f *engine.Flow, g *Gateway) gateway.Route {
 
 type gatewayConfig struct {
 	Listen  dsl.String `yaml:"listen" doc:"The address: HOST:PORT, or :PORT for all of the machine's addresses." required:"true"`
-	MaxBody dsl.Size   `yaml:"max_body" doc:"How large the body of a request may be where the flow does not say." default:"10MB"`
+	MaxBody dsl.Size   `yaml:"max_body" doc:"How large the body of a request may be where the flow does not say." default:"10MB" min:"1B"`
 }
 
 // GatewayKind is the Kind of an entry of the gateways section.

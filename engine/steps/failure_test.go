@@ -108,6 +108,7 @@ var outcomes = map[string]struct {
 	"not HTTP":      {garbage{}, 502, "upstream-malformed"},
 	"too large":     {flowtest.JSON(200, `{"v":1,"inside":"`+strings.Repeat("x", 1024)+`"}`), 502, "upstream-malformed"},
 	"no field v":    {flowtest.JSON(200, `7`), 500, "expression-failed"},
+	"no JSON":       {page{}, 502, "upstream-malformed"},
 }
 
 // trickle begins an answer and does not end it.
@@ -117,6 +118,14 @@ func (trickle) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.WriteString(w, `{"v":`)
 	w.(http.Flusher).Flush()
 	<-r.Context().Done()
+}
+
+// page answers with something else than JSON, and says so.
+type page struct{}
+
+func (page) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/html")
+	_, _ = io.WriteString(w, "<p>inside</p>")
 }
 
 // abort closes the connection instead of answering.
