@@ -23,6 +23,8 @@
 //  8. validation: only what a cache could not answer needs to be well-formed.
 //  9. dispatch: the route's flow, or 404, 405, and OPTIONS.
 //
+// Layers 4 to 8 are the places of policies; there are none yet.
+//
 // Routing happens in the first layer, its verdict is carried out in the last:
 // a policy thus sees which route it guards, and also runs for requests that
 // have none.

@@ -297,13 +297,3 @@ func TestNewRouterReportsAllFaults(t *testing.T) {
 		t.Errorf("faults: %+v", faults.All())
 	}
 }
-
-func TestPathVariablesAreInOrder(t *testing.T) {
-	got, err := PathVariables("/u/{id}/{name}.{ext}/{rest:.*}")
-	if want := []string{"id", "name", "ext", "rest"}; err != nil || !reflect.DeepEqual(got, want) {
-		t.Errorf("got %v, %v", got, err)
-	}
-	if _, err := PathVariables("/u/{id"); err == nil {
-		t.Error("no error for a bad template")
-	}
-}

@@ -32,25 +32,8 @@ type segment struct {
 // templateError is a fault of a path template and its remedy.
 type templateError struct{ message, hint string }
 
-func (e *templateError) Error() string {
-	if e.hint == "" {
-		return e.message
-	}
-	return e.message + ": " + e.hint
-}
-
 func templateErrorf(hint, format string, args ...any) *templateError {
 	return &templateError{message: fmt.Sprintf(format, args...), hint: hint}
-}
-
-// PathVariables lists the variables of a path template in order. Its errors
-// are those that [NewRouter] reports for the template.
-func PathVariables(template string) ([]string, error) {
-	segments, err := make(patterns).parse(template)
-	if err != nil {
-		return nil, err
-	}
-	return variableNames(segments), nil
 }
 
 func variableNames(segments []segment) (names []string) {

@@ -2,6 +2,8 @@ package steps
 
 import (
 	"context"
+	"fmt"
+	"strings"
 
 	"github.com/weir-run/weir/dsl"
 	"github.com/weir-run/weir/engine"
@@ -29,7 +31,22 @@ type fail struct {
 }
 
 func compileFail(c *engine.Compiler, _ *dsl.Node, cfg *failConfig) engine.Step {
+	if code := cfg.Code; code.Span.Valid() && !isCode(code.Value) {
+		c.Report(dsl.Diagnostic{Span: code.Span, Code: "bad-code", Message: fmt.Sprintf("%q is not a code", code.Value),
+			Hint: "write lower-case letters, digits and hyphens, such as order-too-large"})
+	}
 	return &fail{message: c.Text(cfg.Fail.Node, dsl.PlainText), status: cfg.Status, code: cfg.Code.Value}
+}
+
+// isCode reports whether programs can rely on s: words of lower-case letters and
+// digits with hyphens between.
+func isCode(s string) bool {
+	for word := range strings.SplitSeq(s, "-") {
+		if word == "" || strings.Trim(word, "abcdefghijklmnopqrstuvwxyz0123456789") != "" {
+			return false
+		}
+	}
+	return true
 }
 
 // Run is what engine.Step asks for.
