@@ -90,6 +90,7 @@ func compileCall(c *engine.Compiler, at *dsl.Node, cfg *callConfig) engine.Step 
 	for _, a := range cfg.Accept {
 		s.accept = append(s.accept, statuses(c, a)...)
 	}
+	s.contract(c, at, cfg, method, from)
 	return s
 }
 

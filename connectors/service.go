@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/weir-run/weir/connectors/openapi"
 	"github.com/weir-run/weir/dsl"
 	"github.com/weir-run/weir/engine"
 	"github.com/weir-run/weir/mesh"
@@ -24,9 +25,11 @@ func All() []engine.StepKind { return []engine.StepKind{Call, Forward} }
 type Service struct {
 	Name dsl.String
 
-	config mesh.Config
-	key    string
-	client *mesh.Service
+	config  mesh.Config
+	key     string
+	openAPI dsl.String        // the path of a document; empty: there is none
+	api     *openapi.Document // while the program is checked
+	client  *mesh.Service
 }
 
 type serviceConfig struct {
@@ -34,6 +37,7 @@ type serviceConfig struct {
 	Balance        dsl.String     `yaml:"balance" doc:"How an endpoint is chosen." default:"round_robin"`
 	Timeout        dsl.Duration   `yaml:"timeout" doc:"How long one attempt may take, with its body; forward counts to the header of the answer, and not at all while a long body is sent." default:"10s" min:"1ms"`
 	ConnectTimeout dsl.Duration   `yaml:"connect_timeout" doc:"How long making a connection may take." default:"1s" min:"1ms"`
+	OpenAPI        dsl.String     `yaml:"openapi" doc:"The service's OpenAPI document, 3.0 or 3.1: a file, relative to this one. Calls are checked against it, and expressions that read their results."`
 	MaxBody        dsl.Size       `yaml:"max_body" doc:"How large an answer that a call reads may be." default:"10MB" min:"1B"`
 	Retry          *serviceRetry  `yaml:"retry" doc:"Repeats attempts of calls whose method is idempotent (RFC 9110 section 9.2.2), and of others only if nothing was sent."`
 	Breaker        *breakerConfig `yaml:"breaker" doc:"Stops attempts to an endpoint that fails."`
@@ -63,7 +67,7 @@ breaker: { failures: 50%, of: 20, open: 10s }
 `})
 
 func newService(r dsl.Reporter, at *dsl.Node, cfg *serviceConfig) *Service {
-	s := &Service{config: mesh.Config{
+	s := &Service{openAPI: cfg.OpenAPI, config: mesh.Config{
 		Balance: cfg.Balance.Value, Timeout: time.Duration(cfg.Timeout), ConnectTimeout: time.Duration(cfg.ConnectTimeout),
 		MaxBody: int64(cfg.MaxBody),
 	}}

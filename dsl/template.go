@@ -151,6 +151,27 @@ func (t *TextTemplate) Static() (string, bool) {
 	return "", false
 }
 
+// Pattern is a text as it is written, with hole in the place of each expression.
+func Pattern(text, hole string) string {
+	var b strings.Builder
+	for {
+		open := strings.Index(text, "$(")
+		end := -1
+		if open >= 0 {
+			end = closing(text, open+1)
+		}
+		switch {
+		case end < 0:
+			return b.String() + text
+		case open > 0 && text[open-1] == '$':
+			b.WriteString(text[:open-1] + text[open:end+1])
+		default:
+			b.WriteString(text[:open] + hole)
+		}
+		text = text[end+1:]
+	}
+}
+
 // Whole gives the expression if the text is nothing else.
 func (t *TextTemplate) Whole() (*Expr, bool) {
 	if len(t.parts) == 1 && t.parts[0].expr != nil {

@@ -302,6 +302,8 @@ func (c *checker) compile() {
 	slices.SortFunc(p.Gateways, func(a, b *Gateway) int { return strings.Compare(a.Name.Value, b.Name.Value) })
 	lang := &engine.Language{Steps: c.catalog.Steps, Resources: &engine.Resources{Partial: c.partial}, Env: c.env.Env, Probe: c.env.Probe, Documents: c.documents}
 	for _, s := range p.Services {
+		s.Describe(c.documents, &c.ds)
+		defer s.Forget()
 		engine.Provide(lang.Resources, "service", s.Name.Value, s)
 	}
 	for _, f := range p.Flows {
