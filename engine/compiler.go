@@ -141,6 +141,7 @@ type Compiler struct {
 type around struct {
 	verb string
 	at   dsl.Span
+	step *dsl.Node
 }
 
 // Report is what dsl.Reporter asks for.
@@ -161,15 +162,15 @@ func (c *Compiler) Result() Slot { return c.slot }
 // its id from there.
 func (c *Compiler) Member() bool { return c.slot.name.member }
 
-// Around is the place of the innermost step with a verb that the step at hand
-// stands in.
-func (c *Compiler) Around(verb string) (at dsl.Span, ok bool) {
+// Around is the innermost step with a verb that the step at hand stands in, and
+// the place of that verb; nil if there is none.
+func (c *Compiler) Around(verb string) (at dsl.Span, step *dsl.Node) {
 	for _, outer := range slices.Backward(c.around[:len(c.around)-1]) { // the last is the step at hand
 		if outer.verb == verb {
-			return outer.at, true
+			return outer.at, outer.step
 		}
 	}
-	return at, false
+	return at, nil
 }
 
 // Answering compiles steps that may end the flow, but only with an answer that
@@ -438,7 +439,7 @@ func (c *Compiler) step(n *dsl.Node, result *name) Step {
 	g.slot = c.slot
 	var mods modifiers
 	compile := func() {
-		c.around = append(c.around, around{kind.Name, g.span})
+		c.around = append(c.around, around{kind.Name, g.span, n})
 		defer func() { c.around = c.around[:len(c.around)-1] }()
 		g.from = len(c.frame.names)
 		g.run, ok = kind.Compile(c, n, &mods)

@@ -229,8 +229,14 @@ func (p panicked) Error() string { return fmt.Sprintf("panic: %v\n%s", p.value, 
 // start. The caller's goroutine is one of those that work. The first error
 // ends the context of the others and is returned; panics become errors.
 func Parallel(ctx context.Context, n, limit int, fn func(ctx context.Context, i int) error) error {
+	return parallel(ctx, n, limit, func() {}, fn)
+}
+
+// parallel calls left at the end of each goroutine that works.
+func parallel(ctx context.Context, n, limit int, left func(), fn func(ctx context.Context, i int) error) error {
 	limit = min(limit, n)
 	if limit <= 1 {
+		defer left()
 		for i := range n {
 			if err := fn(ctx, i); err != nil {
 				return err
@@ -247,6 +253,7 @@ func Parallel(ctx context.Context, n, limit int, fn func(ctx context.Context, i 
 		first error
 	)
 	work := func() {
+		defer left()
 		for {
 			mu.Lock()
 			i := next
