@@ -25,8 +25,8 @@ type Gathering struct {
 
 // group are the rounds that wait at one place.
 type group struct {
-	items   []string // each once
-	members int // rounds that are not counted as running
+	items   []string      // each once
+	members int           // rounds that are not counted as running
 	turn    chan struct{} // who takes the token works for all
 	done    chan struct{}
 

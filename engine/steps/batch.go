@@ -57,10 +57,7 @@ func compileBatch(c *engine.Compiler, at *dsl.Node, cfg *batchConfig) engine.Ste
 		tooSmall(c, at)
 	}
 	s.key = c.Shape(cfg.Batch)
-	if at.Field("as") == nil {
-		cfg.As.Span = cfg.Batch.Node.KeySpan()
-	}
-	s.loop = c.Rounds(cfg.As, "batch", func() {
+	s.loop = c.Rounds(named(at, "as", cfg.As, "keys"), "batch", func() {
 		c.Lasting(func() {
 			s.block.steps = c.StepsThen(cfg.Steps, func() { s.block.yield = c.Shape(cfg.Yield) })
 		})
