@@ -86,7 +86,7 @@ var natives = []struct {
 		{"type(x)", "The name of what x is: nil, bool, int, float, string, array or map.", "type([1])", `"array"`},
 		{"int(x)", "A whole number, from text or another number, without its fraction.", `int("7") + int(1.9)`, "8"},
 		{"float(x)", "A number, from text or another number.", `float("1.5")`, "1.5"},
-		{"string(x)", "Text: numbers with the digits they came with, lists and objects as JSON.", `string(1.50) + string(["a"])`, `"1.5[\"a\"]"`},
+		{"string(x)", "Text: numbers with the digits they came with, lists and objects as JSON.", `string(decimal("1.50"))`, `"1.50"`},
 		{"toJSON(x)", "The JSON of a value as text.", `toJSON({"a": [1]})`, `"{\"a\":[1]}"`},
 		{"fromJSON(text)", "The value that a text says in JSON.", `fromJSON("[1, 2]")`, "[1,2]"},
 		{"toBase64(text)", "The bytes of a text in base64.", `toBase64("weir")`, `"d2Vpcg=="`},

@@ -83,12 +83,15 @@ func reference(t *testing.T) map[string]string {
 		tests.kind(k.title, k.doc, k.schema, k.examples)
 	}
 
+	functions := functionsPage()
+
 	index := newPage("Reference", "What flow files are written with. These pages are generated from the code: `make generate`.")
 	index.line("\n- [Flows](flows.md): the head of a flow, its trigger, its answers to failures")
 	index.line("- [Steps](steps.md): what a flow does")
 	for _, k := range verbs {
 		index.line("  - [`%s`](steps.md#%s): %s", k.Name, k.Name, firstSentence(k.Doc))
 	}
+	index.line("- [Functions](functions.md): what expressions compute with")
 	index.line("- [Services](services.md): what flows call")
 	index.line("- [Gateways](gateways.md): where flows are served")
 	index.line("- [Tests](tests.md): what flows are held against")
@@ -99,7 +102,7 @@ func reference(t *testing.T) map[string]string {
 	}
 	return map[string]string{
 		"README.md": index.String(), "flows.md": flow.String(), "steps.md": steps.String(),
-		"services.md": service.String(), "gateways.md": gateway.String(),
+		"functions.md": functions.String(), "services.md": service.String(), "gateways.md": gateway.String(),
 		"tests.md": tests.String(),
 	}
 }
