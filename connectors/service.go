@@ -24,9 +24,10 @@ func All() []engine.StepKind { return []engine.StepKind{Call, Forward} }
 type Service struct {
 	Name dsl.String
 
-	config mesh.Config
-	key    string
-	client *mesh.Service
+	config  mesh.Config
+	written []engine.Setting
+	key     string
+	client  *mesh.Service
 }
 
 type serviceConfig struct {
@@ -63,7 +64,7 @@ breaker: { failures: 50%, of: 20, open: 10s }
 `})
 
 func newService(r dsl.Reporter, at *dsl.Node, cfg *serviceConfig) *Service {
-	s := &Service{config: mesh.Config{
+	s := &Service{written: engine.Settings(at), config: mesh.Config{
 		Balance: cfg.Balance.Value, Timeout: time.Duration(cfg.Timeout), ConnectTimeout: time.Duration(cfg.ConnectTimeout),
 		MaxBody: int64(cfg.MaxBody),
 	}}
@@ -144,6 +145,21 @@ func (s *Service) OpenOver(transport http.RoundTripper) (err error) {
 	s.client, err = mesh.Open(s.Name.Value, config)
 	return err
 }
+
+// describe says what a request to the service can come to.
+func (s *Service) describe(method, path string) *engine.PlanCall {
+	b := s.config.Bounds(method)
+	return &engine.PlanCall{
+		Service: s.Name.Value, Span: s.Name.Span, Method: method, Path: path, Repeats: mesh.Idempotent(method),
+		Requests: b.Requests, Time: b.Time, Hang: b.Hang,
+	}
+}
+
+// Written are the keys of the service as they are written.
+func (s *Service) Written() []engine.Setting { return s.written }
+
+// Config is the configuration of the service, with its defaults.
+func (s *Service) Config() mesh.Config { return s.config.Effective() }
 
 // Timeout is how long one attempt may take.
 func (s *Service) Timeout() time.Duration { return s.config.Timeout }

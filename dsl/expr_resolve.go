@@ -18,6 +18,7 @@ type resolver struct {
 	code      code
 	scope     Scope
 	report    Reporter
+	onRead    func(label string)
 	functions conf.FunctionsTable
 	locals    []string // names that let bound
 	reads     map[ast.Node]Read
@@ -282,6 +283,9 @@ func (r *resolver) chain(n ast.Node) ast.Node {
 	read := name.Bind(path)
 	if read == nil {
 		return r.fail(at, Diagnostic{Code: "incomplete-name", Message: fmt.Sprintf("%s is read by name", label), Hint: fmt.Sprintf("write %s.NAME", label)})
+	}
+	if r.onRead != nil {
+		r.onRead(label)
 	}
 	call := r.call(read, kind, root.Location())
 	if r.known == nil {

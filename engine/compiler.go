@@ -135,6 +135,10 @@ type Compiler struct {
 	closed  map[string]dsl.Span    // names of scopes that have ended
 	failed  bool
 	uses    []string // what the step at hand names, for a Probe
+
+	plan *PlanStep // of the step at hand
+	body *PlanBody // that the steps at hand are of
+	part string    // of the step at hand, that the steps at hand are of
 }
 
 // around is a step that the steps at hand stand in.
@@ -186,7 +190,7 @@ func (c *Compiler) Answering(what string, fn func()) {
 func (c *Compiler) Inside(what string, fn func()) {
 	outer := c.inline
 	c.inline = what
-	fn()
+	c.asPart(what, fn)
 	c.inline = outer
 }
 
@@ -389,6 +393,7 @@ func (c *Compiler) list(n *dsl.Node) Sequence {
 			c.scope.later[id.Text] = later{at: id.Span}
 		}
 	}
+	_, done := c.newBody()
 	for _, item := range n.Items {
 		ids := idsOf(item)
 		for _, id := range ids {
@@ -401,6 +406,7 @@ func (c *Compiler) list(n *dsl.Node) Sequence {
 			delete(c.scope.later, id.Text)
 		}
 	}
+	done()
 	c.scope.later = outer
 	return seq
 }
@@ -437,6 +443,8 @@ func (c *Compiler) step(n *dsl.Node, result *name) Step {
 	c.slot, c.at, c.uses = Slot{result}, n, nil
 	defer func() { c.slot, c.at, c.uses = outer, at, uses }()
 	g.slot = c.slot
+	plan, planned := c.planned(n, kind.Name, g.span, g.slot)
+	defer planned()
 	var mods modifiers
 	compile := func() {
 		c.around = append(c.around, around{kind.Name, g.span, n})
@@ -474,6 +482,7 @@ func (c *Compiler) step(n *dsl.Node, result *name) Step {
 	if !ok {
 		c.lost(n, true) // its own faults are told; only the names still matter to others
 	}
+	c.describe(plan, g, &mods)
 	c.probe(g, kind.Name, &mods)
 	return g
 }

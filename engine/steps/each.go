@@ -68,6 +68,9 @@ func compileEach(c *engine.Compiler, at *dsl.Node, cfg *eachConfig) engine.Step 
 	return s
 }
 
+// Describe is what engine.Describer asks for.
+func (s *each) Describe(p *engine.PlanStep) { p.Order, p.Limit = engine.Rounds, s.limit }
+
 // Run is what engine.Step asks for.
 func (s *each) Run(ctx context.Context, x *engine.Exchange) error {
 	items, err := engine.Items(ctx, x, s.list)

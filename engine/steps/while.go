@@ -73,6 +73,9 @@ func compileWhile(c *engine.Compiler, at *dsl.Node, cfg *whileConfig) engine.Ste
 	return s
 }
 
+// Describe is what engine.Describer asks for.
+func (s *while) Describe(p *engine.PlanStep) { p.Order, p.Limit, p.Rounds = engine.Rounds, 1, s.limit }
+
 // Run is what engine.Step asks for.
 func (s *while) Run(ctx context.Context, x *engine.Exchange) error {
 	var state engine.Value
