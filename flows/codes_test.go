@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/weir-run/weir/flows"
 )
 
 // notInFiles are the codes that no file of a flow's author can lead to.
@@ -37,6 +39,32 @@ func TestEveryCodeIsShown(t *testing.T) {
 		}
 		if isShown == excepted {
 			t.Errorf("code %q: shown %t, excepted %t", code, isShown, excepted)
+		}
+	}
+}
+
+// TestEveryCodeIsExplained compares the table of codes with the sources.
+func TestEveryCodeIsExplained(t *testing.T) {
+	var explained []string
+	for _, c := range flows.Codes {
+		explained = append(explained, c.Code)
+	}
+	if !slices.IsSorted(explained) {
+		t.Error("the codes are not in order")
+	}
+	known := codes(t, "../dsl", "../engine", "../engine/steps", "../connectors", "../gateway", "../flows", "../flows/suite")
+	stands := func(code, known string) bool {
+		prefix, open := strings.CutSuffix(known, "*")
+		return code == known || open && strings.HasPrefix(code, prefix)
+	}
+	for _, code := range known {
+		if !slices.ContainsFunc(explained, func(e string) bool { return stands(e, code) }) {
+			t.Errorf("code %q is not explained", code)
+		}
+	}
+	for _, e := range explained {
+		if !slices.ContainsFunc(known, func(code string) bool { return stands(e, code) }) {
+			t.Errorf("code %q is explained, and nowhere reported", e)
 		}
 	}
 }

@@ -84,6 +84,12 @@ func reference(t *testing.T) map[string]string {
 	}
 
 	functions := functionsPage()
+	diagnostics := newPage("Diagnostics", "What `weir check` says, by the code at the end of each message. Errors keep a program from being served. "+
+		"Warnings are about what it would hardly be meant to do; with `--strict` they fail the check, too. Notes, which `--notes` shows, are about what is not needed.")
+	diagnostics.line("\n| code | what it means | what to write |\n| --- | --- | --- |")
+	for _, c := range flows.Codes {
+		diagnostics.line("| <a id=%q></a>`%s` | %s | %s |", c.Code, c.Code, cell(c.Means), cell(c.Remedy))
+	}
 
 	index := newPage("Reference", "What flow files are written with. These pages are generated from the code: `make generate`.")
 	index.line("\n- [Flows](flows.md): the head of a flow, its trigger, its answers to failures")
@@ -95,6 +101,7 @@ func reference(t *testing.T) map[string]string {
 	index.line("- [Services](services.md): what flows call")
 	index.line("- [Gateways](gateways.md): where flows are served")
 	index.line("- [Tests](tests.md): what flows are held against")
+	index.line("- [Diagnostics](diagnostics.md): what every code of a fault means")
 	index.section("Types", "What the tables call the values of keys.")
 	index.line("\n| type | what to write |\n| --- | --- |")
 	for _, row := range types {
@@ -103,7 +110,7 @@ func reference(t *testing.T) map[string]string {
 	return map[string]string{
 		"README.md": index.String(), "flows.md": flow.String(), "steps.md": steps.String(),
 		"functions.md": functions.String(), "services.md": service.String(), "gateways.md": gateway.String(),
-		"tests.md": tests.String(),
+		"tests.md": tests.String(), "diagnostics.md": diagnostics.String(),
 	}
 }
 
