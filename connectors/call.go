@@ -154,6 +154,18 @@ func statuses(c *engine.Compiler, a dsl.String) []int {
 	return nil
 }
 
+// Describe is what engine.Describer asks for.
+func (s *call) Describe(p *engine.PlanStep) {
+	if s.service == nil {
+		return
+	}
+	_, path, _ := strings.Cut(p.What, "/")
+	p.Call = s.service.describe(s.method, "/"+path)
+	p.Call.Repeats = p.Call.Repeats || slices.ContainsFunc(s.headers, func(h engine.Header) bool {
+		return strings.Contains(h.Name(), "Idempoten") // Idempotency-Key, and what some call it
+	})
+}
+
 // Run is what engine.Step asks for.
 func (s *call) Run(ctx context.Context, x *engine.Exchange) error {
 	req, err := s.request(ctx, x)

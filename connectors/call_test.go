@@ -43,6 +43,20 @@ func TestWhatACallSends(t *testing.T) {
 	}
 }
 
+// One id leads through the logs of all that take part.
+func TestACallTellsTheIDOfTheRequest(t *testing.T) {
+	w := flowtest.Serve(t, flowtest.Flow("- { id: a, call: GET b / }\n- return: $(a)"), flowtest.Backends{"b": http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprint(w, r.Header.Get("X-Request-Id"))
+	})})
+	r := w.Request("GET", "/", "")
+	r.Header.Set("X-Request-Id", "from-afar")
+	w.Send(r).Is(t, 200, "from-afar")
+	a := w.Get("/")
+	if id := a.Header.Get("X-Request-Id"); id == "" || a.Body != id {
+		t.Errorf("the backend got the id %q, the caller %q", a.Body, id)
+	}
+}
+
 func TestWhatACallRefusesToSend(t *testing.T) {
 	for name, call := range map[string]string{
 		"a segment that is a dot":       `{ call: GET b /a/$(body.dots)/b }`,

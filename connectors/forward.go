@@ -61,6 +61,19 @@ func compileForward(c *engine.Compiler, at *dsl.Node, cfg *forwardConfig) engine
 	return s
 }
 
+// Describe is what engine.Describer asks for.
+func (s *forward) Describe(p *engine.PlanStep) {
+	if p.Ends = true; s.service == nil {
+		return
+	}
+	path := ""
+	if at, ok := p.Setting("path"); ok {
+		path = at.Span.Text()
+	}
+	p.Call = s.service.describe("", path)
+	p.Call.Streams = true
+}
+
 // Run is what engine.Step asks for.
 func (s *forward) Run(ctx context.Context, x *engine.Exchange) error {
 	req, err := s.request(ctx, x)

@@ -26,6 +26,7 @@ type Service struct {
 	Name dsl.String
 
 	config  mesh.Config
+	written []engine.Setting
 	key     string
 	openAPI dsl.String        // the path of a document; empty: there is none
 	api     *openapi.Document // while the program is checked
@@ -46,7 +47,7 @@ type serviceConfig struct {
 type serviceRetry struct {
 	Attempts   int          `yaml:"attempts" doc:"How often a call is tried in all." default:"3" min:"2" max:"10"`
 	On         []dsl.String `yaml:"on" doc:"The outcomes that are worth another attempt: connect, reset, timeout, or statuses. Default: connect, reset, 502, 503, 504."`
-	Backoff    dsl.Duration `yaml:"backoff" doc:"The most the first pause can last; each further one can last twice as long. The pause itself is random." default:"25ms" min:"1ms"`
+	Backoff    dsl.Duration `yaml:"backoff" doc:"The most the first pause can last; each further one can last twice as long. The pause itself is random." default:"25ms" min:"1ns"`
 	MaxBackoff dsl.Duration `yaml:"max_backoff" doc:"The most any pause can last." default:"250ms" min:"1ms"`
 }
 
@@ -67,7 +68,7 @@ breaker: { failures: 50%, of: 20, open: 10s }
 `})
 
 func newService(r dsl.Reporter, at *dsl.Node, cfg *serviceConfig) *Service {
-	s := &Service{openAPI: cfg.OpenAPI, config: mesh.Config{
+	s := &Service{openAPI: cfg.OpenAPI, written: engine.Settings(at), config: mesh.Config{
 		Balance: cfg.Balance.Value, Timeout: time.Duration(cfg.Timeout), ConnectTimeout: time.Duration(cfg.ConnectTimeout),
 		MaxBody: int64(cfg.MaxBody),
 	}}
@@ -148,6 +149,21 @@ func (s *Service) OpenOver(transport http.RoundTripper) (err error) {
 	s.client, err = mesh.Open(s.Name.Value, config)
 	return err
 }
+
+// describe says what a request to the service can come to.
+func (s *Service) describe(method, path string) *engine.PlanCall {
+	b := s.config.Bounds(method)
+	return &engine.PlanCall{
+		Service: s.Name.Value, Span: s.Name.Span, Method: method, Path: path, Repeats: mesh.Idempotent(method),
+		Requests: b.Requests, Time: b.Time, Hang: b.Hang,
+	}
+}
+
+// Written are the keys of the service as they are written.
+func (s *Service) Written() []engine.Setting { return s.written }
+
+// Config is the configuration of the service, with its defaults.
+func (s *Service) Config() mesh.Config { return s.config.Effective() }
 
 // Timeout is how long one attempt may take.
 func (s *Service) Timeout() time.Duration { return s.config.Timeout }

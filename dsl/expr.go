@@ -45,6 +45,10 @@ const (
 
 // Expressions compiles expressions. It is not safe for concurrent use.
 type Expressions struct {
+	// OnRead, if set, is told what each expression reads: a name and the keys
+	// below it that are constant, such as user.address.city.
+	OnRead func(label string)
+
 	report Reporter
 	*toolchain
 	// What is known of the values that expressions give, while the program is
@@ -144,7 +148,7 @@ func (x *Expressions) compile(c code, scope Scope) *Expr {
 		x.fault(c, err)
 		return nil
 	}
-	r := resolver{code: c, scope: scope, report: x.report, functions: x.config.Functions}
+	r := resolver{code: c, scope: scope, report: x.report, functions: x.config.Functions, onRead: x.OnRead}
 	tree.Node = r.resolve(tree.Node)
 	if r.failed {
 		return nil

@@ -148,6 +148,9 @@ var functions = func() []*builtin.Function {
 			f.Validate, f.Types = signatures(f.Name, f.Types), nil
 		}
 	}
+	for _, f := range library {
+		list = append(list, f.builtin())
+	}
 	return list
 }()
 

@@ -109,6 +109,9 @@ func (g *guard) rewrite(n ast.Node, w want) ast.Node {
 			}
 			callee.Node = g.rewrite(callee.Node, exact)
 		}
+		if f := library[name]; f != nil {
+			return g.wanted(g.library(n, f), w, unknown)
+		}
 		g.rewriteAll(n.Arguments, want(!passing[name]))
 		return g.wanted(g.charged(n, making[name] || name == ""), w, unknown)
 	case *ast.BuiltinNode:

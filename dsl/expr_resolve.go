@@ -18,6 +18,7 @@ type resolver struct {
 	code      code
 	scope     Scope
 	report    Reporter
+	onRead    func(label string)
 	functions conf.FunctionsTable
 	locals    []string // names that let bound
 	reads     map[ast.Node]Read
@@ -51,8 +52,7 @@ func (r *resolver) resolve(n ast.Node) ast.Node {
 		n.Node = r.resolve(n.Node)
 	case *ast.BinaryNode:
 		if _, constant := n.Right.(*ast.StringNode); n.Operator == "matches" && !constant {
-			return r.fail(n.Right.Location(), Diagnostic{Code: "bad-expression", Message: "a pattern is text that is written here",
-				Hint: "patterns from elsewhere could take any amount of time; compare with contains, startsWith or =="})
+			return r.fail(n.Right.Location(), patternElsewhere)
 		}
 		if n.Operator == "-" && r.dashed(n) {
 			return &ast.NilNode{}
@@ -77,6 +77,9 @@ func (r *resolver) resolve(n ast.Node) ast.Node {
 					d.Hint = "some of the functions are len, upper, lower, split, join, filter, map, sum, first, keys, int, string"
 				}
 				return r.fail(callee.Location(), d)
+			}
+			if f := library[callee.Value]; f != nil {
+				r.ready(n, f)
 			}
 		case *ast.MemberNode:
 			callee.Node = r.resolve(callee.Node)
@@ -201,7 +204,7 @@ func (r *resolver) chain(n ast.Node) ast.Node {
 		d := Diagnostic{Code: "unknown-name", Message: fmt.Sprintf("unknown name %q", id.Value)}
 		if near, ok := Nearest(id.Value, r.scope.Names()); ok {
 			d.Hint = fmt.Sprintf("did you mean %q?", near)
-		} else if _, isFunction := builtin.Index[id.Value]; isFunction {
+		} else if _, isFunction := usageOf()[id.Value]; isFunction {
 			d.Hint = fmt.Sprintf("%s is a function: %s", id.Value, usageHint(id.Value))
 		} else {
 			d.Hint = "known here: " + listed(r.scope.Names())
@@ -280,6 +283,9 @@ func (r *resolver) chain(n ast.Node) ast.Node {
 	read := name.Bind(path)
 	if read == nil {
 		return r.fail(at, Diagnostic{Code: "incomplete-name", Message: fmt.Sprintf("%s is read by name", label), Hint: fmt.Sprintf("write %s.NAME", label)})
+	}
+	if r.onRead != nil {
+		r.onRead(label)
 	}
 	call := r.call(read, kind, root.Location())
 	if r.known == nil {

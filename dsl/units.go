@@ -70,7 +70,7 @@ func ParsePercent(text string) (Percent, error) {
 	}
 	value, err := strconv.ParseFloat(digits, 64)
 	if err != nil || value > 100 {
-		return 0, &remedy{fmt.Sprintf("%s is more than 100%%", text), ""}
+		return 0, &remedy{fmt.Sprintf("%s is more than 100%%", text), "write 100% or less"}
 	}
 	return Percent(value / 100), nil
 }

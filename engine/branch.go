@@ -19,6 +19,8 @@ type Branch struct {
 // branch without a name is called by its verb. It gives nil after reporting.
 func (c *Compiler) Branch(n *dsl.Node, name string) *Branch {
 	b := &Branch{}
+	_, done := c.newBody()
+	defer done()
 	c.within(c.scope.inner(), func() {
 		result := c.name(c.frame, name)
 		result.member, result.becomes = true, c.slot.name

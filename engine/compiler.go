@@ -135,12 +135,17 @@ type Compiler struct {
 	closed  map[string]dsl.Span    // names of scopes that have ended
 	failed  bool
 	uses    []string // what the step at hand names, for a Probe
+
+	plan *PlanStep // of the step at hand
+	body *PlanBody // that the steps at hand are of
+	part string    // of the step at hand, that the steps at hand are of
 }
 
 // around is a step that the steps at hand stand in.
 type around struct {
 	verb string
 	at   dsl.Span
+	step *dsl.Node
 }
 
 // Report is what dsl.Reporter asks for.
@@ -161,15 +166,15 @@ func (c *Compiler) Result() Slot { return c.slot }
 // its id from there.
 func (c *Compiler) Member() bool { return c.slot.name.member }
 
-// Around is the place of the innermost step with a verb that the step at hand
-// stands in.
-func (c *Compiler) Around(verb string) (at dsl.Span, ok bool) {
+// Around is the innermost step with a verb that the step at hand stands in, and
+// the place of that verb; nil if there is none.
+func (c *Compiler) Around(verb string) (at dsl.Span, step *dsl.Node) {
 	for _, outer := range slices.Backward(c.around[:len(c.around)-1]) { // the last is the step at hand
 		if outer.verb == verb {
-			return outer.at, true
+			return outer.at, outer.step
 		}
 	}
-	return at, false
+	return at, nil
 }
 
 // Answering compiles steps that may end the flow, but only with an answer that
@@ -185,7 +190,7 @@ func (c *Compiler) Answering(what string, fn func()) {
 func (c *Compiler) Inside(what string, fn func()) {
 	outer := c.inline
 	c.inline = what
-	fn()
+	c.asPart(what, fn)
 	c.inline = outer
 }
 
@@ -388,6 +393,7 @@ func (c *Compiler) list(n *dsl.Node) Sequence {
 			c.scope.later[id.Text] = later{at: id.Span}
 		}
 	}
+	_, done := c.newBody()
 	for _, item := range n.Items {
 		ids := idsOf(item)
 		for _, id := range ids {
@@ -400,6 +406,7 @@ func (c *Compiler) list(n *dsl.Node) Sequence {
 			delete(c.scope.later, id.Text)
 		}
 	}
+	done()
 	c.scope.later = outer
 	return seq
 }
@@ -436,9 +443,11 @@ func (c *Compiler) step(n *dsl.Node, result *name) Step {
 	c.slot, c.at, c.uses = Slot{result}, n, nil
 	defer func() { c.slot, c.at, c.uses = outer, at, uses }()
 	g.slot = c.slot
+	plan, planned := c.planned(n, kind.Name, g.span, g.slot)
+	defer planned()
 	var mods modifiers
 	compile := func() {
-		c.around = append(c.around, around{kind.Name, g.span})
+		c.around = append(c.around, around{kind.Name, g.span, n})
 		defer func() { c.around = c.around[:len(c.around)-1] }()
 		g.from = len(c.frame.names)
 		g.run, ok = kind.Compile(c, n, &mods)
@@ -473,6 +482,7 @@ func (c *Compiler) step(n *dsl.Node, result *name) Step {
 	if !ok {
 		c.lost(n, true) // its own faults are told; only the names still matter to others
 	}
+	c.describe(plan, g, &mods)
 	c.probe(g, kind.Name, &mods)
 	return g
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"sync"
 
@@ -47,6 +48,7 @@ func (c *Compiler) Dataflow(b dsl.Block) *Dataflow {
 		c.define(dsl.String{Value: f.Key.Text, Span: f.Key.Span}, slots[i])
 	}
 	d.members = make([]member, len(fields))
+	body, done := c.newBody()
 	for _, i := range typingOrder(fields) {
 		f := fields[i]
 		from := len(c.log)
@@ -63,6 +65,7 @@ func (c *Compiler) Dataflow(b dsl.Block) *Dataflow {
 			d.members[i].readers = append(d.members[i].readers, j)
 		}
 	}
+	done()
 	for i := range d.members {
 		for _, j := range d.members[i].readers {
 			d.members[j].feeds = append(d.members[j].feeds, i)
@@ -74,8 +77,26 @@ func (c *Compiler) Dataflow(b dsl.Block) *Dataflow {
 	}
 	d.wide = d.wide || len(d.ready) > 1
 	c.cycle(d, fields)
+	body.flowing(d, fields)
 	return d
 }
+
+// flowing describes what each member waits for. The members come in the order
+// in which they are written.
+func (b *PlanBody) flowing(d *Dataflow, fields []dsl.Field) {
+	slices.SortFunc(b.Steps, func(x, y *PlanStep) int { return x.Span.Start - y.Span.Start })
+	for _, p := range b.Steps {
+		i := slices.IndexFunc(fields, func(f dsl.Field) bool { return f.Key.Text == p.Name })
+		for j := range fields {
+			if slices.Contains(d.members[i].readers, j) {
+				p.Waits = append(p.Waits, fields[j].Key.Text)
+			}
+		}
+	}
+}
+
+// Describe is what Describer asks for.
+func (d *Dataflow) Describe(p *PlanStep) { p.Order = ByData }
 
 // cycle reports members that wait for each other.
 func (c *Compiler) cycle(d *Dataflow, fields []dsl.Field) {
@@ -229,8 +250,14 @@ func (p panicked) Error() string { return fmt.Sprintf("panic: %v\n%s", p.value, 
 // start. The caller's goroutine is one of those that work. The first error
 // ends the context of the others and is returned; panics become errors.
 func Parallel(ctx context.Context, n, limit int, fn func(ctx context.Context, i int) error) error {
+	return parallel(ctx, n, limit, func() {}, fn)
+}
+
+// parallel calls left at the end of each goroutine that works.
+func parallel(ctx context.Context, n, limit int, left func(), fn func(ctx context.Context, i int) error) error {
 	limit = min(limit, n)
 	if limit <= 1 {
+		defer left()
 		for i := range n {
 			if err := fn(ctx, i); err != nil {
 				return err
@@ -247,6 +274,7 @@ func Parallel(ctx context.Context, n, limit int, fn func(ctx context.Context, i 
 		first error
 	)
 	work := func() {
+		defer left()
 		for {
 			mu.Lock()
 			i := next

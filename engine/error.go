@@ -92,6 +92,21 @@ func (e *Error) HTTPStatus() int {
 // catches it.
 var ErrReturn = errors.New("the flow returned")
 
+// Apart is an error that several steps end with, for one of them: an *Error is
+// completed on its way through each.
+func Apart(err error) error {
+	var e *Error
+	if errors.As(err, &e) {
+		own := *e
+		return &own
+	}
+	return err
+}
+
+// ErrLeave ends one round of a loop, which leaves nothing behind. Like
+// ErrReturn, of which it is one, nothing catches it but the loop.
+var ErrLeave = fmt.Errorf("the round was left: %w", ErrReturn)
+
 // failure makes an *Error of whatever a step gave.
 func failure(ctx context.Context, err error) *Error {
 	var e *Error

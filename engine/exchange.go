@@ -208,6 +208,7 @@ type name struct {
 	base   int // of its slots
 	read   bool
 	timed  bool
+	used   bool // the value, or what stands beside it, is read
 	member bool // of a compose, or of another step that names its steps
 	caller bool // it is what the caller sent, or part of it
 	asked  bool // it is the body of the request

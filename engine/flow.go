@@ -25,6 +25,7 @@ type Flow struct {
 	calls    []flowCall
 	places   []Place
 	program  *Program
+	plan     *Plan
 }
 
 type flowCall struct {
@@ -39,6 +40,7 @@ type Trigger struct {
 	Deadline     time.Duration
 	MaxBody      int64 // bytes; 0 is the gateway's
 	Span         dsl.Span
+	Written      []Setting // its keys
 }
 
 // Sound reports whether the trigger names a route at all; if not, that has
@@ -111,6 +113,7 @@ func DeclareFlow(n *dsl.Node, r dsl.Reporter) *Flow {
 	f.Name, f.Summary = f.config.Flow, f.config.Summary
 	if t := f.config.Trigger; t != nil {
 		f.Trigger = f.declare(t, r)
+		f.Trigger.Written = Settings(n.Field("trigger"))
 		if len(f.config.Input) > 0 {
 			r.Report(dsl.Diagnostic{Span: n.Field("input").KeySpan(), Code: "input-and-trigger", Message: "a flow with a trigger reads params, query, headers and body, not input",
 				Hint: "move the steps that others share into a flow without a trigger"})
@@ -209,6 +212,7 @@ func (f *Flow) Compile(lang *Language, r dsl.Reporter) {
 		c.docs = schema.NewDocuments(nil)
 	}
 	c.exprs = dsl.NewExpressions(c)
+	c.plan, c.exprs.OnRead = &PlanStep{}, c.reads
 	defer c.exprs.Close()
 	p := &Program{flow: f, body: Sequence(nil), frame: c.pushFrame()}
 	c.scope = &scope{frame: p.frame, c: c, names: map[string]*entry{}, torn: f.headless}
@@ -230,8 +234,14 @@ func (f *Flow) Compile(lang *Language, r dsl.Reporter) {
 	if f.config.Steps.Node != nil {
 		p.body = c.list(f.config.Steps.Node)
 	}
+	plan := &Plan{}
+	for _, b := range c.plan.Bodies {
+		plan.Steps = b.Steps
+	}
 	for i := range f.config.Errors {
+		c.plan = &PlanStep{}
 		p.handlers = append(p.handlers, c.handler(&f.config.Errors[i]))
+		plan.Errors = append(plan.Errors, c.planAnswer(&f.config.Errors[i]))
 	}
 	if lang.Probe != nil {
 		p.body = lang.Probe.Flow(f, p.body)
@@ -240,7 +250,7 @@ func (f *Flow) Compile(lang *Language, r dsl.Reporter) {
 		fr.seal()
 	}
 	if !c.failed {
-		f.program = p
+		f.program, f.plan = p, plan
 	}
 	f.config.Steps, f.config.Errors = dsl.Steps{}, nil // or the nodes of the whole file would stay
 }

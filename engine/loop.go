@@ -14,7 +14,9 @@ type Loop struct {
 	frame *frame
 	item  *name
 	index *name // nil: the rounds are not counted
-	what  string
+
+	gathering Local[*Gathering] // in the frame of the rounds
+	gathers   bool
 }
 
 // Loop compiles what body compiles in a frame of its own, in which item (and
@@ -35,7 +37,8 @@ func (c *Compiler) Rounds(item dsl.String, inside string, body func()) *Loop {
 }
 
 func (c *Compiler) loopOver(elem *dsl.StaticType, item, index dsl.String, inside string, caller bool, body func()) *Loop {
-	l := &Loop{frame: c.pushFrame(), what: inside}
+	l := &Loop{frame: c.pushFrame()}
+	l.gathering = NewLocal[*Gathering](c)
 	outer := c.loop
 	c.loop = l
 	defer func() { c.loop = outer }()

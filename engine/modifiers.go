@@ -110,7 +110,7 @@ func (c *Compiler) modify(g *guarded, n *dsl.Node, m *modifiers) {
 			g.slot.Hold(dsl.Join(g.slot.name.static, c.ShapeType(m.Fallback)))
 		}
 		if m.Catch.Node != nil {
-			g.catch = c.Steps(m.Catch)
+			c.asPart(PartCatch, func() { g.catch = c.Steps(m.Catch) })
 			g.slot.Hold(g.slot.name.static.OrNull())
 		}
 	})
@@ -276,11 +276,16 @@ func (r *retry) worth(e *Error) bool {
 // jitter, which spreads the retries of many callers best (AWS Architecture
 // Blog, "Exponential Backoff and Jitter", 2015).
 func (r *retry) delay(attempt int) time.Duration {
-	bound := min(r.backoff<<min(attempt-1, 20), r.maxBackoff)
+	bound := r.bound(attempt)
 	if bound <= 0 {
 		return 0
 	}
 	return rand.N(bound)
+}
+
+// bound is the longest pause after an attempt.
+func (r *retry) bound(attempt int) time.Duration {
+	return min(r.backoff<<min(attempt-1, 20), r.maxBackoff)
 }
 
 // Pause waits, and reports whether there is time left after it. It does not

@@ -116,7 +116,7 @@ func TestRetry(t *testing.T) {
   retry: { backoff: 1ns, on: [fail] }
 errors: [{ return: '$(error.kind)' }]`, status: 200, body: `1`},
 		{name: "counts the attempts of the service, too", backend: after(9, down), calls: 6, more: `
-services: { b: { endpoints: ["http://b"], retry: { attempts: 3, backoff: 1ms } } }`, steps: `
+services: { b: { endpoints: ["http://b"], retry: { attempts: 3, backoff: 1ns } } }`, steps: `
 - { id: a, call: GET b /, retry: { attempts: 2, backoff: 1ns } }` + ask, status: 502, body: `status 503 6`},
 		{name: "is not begun when the deadline is nearer than the pause", backend: after(1, down), calls: 1, steps: `
 - { id: a, call: GET b /, retry: { backoff: 100000h, max_backoff: 100000h } }` + ask, status: 502, body: `status 503 1`},

@@ -80,12 +80,18 @@ func (s *scope) Loop(text string, at dsl.Span, static *dsl.StaticType) (dsl.Scop
 	return in, loopVar{n}
 }
 
+// note takes note of an expression that reads a name.
+func (c *Compiler) note(n *name) {
+	n.used = true
+	c.log = append(c.log, n)
+}
+
 // bound lets expressions read a name's value.
 func (s *scope) bound(n *name) *dsl.Name {
 	return &dsl.Name{Static: n.static, Bind: func(path dsl.Path) dsl.Read {
 		r := &read{name: n, id: -1, up: s.c.levels(n.frame)}
 		n.read = true
-		s.c.log = append(s.c.log, n)
+		s.c.note(n)
 		if len(path) > 0 {
 			r.id = n.paths.add(path)
 		}
@@ -97,7 +103,7 @@ func (s *scope) bound(n *name) *dsl.Name {
 func (s *scope) beside(n *name, t dsl.ValueType, get func(o *outcome, path dsl.Path) any) *dsl.Name {
 	return &dsl.Name{Type: t, Bind: func(path dsl.Path) dsl.Read {
 		up := s.c.levels(n.frame)
-		s.c.log = append(s.c.log, n)
+		s.c.note(n)
 		return field(func(x *Exchange) any { return get(&x.up(up).results[n.index], path) })
 	}}
 }

@@ -106,7 +106,7 @@ func (c *Compiler) compileUndo(g *guarded, own *name, undo dsl.Steps) {
 	in, errName := c.scope.handler(g.span)
 	var steps Sequence
 	c.within(in, func() {
-		c.Lasting(func() { c.Inside("undo", func() { steps = c.Steps(undo) }) })
+		c.Lasting(func() { c.Inside(PartUndo, func() { steps = c.Steps(undo) }) })
 	})
 	if g.undo != nil {
 		g.undo.steps, g.undo.errName, g.undo.blind = steps, errName, !slices.Contains(c.log[from:], own)

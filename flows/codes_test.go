@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/weir-run/weir/flows"
 )
 
 // notInFiles are the codes that no file of a flow's author can lead to.
@@ -29,7 +31,7 @@ func TestEveryCodeIsShown(t *testing.T) {
 			shown[m[1]] = true
 		}
 	}
-	for _, code := range codes(t, "../dsl", "../engine", "../engine/steps", "../engine/schema", "../connectors", "../gateway", "../flows") {
+	for _, code := range codes(t, "../dsl", "../engine", "../engine/steps", "../engine/schema", "../connectors", "../connectors/openapi", "../gateway", "../flows") {
 		_, excepted := notInFiles[code]
 		isShown := shown[code]
 		if prefix, ok := strings.CutSuffix(code, "*"); ok {
@@ -37,6 +39,37 @@ func TestEveryCodeIsShown(t *testing.T) {
 		}
 		if isShown == excepted {
 			t.Errorf("code %q: shown %t, excepted %t", code, isShown, excepted)
+		}
+	}
+}
+
+// TestEveryCodeIsExplained compares the table of codes with the sources.
+func TestEveryCodeIsExplained(t *testing.T) {
+	var explained []string
+	for _, c := range flows.Codes {
+		explained = append(explained, c.Code)
+	}
+	if !slices.IsSorted(explained) {
+		t.Error("the codes are not in order")
+	}
+	var dirs []string
+	for _, pattern := range []string{"../dsl", "../engine", "../engine/*", "../connectors", "../connectors/*", "../gateway", "../gateway/*", ".", "./*"} {
+		found, _ := filepath.Glob(pattern)
+		dirs = append(dirs, slices.DeleteFunc(found, func(path string) bool { info, err := os.Stat(path); return err != nil || !info.IsDir() })...)
+	}
+	known := codes(t, dirs...)
+	stands := func(code, known string) bool {
+		prefix, open := strings.CutSuffix(known, "*")
+		return code == known || open && strings.HasPrefix(code, prefix)
+	}
+	for _, code := range known {
+		if !slices.ContainsFunc(explained, func(e string) bool { return stands(e, code) }) {
+			t.Errorf("code %q is not explained", code)
+		}
+	}
+	for _, e := range explained {
+		if !slices.ContainsFunc(known, func(code string) bool { return stands(e, code) }) {
+			t.Errorf("code %q is explained, and nowhere reported", e)
 		}
 	}
 }

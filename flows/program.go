@@ -53,6 +53,8 @@ type Environment struct {
 	Env   func(name string) (value string, ok bool) // such as os.LookupEnv
 	Log   *slog.Logger                              // for log steps
 	Probe engine.Probe                              // nil but for tests
+	Plans bool                                      // keep the plans of flows, for those who look at them
+	Notes bool                                      // tell also what is no more than worth knowing
 }
 
 // Check compiles files to a Program. It opens nothing. The diagnostics hold
@@ -99,10 +101,23 @@ func (d *Draft) Check(catalog *Catalog, env Environment, only ...string) (*Progr
 	c.compile()
 	c.route()
 	if c.ds.Failed() {
-		return nil, c.ds.All()
+		return nil, c.told()
 	}
 	c.unused(files)
-	return c.program, c.ds.All()
+	if len(c.only) == 0 {
+		c.advise()
+	}
+	if !c.env.Plans {
+		for _, f := range c.program.Flows {
+			f.Forget()
+		}
+	}
+	return c.program, c.told()
+}
+
+// told are the faults that whoever asked wants to know of.
+func (c *checker) told() []dsl.Diagnostic {
+	return slices.DeleteFunc(c.ds.All(), func(d dsl.Diagnostic) bool { return d.Severity == dsl.Note && !c.env.Notes })
 }
 
 // checker is one check.

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"errors"
+	"net"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -33,4 +34,12 @@ func TestAdminEndpoints(t *testing.T) {
 	unready = errors.New("draining")
 	check("GET", "/healthz", 200, "ok")
 	check("GET", "/readyz", 503, `"detail":"draining"`)
+}
+
+// What it shows is not for callers.
+func TestTheAdminListenerIsForThisMachine(t *testing.T) {
+	host, _, err := net.SplitHostPort(DefaultAdminAddr)
+	if ip := net.ParseIP(host); err != nil || !ip.IsLoopback() {
+		t.Errorf("%s is not an address that only this machine reaches", DefaultAdminAddr)
+	}
 }

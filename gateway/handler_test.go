@@ -352,6 +352,17 @@ func TestBodyCaps(t *testing.T) {
 	}
 }
 
+// What a flow does has no part in it: the request ends before any of it runs.
+func TestABodyThatAnnouncesItselfAsTooLargeReachesNobody(t *testing.T) {
+	r := route("POST", "/")
+	r.Handler = http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("the flow ran") })
+	w := httptest.NewRecorder()
+	newTestHandler(t, Options{MaxBody: 8}, r).ServeHTTP(w, httptest.NewRequest("POST", "/", strings.NewReader("123456789")))
+	if w.Code != 413 || w.Header().Get("Connection") != "close" {
+		t.Errorf("got %d %v", w.Code, w.Header())
+	}
+}
+
 func TestRequestsAreCounted(t *testing.T) {
 	registry := prometheus.NewRegistry()
 	metrics := newTestMetrics(t, registry)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -17,6 +18,7 @@ const mostFaults = 50
 
 func (p *process) checkCommand() *cobra.Command {
 	format := &choice{value: "text", allowed: []string{"text", "json"}}
+	var notes, strict bool
 	cmd := &cobra.Command{
 		Use:   "check DIR...",
 		Short: "Report every fault of flow files",
@@ -24,18 +26,26 @@ func (p *process) checkCommand() *cobra.Command {
 every fault with its place and its remedy, those of the tests in them, too.
 Nothing is opened and nothing is served. A DIR may also be a file.
 
+Errors keep a program from being served. Warnings are about what it would
+hardly be meant to do: a fallback that comes too late, a retry by which a
+service does something twice. Notes are about what is not needed. The page
+docs/reference/diagnostics.md explains every code.
+
 Variables that the files name with $(env.NAME) are looked up in the environment.`,
 		Example: `  weir check flows/
   weir check flows/ shared/services.yaml
+  weir check flows/ --strict        # for CI: a warning fails, too
   weir check flows/ --format json | jq '.[].message'`,
 		Args: paths,
-		RunE: func(_ *cobra.Command, args []string) error { return p.check(args, format.value) },
+		RunE: func(_ *cobra.Command, args []string) error { return p.check(args, format.value, notes, strict) },
 	}
 	cmd.Flags().Var(format, "format", "how to print the faults")
+	cmd.Flags().BoolVar(&notes, "notes", false, "tell also what is not needed")
+	cmd.Flags().BoolVar(&strict, "strict", false, "fail if there are warnings")
 	return cmd
 }
 
-func (p *process) check(dirs []string, format string) error {
+func (p *process) check(dirs []string, format string, notes, strict bool) error {
 	c, err := catalog()
 	if err != nil {
 		return err
@@ -44,14 +54,15 @@ func (p *process) check(dirs []string, format string) error {
 	if err != nil {
 		return err
 	}
-	tests, ds := suite.Check(files, c, flows.Environment{Env: p.env, Log: slog.New(slog.DiscardHandler)})
+	tests, ds := suite.Check(files, c, flows.Environment{Env: p.env, Log: slog.New(slog.DiscardHandler), Notes: notes})
 	if format == "json" {
 		err = dsl.RenderJSON(p.stdout, ds)
 	} else {
 		dsl.Render(p.stdout, ds, dsl.RenderOptions{Color: p.color(p.stdout), Limit: mostFaults})
 		err = summarize(p.stdout, files, tests, ds)
 	}
-	if err == nil && tests == nil {
+	warned := slices.ContainsFunc(ds, func(d dsl.Diagnostic) bool { return d.Severity == dsl.Warning })
+	if err == nil && (tests == nil || strict && warned) {
 		err = errReported
 	}
 	return err
@@ -69,6 +80,9 @@ func summarize(w io.Writer, files *flows.Files, checked *suite.Suite, ds []dsl.D
 	}
 	if n := count[dsl.Warning]; n > 0 {
 		verdict += ", " + plural(n, "warning")
+	}
+	if n := count[dsl.Note]; n > 0 {
+		verdict += ", " + plural(n, "note")
 	}
 	content := "in " + plural(len(files.Sources), "file")
 	if checked != nil {

@@ -83,15 +83,25 @@ func reference(t *testing.T) map[string]string {
 		tests.kind(k.title, k.doc, k.schema, k.examples)
 	}
 
+	functions := functionsPage()
+	diagnostics := newPage("Diagnostics", "What `weir check` says, by the code at the end of each message. Errors keep a program from being served. "+
+		"Warnings are about what it would hardly be meant to do; with `--strict` they fail the check, too. Notes, which `--notes` shows, are about what is not needed.")
+	diagnostics.line("\n| code | what it means | what to write |\n| --- | --- | --- |")
+	for _, c := range flows.Codes {
+		diagnostics.line("| <a id=%q></a>`%s` | %s | %s |", c.Code, c.Code, cell(c.Means), cell(c.Remedy))
+	}
+
 	index := newPage("Reference", "What flow files are written with. These pages are generated from the code: `make generate`.")
 	index.line("\n- [Flows](flows.md): the head of a flow, its trigger, its answers to failures")
 	index.line("- [Steps](steps.md): what a flow does")
 	for _, k := range verbs {
 		index.line("  - [`%s`](steps.md#%s): %s", k.Name, k.Name, firstSentence(k.Doc))
 	}
+	index.line("- [Functions](functions.md): what expressions compute with")
 	index.line("- [Services](services.md): what flows call")
 	index.line("- [Gateways](gateways.md): where flows are served")
 	index.line("- [Tests](tests.md): what flows are held against")
+	index.line("- [Diagnostics](diagnostics.md): what every code of a fault means")
 	index.section("Types", "What the tables call the values of keys.")
 	index.line("\n| type | what to write |\n| --- | --- |")
 	for _, row := range types {
@@ -99,8 +109,8 @@ func reference(t *testing.T) map[string]string {
 	}
 	return map[string]string{
 		"README.md": index.String(), "flows.md": flow.String(), "steps.md": steps.String(),
-		"services.md": service.String(), "gateways.md": gateway.String(),
-		"tests.md": tests.String(),
+		"functions.md": functions.String(), "services.md": service.String(), "gateways.md": gateway.String(),
+		"tests.md": tests.String(), "diagnostics.md": diagnostics.String(),
 	}
 }
 

@@ -54,7 +54,7 @@ func (d *Document) Operation(c Call, r dsl.Reporter) *Operation {
 		if len(known) == 0 {
 			hint = "it has no methods"
 		}
-		r.Report(dsl.Diagnostic{Span: c.Span, Code: "unknown-method", Message: fmt.Sprintf("%s has no %s for %s", c.Service, c.Method, found[0].template), Hint: hint})
+		r.Report(dsl.Diagnostic{Span: c.Span, Code: "unknown-operation", Message: fmt.Sprintf("%s has no %s for %s", c.Service, c.Method, found[0].template), Hint: hint})
 	}
 	return nil
 }

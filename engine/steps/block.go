@@ -38,6 +38,15 @@ func compileBlock(c *engine.Compiler, at *dsl.Node, verb string, cfg *blockConfi
 	return b
 }
 
+// named is the name that a step gives to something under a key: what is written
+// there, or else a name that stands for it, at the place of the step.
+func named(at *dsl.Node, key string, written dsl.String, otherwise string) dsl.String {
+	if at.Field(key) != nil && written.Span.Valid() {
+		return written
+	}
+	return dsl.String{Value: otherwise, Span: at.Fields[0].Key.Span}
+}
+
 // value runs the steps and gives the result.
 func (b *block) value(ctx context.Context, x *engine.Exchange) (engine.Value, error) {
 	if err := b.steps.Run(ctx, x); err != nil || b.yield == nil {

@@ -2,6 +2,7 @@ package steps
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"sync/atomic"
 
@@ -18,7 +19,7 @@ type eachConfig struct {
 
 // Each repeats steps for the elements of a list.
 var Each = dsl.Define("each",
-	"Runs steps for every element of a list, some at a time. The result is the list of what the rounds yield, in the order of the elements. "+
+	"Runs steps for every element of a list, some at a time. The result is the list of what the rounds yield, in the order of the elements; filter leaves a round out. "+
 		"If a round fails, the others are cancelled and the step fails.",
 	compileEach,
 	dsl.Example{Name: "enrich each element with at most four calls at a time", YAML: `
@@ -67,20 +68,35 @@ func compileEach(c *engine.Compiler, at *dsl.Node, cfg *eachConfig) engine.Step 
 	return s
 }
 
+// Describe is what engine.Describer asks for.
+func (s *each) Describe(p *engine.PlanStep) { p.Order, p.Limit = engine.Rounds, s.limit }
+
 // Run is what engine.Step asks for.
 func (s *each) Run(ctx context.Context, x *engine.Exchange) error {
 	items, err := engine.Items(ctx, x, s.list)
 	if err != nil {
 		return err
 	}
-	texts := make([]string, len(items))
-	var size atomic.Int64 // of all texts, in bytes
-	err = engine.Parallel(ctx, len(items), s.limit, func(ctx context.Context, i int) error {
+	texts := make([]string, len(items)) // empty for a round that was left
+	var size atomic.Int64               // of all texts, in bytes
+	parallel, gathering := engine.Parallel, (*engine.Gathering)(nil)
+	if s.loop.Gathers() {
+		gathering = &engine.Gathering{}
+		parallel = gathering.Parallel
+	}
+	err = parallel(ctx, len(items), s.limit, func(ctx context.Context, i int) error {
 		if e := engine.Interrupted(ctx); e != nil {
 			return e
 		}
 		return s.loop.Round(x, items[i], i, func(x *engine.Exchange) error {
-			if err := s.steps.Run(ctx, x); err != nil || s.yield == nil {
+			if s.loop.Gathers() {
+				s.loop.Share(x, gathering)
+			}
+			err := s.steps.Run(ctx, x)
+			if err == engine.ErrLeave {
+				return nil
+			}
+			if err != nil || s.yield == nil {
 				return err
 			}
 			b, err := s.yield.AppendJSON(ctx, x, nil)
@@ -94,6 +110,7 @@ func (s *each) Run(ctx context.Context, x *engine.Exchange) error {
 	if err != nil || s.yield == nil {
 		return err
 	}
+	texts = slices.DeleteFunc(texts, func(text string) bool { return text == "" })
 	x.Set(s.result, engine.Result{Value: engine.JSON("[" + strings.Join(texts, ",") + "]")})
 	return nil
 }

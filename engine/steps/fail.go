@@ -49,6 +49,9 @@ func isCode(s string) bool {
 	return true
 }
 
+// Describe is what engine.Describer asks for.
+func (f *fail) Describe(p *engine.PlanStep) { p.Fails = true }
+
 // Run is what engine.Step asks for.
 func (f *fail) Run(ctx context.Context, x *engine.Exchange) error {
 	message, err := f.message.String(ctx, x)

@@ -78,6 +78,9 @@ func compileFirst(c *engine.Compiler, at *dsl.Node, cfg *firstConfig) engine.Ste
 	return s
 }
 
+// Describe is what engine.Describer asks for.
+func (s *first) Describe(p *engine.PlanStep) { p.Order = engine.Race }
+
 // Run is what engine.Step asks for. It returns when all branches have ended,
 // those that were beaten, too: nothing goes on behind the back of the flow.
 func (s *first) Run(ctx context.Context, x *engine.Exchange) error {

@@ -122,6 +122,9 @@ type gated struct {
 	result engine.Slot
 }
 
+// Describe is what engine.Describer asks for.
+func (s *gated) Describe(p *engine.PlanStep) { p.Sure, p.Waiting = true, true }
+
 // Run is what engine.Step asks for.
 func (s *gated) Run(ctx context.Context, x *engine.Exchange) error {
 	key := ""

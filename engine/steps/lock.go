@@ -28,7 +28,7 @@ yield: $(account.balance + body.amount)
 `})
 
 func compileLock(c *engine.Compiler, at *dsl.Node, cfg *lockConfig) engine.Step {
-	if outer, ok := c.Around("lock"); ok {
+	if outer, step := c.Around("lock"); step != nil {
 		c.Report(dsl.Diagnostic{Span: cfg.Lock.Node.KeySpan(), Severity: dsl.Warning, Code: "nested-lock", Message: "a lock inside a lock: two requests can wait for each other until their time is up",
 			Hint: "take one lock, with a key for both", Related: []dsl.Related{{Span: outer, Message: "the lock around it"}}})
 	}

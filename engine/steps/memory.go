@@ -106,19 +106,9 @@ func (m *memory) recall(ctx context.Context, key, match string, ttl time.Duratio
 			return outcome{}, engine.Interrupted(ctx)
 		}
 		if !f.deserted {
-			return f.outcome, apart(f.err)
+			return f.outcome, engine.Apart(f.err)
 		}
 	}
-}
-
-// apart gives each who waited an error of its own: it is completed on its way.
-func apart(err error) error {
-	var e *engine.Error
-	if errors.As(err, &e) {
-		own := *e
-		return &own
-	}
-	return err
 }
 
 // desert is the leaving of one who waited.
@@ -159,7 +149,7 @@ func (m *memory) lead(ctx context.Context, key string, f *flight, ttl time.Durat
 	o, err = work(own)
 	o.match = f.match
 	if err != nil && own.Err() == nil || err == nil {
-		f.outcome, f.err, f.deserted = o, err, false
+		f.outcome, f.err, f.deserted = o, engine.Apart(err), false
 	}
 	return o, err
 }

@@ -39,6 +39,9 @@ func compileReturn(c *engine.Compiler, _ *dsl.Node, cfg *returnConfig) engine.St
 	return s
 }
 
+// Describe is what engine.Describer asks for.
+func (s *returnStep) Describe(p *engine.PlanStep) { p.Ends = true }
+
 // Run is what engine.Step asks for.
 func (s *returnStep) Run(ctx context.Context, x *engine.Exchange) error {
 	a, err := s.answer.Answer(ctx, x)

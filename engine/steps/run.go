@@ -91,6 +91,9 @@ func compileRun(c *engine.Compiler, at *dsl.Node, cfg *runConfig) engine.Step {
 	return s
 }
 
+// Describe is what engine.Describer asks for.
+func (s *run) Describe(p *engine.PlanStep) { p.Runs = s.flow }
+
 // Run is what engine.Step asks for.
 func (s *run) Run(ctx context.Context, x *engine.Exchange) error {
 	with := []byte{'{'}

@@ -61,5 +61,8 @@ func compileSaga(c *engine.Compiler, at *dsl.Node, cfg *sagaConfig) engine.Step 
 	return s
 }
 
+// Describe is what engine.Describer asks for.
+func (s *saga) Describe(p *engine.PlanStep) { p.Sure = true }
+
 // Run is what engine.Step asks for.
 func (s *saga) Run(ctx context.Context, x *engine.Exchange) error { return s.undo.Run(ctx, x, s.steps) }

@@ -33,6 +33,9 @@ func compileSet(c *engine.Compiler, at *dsl.Node, cfg *setConfig) engine.Step {
 	return s
 }
 
+// Describe is what engine.Describer asks for.
+func (s *set) Describe(p *engine.PlanStep) { p.Pure = true }
+
 // Run is what engine.Step asks for.
 func (s *set) Run(ctx context.Context, x *engine.Exchange) error {
 	v, err := engine.ValueOf(ctx, x, s.shape)

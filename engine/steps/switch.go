@@ -93,6 +93,22 @@ func compileSwitch(c *engine.Compiler, at *dsl.Node, cfg *switchConfig) engine.S
 	return s
 }
 
+// Describe is what engine.Describer asks for.
+func (s *switchStep) Describe(p *engine.PlanStep) {
+	p.Order, p.Cases = engine.OneOf, len(s.cases)
+	bodies := p.Bodies
+	for _, k := range s.cases {
+		p.Sure = k.when == nil
+		if k.steps == nil || len(bodies) == 0 {
+			continue
+		}
+		if k.when != nil {
+			bodies[0].When = k.when.String()
+		}
+		bodies = bodies[1:]
+	}
+}
+
 // Run is what engine.Step asks for.
 func (s *switchStep) Run(ctx context.Context, x *engine.Exchange) error {
 	for i := range s.cases {

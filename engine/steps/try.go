@@ -45,6 +45,14 @@ func compileTry(c *engine.Compiler, _ *dsl.Node, cfg *tryConfig) engine.Step {
 	return t
 }
 
+// Describe is what engine.Describer asks for.
+func (t *try) Describe(p *engine.PlanStep) {
+	p.Sure = true
+	if b := p.Body(engine.PartFinally); b != nil {
+		b.Within = cleanup
+	}
+}
+
 // Run is what engine.Step asks for.
 func (t *try) Run(ctx context.Context, x *engine.Exchange) error { return t.body.Run(ctx, x) }
 

@@ -67,6 +67,9 @@ func compileWait(c *engine.Compiler, at *dsl.Node, cfg *waitConfig) engine.Step 
 	return s
 }
 
+// Describe is what engine.Describer asks for.
+func (s *wait) Describe(p *engine.PlanStep) { p.Wait, p.Waiting = s.fixed, s.text != nil }
+
 // Run is what engine.Step asks for.
 func (s *wait) Run(ctx context.Context, x *engine.Exchange) error {
 	d := s.fixed

@@ -62,10 +62,7 @@ func compileWhile(c *engine.Compiler, at *dsl.Node, cfg *whileConfig) engine.Ste
 	if cfg.From.Node != nil {
 		s.from = c.Shape(cfg.From)
 	}
-	if cfg.As.Span == (dsl.Span{}) || at.Field("as") == nil {
-		cfg.As.Span = at.Field("while").KeySpan()
-	}
-	s.loop = c.Rounds(cfg.As, "while", func() {
+	s.loop = c.Rounds(named(at, "as", cfg.As, "state"), "while", func() {
 		read := c.Reads(func() { s.cond = c.Cond(cfg.While) })
 		if s.cond != nil && !strings.Contains(s.cond.String(), "now()") && !read(cfg.As.Value) {
 			c.Report(dsl.Diagnostic{Span: cfg.While.Node.Span, Code: "endless", Message: fmt.Sprintf("this condition does not read %s, and nothing else is new in the next round", cfg.As.Value),
@@ -75,6 +72,9 @@ func compileWhile(c *engine.Compiler, at *dsl.Node, cfg *whileConfig) engine.Ste
 	})
 	return s
 }
+
+// Describe is what engine.Describer asks for.
+func (s *while) Describe(p *engine.PlanStep) { p.Order, p.Limit, p.Rounds = engine.Rounds, 1, s.limit }
 
 // Run is what engine.Step asks for.
 func (s *while) Run(ctx context.Context, x *engine.Exchange) error {

@@ -1,0 +1,76 @@
+package steps
+
+import (
+	"context"
+	"hash/fnv"
+	"math"
+	"math/rand/v2"
+
+	"github.com/weir-run/weir/dsl"
+	"github.com/weir-run/weir/engine"
+)
+
+type sampleConfig struct {
+	Sample dsl.Percent `yaml:"sample" doc:"The share of the requests." required:"true"`
+	By     dsl.Text    `yaml:"by" doc:"Requests of which this text is the same fare the same, here and in other processes. Without it, chance decides."`
+	blockConfig
+}
+
+// Sample does something for a share of the requests.
+var Sample = dsl.Define("sample",
+	"Runs steps for a share of the requests. For the others it does nothing, and its result is null.",
+	compileSample,
+	dsl.Example{Name: "one of a hundred customers is looked at more closely", YAML: `
+sample: 1%
+by: $(params.id)
+steps:
+  - log: customer $(params.id) ordered
+    fields: { order: $(body) }
+`})
+
+type sample struct {
+	share  float64
+	by     *dsl.TextTemplate // nil: chance
+	block  block
+	result engine.Slot
+}
+
+func compileSample(c *engine.Compiler, at *dsl.Node, cfg *sampleConfig) engine.Step {
+	s := &sample{share: float64(cfg.Sample), result: c.Result()}
+	if cfg.By.Node != nil {
+		s.by = c.Text(cfg.By.Node, dsl.PlainText)
+	}
+	s.block = compileBlock(c, at, "sample", &cfg.blockConfig)
+	c.Result().Hold(nil) // it may be null
+	return s
+}
+
+// Run is what engine.Step asks for.
+func (s *sample) Run(ctx context.Context, x *engine.Exchange) error {
+	point := rand.Float64()
+	if s.by != nil {
+		text, err := s.by.String(ctx, x)
+		if err != nil {
+			return err
+		}
+		point = pointOf(text)
+	}
+	if point >= s.share {
+		return nil
+	}
+	return s.block.into(ctx, x, s.result)
+}
+
+// pointOf puts a text somewhere in [0, 1), evenly. FNV alone leaves the high
+// bits of short texts alike; the finalizer of MurmurHash3 spreads them.
+func pointOf(text string) float64 {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(text))
+	n := h.Sum64()
+	n ^= n >> 33
+	n *= 0xff51afd7ed558ccd
+	n ^= n >> 33
+	n *= 0xc4ceb9fe1a85ec53
+	n ^= n >> 33
+	return float64(n>>11) / math.Exp2(53)
+}

@@ -1,0 +1,373 @@
+package flows
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/weir-run/weir/dsl"
+	"github.com/weir-run/weir/engine"
+)
+
+// A program without errors can still be one that its author did not mean: a
+// fallback that comes too late, a retry that does something twice, a step that
+// never runs. What is said here must be what an author agrees with, or it would
+// be switched off: a warning is about what is certain in a case that does
+// happen, such as a service that does not answer, and never about the worst of
+// everything at once.
+
+// storm is how many requests to a service one call may become by several
+// retries around each other, before that is worth a warning.
+const storm = 8
+
+// advise warns of what is risky in a program that has no errors.
+func (c *checker) advise() {
+	a := &advisor{Reporter: &c.ds, around: map[*engine.Flow]*surroundings{}, called: map[string]bool{}}
+	for _, f := range callersFirst(c.program.Flows) {
+		s := a.around[f]
+		if s == nil {
+			s = &surroundings{}
+		}
+		if t := f.Trigger; t != nil {
+			s.budget = deadlineOf(t)
+		}
+		a.flow = f
+		a.steps(f.Plan().Steps, *s)
+		a.answers(f.Plan().Errors)
+		a.unread(f.Plan())
+	}
+	c.unusedServices(a.called)
+	c.unusedFlows()
+}
+
+type advisor struct {
+	dsl.Reporter
+	flow   *engine.Flow // at hand
+	around map[*engine.Flow]*surroundings
+	called map[string]bool // services
+}
+
+// surroundings are what steps run inside of.
+type surroundings struct {
+	budget  budget
+	factors []factor
+}
+
+// budget is how long steps can take before something around them ends.
+type budget struct {
+	time time.Duration // 0: nobody knows
+	what string
+	at   dsl.Span
+}
+
+func (b budget) label() string { return strings.TrimSuffix(b.what, ",") }
+
+// factor is a retry around steps.
+type factor struct {
+	n    int
+	what string
+	at   dsl.Span
+}
+
+// callersFirst sorts flows such that each comes behind those that run it.
+func callersFirst(flows []*engine.Flow) []*engine.Flow {
+	sorted := make([]*engine.Flow, 0, len(flows))
+	seen := map[*engine.Flow]bool{}
+	var visit func(f *engine.Flow)
+	visit = func(f *engine.Flow) {
+		if seen[f] {
+			return
+		}
+		seen[f] = true
+		for _, other := range f.Runs() {
+			visit(other)
+		}
+		sorted = append(sorted, f)
+	}
+	for _, f := range flows {
+		visit(f)
+	}
+	slices.Reverse(sorted)
+	return sorted
+}
+
+func deadlineOf(t *engine.Trigger) budget {
+	b := budget{t.Deadline, "the deadline of the flow", t.Span}
+	for _, s := range t.Written {
+		if s.Key == "deadline" {
+			b.at = s.Span
+			return b
+		}
+	}
+	b.what += ", which is not written here,"
+	return b
+}
+
+// steps looks at steps that run in order, or at the members of a compose.
+func (a *advisor) steps(steps []*engine.PlanStep, s surroundings) {
+	for i, p := range steps {
+		if i > 0 && ends(steps[i-1]) {
+			a.unreachable(p, steps[i-1])
+		}
+		a.step(p, s)
+	}
+}
+
+func (a *advisor) step(p *engine.PlanStep, s surroundings) {
+	inner := s
+	if p.Timeout > 0 {
+		if s.budget.time > 0 && p.Timeout >= s.budget.time {
+			a.timeoutTooLong(p, s.budget)
+		} else {
+			at, _ := p.Setting("timeout")
+			inner.budget = budget{p.Timeout, "the timeout of the step around it", at.Span}
+			a.handler(p, s.budget)
+		}
+	} else {
+		a.handler(p, s.budget)
+	}
+	if p.Retry != nil {
+		a.unsafeRetry(p)
+		inner.factors = append(inner.factors[:len(inner.factors):len(inner.factors)], factor{p.Retry.Attempts, "attempts of " + p.Name, p.Retry.Span})
+	}
+	if p.Call != nil {
+		a.called[p.Call.Service] = true
+		a.storm(p, inner.factors)
+	}
+	if p.Runs != nil {
+		a.enter(p.Runs, inner)
+	}
+	for _, b := range p.Bodies {
+		in := s
+		switch {
+		case b.Part == engine.PartSteps:
+			in = inner
+		case b.Within > 0:
+			in.budget = budget{b.Within, "the time that " + b.Part + " has", p.Span}
+		}
+		if p.Order == engine.ByData && b.Part == engine.PartSteps {
+			for _, member := range b.Steps {
+				a.step(member, in)
+			}
+			continue
+		}
+		a.steps(b.Steps, in)
+	}
+}
+
+// enter keeps what a flow runs inside of at worst, and the longest time that
+// anyone gives it: what that is not enough for is never enough.
+func (a *advisor) enter(f *engine.Flow, s surroundings) {
+	known := a.around[f]
+	if known == nil {
+		a.around[f] = &s
+		return
+	}
+	if s.budget.time == 0 || known.budget.time > 0 && s.budget.time > known.budget.time {
+		known.budget = s.budget
+	}
+	if product(s.factors) > product(known.factors) {
+		known.factors = s.factors
+	}
+}
+
+func (a *advisor) warn(d dsl.Diagnostic) {
+	d.Severity = dsl.Warning
+	a.Report(d)
+}
+
+func (a *advisor) timeoutTooLong(p *engine.PlanStep, b budget) {
+	at, _ := p.Setting("timeout")
+	a.warn(dsl.Diagnostic{Span: at.Span, Code: "timeout-too-long", Message: fmt.Sprintf("this timeout never passes: %s is %v", b.what, shown(b.time)),
+		Hint: fmt.Sprintf("write a timeout below %v, or remove it", shown(b.time)), Related: []dsl.Related{{Span: b.at, Message: b.label()}}})
+}
+
+// handler warns of a fallback or catch that is not reached when a service does
+// not answer: the most common failure that takes time.
+func (a *advisor) handler(p *engine.PlanStep, b budget) {
+	if !p.Handled() || b.time == 0 {
+		return
+	}
+	hang, culprit := hangs(p)
+	if culprit == nil || hang < b.time {
+		return
+	}
+	what, at := "fallback", p.Fallback
+	if p.Catch.Valid() {
+		what, at = "catch", p.Catch
+	}
+	gives := fmt.Sprintf("the call gives up after %v", shown(hang))
+	switch {
+	case hang == never:
+		gives = "the call never gives up"
+	case hang != culprit.Call.Hang:
+		gives = fmt.Sprintf("the call gives up after %v, and all attempts after %v", shown(culprit.Call.Hang), shown(hang))
+	}
+	a.warn(dsl.Diagnostic{Span: at, Code: "deadline-too-short",
+		Message: fmt.Sprintf("this %s comes too late when %s does not answer: %s, and %s is %v", what, culprit.Call.Service, gives, b.what, shown(b.time)),
+		Hint:    fmt.Sprintf("give the step a timeout below %v", shown(b.time)),
+		Related: []dsl.Related{{Span: culprit.Span, Message: "the call"}, {Span: b.at, Message: b.label()}}})
+}
+
+// never is how long a call without a timeout hangs.
+const never = time.Duration(1<<63 - 1)
+
+// hangs is how long the attempts of a step take to fail if one service takes a
+// request and does not answer, and the call that waits longest.
+func hangs(p *engine.PlanStep) (d time.Duration, culprit *engine.PlanStep) {
+	if c := p.Call; c != nil {
+		if d, culprit = c.Hang, p; d == 0 {
+			d = never
+		}
+	}
+	longest := func(steps []*engine.PlanStep) {
+		for _, inner := range steps {
+			if more, by := hangsOut(inner); by != nil && (culprit == nil || more > d) {
+				d, culprit = more, by
+			}
+		}
+	}
+	if p.Order != engine.Race { // another branch may win
+		for _, b := range p.Bodies {
+			if b.Part == engine.PartSteps {
+				longest(b.Steps)
+			}
+		}
+	}
+	if p.Runs != nil && p.Runs.Plan() != nil {
+		longest(p.Runs.Plan().Steps)
+	}
+	if r := p.Retry; r != nil && d < never/16 && slices.Contains(r.On, string(engine.KindTimeout)) {
+		d = d*time.Duration(r.Attempts) + r.Pauses
+	}
+	if p.Timeout > 0 {
+		d = min(d, p.Timeout)
+	}
+	return d, culprit
+}
+
+// hangsOut is hangs for those around the step.
+func hangsOut(p *engine.PlanStep) (d time.Duration, culprit *engine.PlanStep) {
+	if !p.Handled() {
+		return hangs(p)
+	}
+	if b := p.Body(engine.PartCatch); b != nil {
+		for _, inner := range b.Steps {
+			if more, by := hangsOut(inner); by != nil && more >= d {
+				d, culprit = more, by
+			}
+		}
+	}
+	return d, culprit
+}
+
+func product(factors []factor) int {
+	n := 1
+	for _, f := range factors {
+		n = min(n*f.n, 1_000_000)
+	}
+	return n
+}
+
+// storm warns of a call that several retries around each other repeat.
+func (a *advisor) storm(p *engine.PlanStep, factors []factor) {
+	factors = slices.Clone(factors)
+	if p.Call.Requests > 1 {
+		factors = append(factors, factor{p.Call.Requests, "attempts of the service", p.Call.Span})
+	}
+	slices.Reverse(factors) // as they are seen from the call
+	n := product(factors)
+	if n <= storm || len(factors) < 2 {
+		return
+	}
+	d := dsl.Diagnostic{Span: p.Span, Code: "many-requests", Hint: "retry in one place: as near to the failure as it can be mended"}
+	var spelled []string
+	for _, f := range factors {
+		spelled = append(spelled, fmt.Sprintf("%d %s", f.n, f.what))
+		d.Related = append(d.Related, dsl.Related{Span: f.at, Message: fmt.Sprintf("%d %s", f.n, f.what)})
+	}
+	d.Message = fmt.Sprintf("this call can become %d requests to %s: %s", n, p.Call.Service, strings.Join(spelled, " x "))
+	a.warn(d)
+}
+
+// doubtful are the failures after which nobody knows whether the service has
+// done what it was asked to. 503 is not among them: it says that it has not.
+var doubtful = []string{string(engine.KindTimeout), string(engine.KindReset), string(engine.KindStatus), string(engine.KindMalformed), "500", "502", "504"}
+
+// unsafeRetry warns of a retry by which a service may do twice what it is to do
+// once.
+func (a *advisor) unsafeRetry(p *engine.PlanStep) {
+	on := slices.IndexFunc(p.Retry.On, func(on string) bool { return slices.Contains(doubtful, on) })
+	if on < 0 {
+		return
+	}
+	unsafe := unsafeCall(p, map[*engine.Flow]bool{})
+	if unsafe == nil {
+		return
+	}
+	d := dsl.Diagnostic{Span: p.Retry.Span, Code: "unsafe-retry",
+		Message: fmt.Sprintf("%s may do this %s twice: after %s nobody knows whether it has been done", unsafe.Call.Service, unsafe.Call.Method, failureNamed(p.Retry.On[on])),
+		Hint:    "send the header Idempotency-Key with the call, or write on: [connect, 503], which say that nothing was done"}
+	if unsafe != p {
+		d.Related = []dsl.Related{{Span: unsafe.Span, Message: "the call"}}
+	}
+	a.warn(d)
+}
+
+func failureNamed(on string) string {
+	switch on {
+	case string(engine.KindTimeout):
+		return "a timeout"
+	case string(engine.KindReset):
+		return "a broken connection"
+	case string(engine.KindStatus):
+		return "a status such as 500"
+	case string(engine.KindMalformed):
+		return "a malformed answer"
+	}
+	return "status " + on
+}
+
+// unsafeCall is a call that a retry of p repeats, and that must not be.
+func unsafeCall(p *engine.PlanStep, seen map[*engine.Flow]bool) *engine.PlanStep {
+	if p.Body(engine.PartUndo) != nil {
+		return nil // what an attempt did is taken back
+	}
+	if c := p.Call; c != nil && !c.Repeats {
+		return p
+	}
+	among := func(steps []*engine.PlanStep) *engine.PlanStep {
+		for _, inner := range steps {
+			if found := unsafeCall(inner, seen); found != nil {
+				return found
+			}
+		}
+		return nil
+	}
+	for _, b := range p.Bodies {
+		if b.Part == engine.PartSteps {
+			if found := among(b.Steps); found != nil {
+				return found
+			}
+		}
+	}
+	if f := p.Runs; f != nil && !seen[f] && f.Plan() != nil {
+		seen[f] = true
+		return among(f.Plan().Steps)
+	}
+	return nil
+}
+
+// shown is a duration as people write it.
+func shown(d time.Duration) string {
+	text := d.String()
+	if text = strings.TrimSuffix(text, "m0s"); text != d.String() {
+		text += "m"
+	}
+	if trimmed, ok := strings.CutSuffix(text, "h0m"); ok {
+		text = trimmed + "h"
+	}
+	return cmp.Or(text, "0s")
+}

@@ -1,0 +1,48 @@
+package mesh
+
+import "time"
+
+// Bounds is what one call can come to at most. A reply's Retry-After can ask for
+// longer pauses than are counted here.
+type Bounds struct {
+	Requests int           // how many requests endpoints can get to see
+	Attempts int           // how many are begun: those that find no connection, too
+	Time     time.Duration // until the call has ended; 0: there is no bound
+	Hang     time.Duration // until it fails if the endpoint takes the request and never answers; 0: never
+}
+
+// Bounds says what one call of a method can come to; "" is a method that is not
+// known. It expects a valid configuration.
+func (c Config) Bounds(method string) Bounds {
+	c = c.withDefaults()
+	b := Bounds{Requests: 1, Attempts: 1, Time: c.Timeout, Hang: c.Timeout}
+	p := newRetryPolicy(c.Retry)
+	seen := Idempotent(method) && (len(p.status) > 0 || p.classes[Timeout] || p.classes[Reset])
+	if c.Retry.Attempts == 1 || !seen && !p.classes[Connect] {
+		return b
+	}
+	var pauses time.Duration
+	again := c.Retry.Attempts - 1
+	for i := range again {
+		pauses += min(c.Retry.Backoff<<min(i, 20), c.Retry.MaxBackoff)
+	}
+	b.Attempts = c.Retry.Attempts
+	failing := c.ConnectTimeout // of an attempt that another one follows
+	if c.Timeout > 0 && (seen || c.Timeout < failing) {
+		failing = c.Timeout
+	}
+	if seen {
+		b.Requests = b.Attempts
+	}
+	if c.Timeout > 0 {
+		b.Time = c.Timeout + time.Duration(again)*failing + pauses
+	}
+	if seen && p.classes[Timeout] {
+		b.Hang = b.Time
+	}
+	return b
+}
+
+// Effective is the configuration with the default of every field that was left
+// zero. It expects a valid configuration.
+func (c Config) Effective() Config { return c.withDefaults() }
