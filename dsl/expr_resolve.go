@@ -78,9 +78,11 @@ func (r *resolver) resolve(n ast.Node) ast.Node {
 				}
 				return r.fail(callee.Location(), d)
 			}
+			r.resolveAll(n.Arguments)
 			if f := library[callee.Value]; f != nil {
 				r.ready(n, f)
 			}
+			return n
 		case *ast.MemberNode:
 			callee.Node = r.resolve(callee.Node)
 		}

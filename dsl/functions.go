@@ -8,6 +8,7 @@ import (
 
 	"github.com/expr-lang/expr/ast"
 	"github.com/expr-lang/expr/builtin"
+	"github.com/expr-lang/expr/file"
 )
 
 // The functions that expressions have beyond those of expr-lang, in one table
@@ -142,8 +143,7 @@ func (f *libraryFunction) validate(args []reflect.Type) (reflect.Type, error) {
 		return nil, fmt.Errorf("invalid number of arguments for %s (expected %s, got %d)", f.name, f.arity(), n)
 	}
 	for i, arg := range args {
-		k := f.params[i].kind
-		if arg == nil && k.fits != nil || arg != nil && arg.Kind() != reflect.Interface && !k.accepts(arg) {
+		if k := f.params[i].kind; !k.takes(arg) {
 			return nil, fmt.Errorf("cannot use %v as argument (type %s) to call %s", arg, k.words, f.name)
 		}
 	}
@@ -186,7 +186,7 @@ func (f *libraryFunction) call(in ...any) any {
 	c := call{in[0].(*machine), in[1:]} // the VM made the list for this call alone
 	for i, v := range c.args {
 		p := f.params[i]
-		v, err := p.kind.take(v)
+		v, err := p.kind.value(v)
 		if err != nil {
 			panic(fmt.Errorf("%s: %s %w", f.name, p.name, err))
 		}
@@ -214,6 +214,14 @@ func (r *resolver) ready(n *ast.CallNode, f *libraryFunction) {
 			return // the checker counts them
 		}
 		k := f.params[i].kind
+		if _, null := arg.(*ast.NilNode); null && arg.Location() == (file.Location{}) {
+			continue // it has a fault already
+		}
+		if t, known := typeOfLiteral(arg); known && !k.takes(t) {
+			n.Arguments[i] = r.fail(arg.Location(), Diagnostic{Code: "bad-expression", Hint: "write " + f.hint(),
+				Message: fmt.Sprintf("%s takes %s here, not %s", f.name, k.words, typeWords(fmt.Sprint(t)))})
+			continue
+		}
 		if k.prepare == nil {
 			continue
 		}
@@ -238,6 +246,27 @@ func (r *resolver) ready(n *ast.CallNode, f *libraryFunction) {
 		constant.SetType(reflect.TypeOf(v))
 		n.Arguments[i] = constant
 	}
+}
+
+// typeOfLiteral is the type of a value that is written; the type of null is nil.
+func typeOfLiteral(n ast.Node) (t reflect.Type, known bool) {
+	switch n.(type) {
+	case *ast.NilNode:
+		return nil, true
+	case *ast.StringNode:
+		return reflect.TypeFor[string](), true
+	case *ast.IntegerNode:
+		return reflect.TypeFor[int](), true
+	case *ast.FloatNode:
+		return reflect.TypeFor[float64](), true
+	case *ast.BoolNode:
+		return reflect.TypeFor[bool](), true
+	case *ast.ArrayNode:
+		return reflect.TypeFor[[]any](), true
+	case *ast.MapNode:
+		return reflect.TypeFor[map[string]any](), true
+	}
+	return nil, false
 }
 
 var patternElsewhere = Diagnostic{Code: "bad-expression", Message: "a pattern is text that is written here",

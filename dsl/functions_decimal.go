@@ -64,7 +64,7 @@ var decimalFunctions = []definition{
 		func(c call) (any, error) {
 			total := &decimal{digits: new(big.Int)}
 			for i, item := range argument[[]any](c, 0) {
-				d, err := decimalKind.take(item)
+				d, err := decimalKind.value(item)
 				if err != nil {
 					return nil, fmt.Errorf("element %d %w", i, err)
 				}

@@ -21,13 +21,20 @@ type paramKind struct {
 	literal bool // must be text that is written in the expression
 }
 
-// accepts reports whether a value of the type can be meant.
-func (k *paramKind) accepts(t reflect.Type) bool {
-	return k.fits == nil || k.fits(t) || k.prepare != nil && t.Kind() == reflect.String
+// takes reports whether a value of the type can be meant. The type of null is
+// nil.
+func (k *paramKind) takes(t reflect.Type) bool {
+	switch {
+	case k.fits == nil:
+		return true
+	case t == nil:
+		return false
+	}
+	return t.Kind() == reflect.Interface || k.fits(t) || k.prepare != nil && t.Kind() == reflect.String
 }
 
-// take gives v as functions take it. The error begins with a verb.
-func (k *paramKind) take(v any) (any, error) {
+// value gives v as functions take it. The error begins with a verb.
+func (k *paramKind) value(v any) (any, error) {
 	if text, ok := v.(string); ok && k.prepare != nil {
 		out, err := k.prepare(text)
 		if err != nil {

@@ -114,9 +114,10 @@ func TestCallsOfFunctionsAreCheckedAtLoad(t *testing.T) {
 	for _, c := range []struct{ expr, at, says, hint string }{
 		{`sha256()`, "sha256()", "sha256 takes 1 or 2 arguments, not 0", "write sha256(text) or sha256(text, encoding)"},
 		{`uuid(1)`, "uuid(1)", "uuid takes no arguments, not 1", "write uuid()"},
-		{`sha256(1)`, "sha256(1)", "sha256 takes text here, not a whole number", "sha256(text)"},
-		{`sha256(null)`, "sha256(null)", "sha256 takes text here, not null", "sha256(text)"},
-		{`formatTime([1])`, "formatTime([1])", "formatTime takes a time here, not a list", "formatTime(time)"},
+		{`sha256(1)`, "1)", "sha256 takes text here, not a whole number", "sha256(text)"},
+		{`sha256(null)`, "null)", "sha256 takes text here, not null", "sha256(text)"},
+		{`formatTime([1])`, "[1]", "formatTime takes a time here, not a list", "formatTime(time)"},
+		{`sha256(len("a"))`, "sha256(", "sha256 takes text here, not a whole number", "sha256(text)"},
 		{`formatTime("yesterday")`, `"yesterday"`, `"yesterday" is not a time`, "parseTime"},
 		{`formatTime(now(), "dat")`, `"dat"`, `"dat" is not a layout of times`, `did you mean "date"?`},
 		{`formatTime(now(), "YYYY-MM-DD")`, `"YYYY-MM-DD"`, "is not a layout of times", "2006-01-02"},

@@ -78,7 +78,7 @@ func TestParsePercent(t *testing.T) {
 		"12.5%": {0.125, ""},
 		"20":    {0, `"20" has no percent sign; write 20%`},
 		"0.2":   {0, `"0.2" has no percent sign; write 20%`},
-		"150%":  {0, "150% is more than 100%"},
+		"150%":  {0, "150% is more than 100%; write 100% or less"},
 		"-1%":   {0, `"-1%" is not a percentage; write a percentage such as 20%`},
 		"most":  {0, `"most" is not a percentage; write a percentage such as 20%`},
 		"500":   {0, `"500" has no percent sign; write a percentage such as 20%`},

@@ -340,7 +340,9 @@ func (p *Program) Run(ctx context.Context, in *Input) (Answer, *Error) {
 	for i := range p.handlers {
 		a, fits, err := p.handlers[i].handle(ctx, x, e)
 		if err != nil {
-			return Answer{}, failure(ctx, err)
+			f := failure(ctx, err)
+			f.Message += " (while answering: " + e.Error() + ")"
+			return Answer{}, f
 		}
 		if fits {
 			return a, nil

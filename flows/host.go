@@ -201,11 +201,25 @@ func (h *Host) listen(p *Program) (opened map[string]*gateway.Listener, err erro
 			for _, l := range opened {
 				_ = l.Shutdown(context.Background())
 			}
+			if h.holds(gw.Listen) {
+				err = fmt.Errorf("%w; a gateway of the program that is served holds the port: change the port, or restart", err)
+			}
 			return nil, fmt.Errorf("gateway %s: %w", gw.Name.Value, err)
 		}
 		opened[key] = l
 	}
 	return opened, nil
+}
+
+// holds reports whether one of the host's own listeners has the port of addr.
+func (h *Host) holds(addr string) bool {
+	_, port, _ := net.SplitHostPort(addr)
+	for _, l := range h.listeners {
+		if _, held, _ := net.SplitHostPort(l.Addr().String()); held == port {
+			return true
+		}
+	}
+	return false
 }
 
 // leave ends a listener without holding up what goes on. Its address is free

@@ -153,8 +153,8 @@ func reason(err error) error {
 	return err
 }
 
-// directories gives every directory at or below paths, as far as they can be
-// read.
+// directories gives every directory at or below paths that can hold flow
+// files, as far as they can be read.
 func directories(paths []string) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		more := true
@@ -162,14 +162,16 @@ func directories(paths []string) iter.Seq[string] {
 			if info, err := os.Stat(path); err == nil && !info.IsDir() {
 				path = filepath.Dir(path)
 			}
-			_ = filepath.WalkDir(path, func(path string, d fs.DirEntry, err error) error {
+			_ = filepath.WalkDir(path, func(at string, d fs.DirEntry, err error) error {
 				switch {
 				case err != nil || !d.IsDir():
 					return nil
+				case at != path && strings.HasPrefix(d.Name(), "."):
+					return fs.SkipDir
 				case !more:
 					return fs.SkipAll
 				}
-				more = yield(path)
+				more = yield(at)
 				return nil
 			})
 		}

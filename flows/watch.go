@@ -45,8 +45,9 @@ type ReloadOptions struct {
 const DefaultInterval = 500 * time.Millisecond
 
 const (
-	settle = 50 * time.Millisecond // two looks this far apart must agree: nobody is writing
-	full   = 60                    // of so many looks one compares all texts: every 30s by default
+	settle  = 50 * time.Millisecond // two looks this far apart must agree: nobody is writing
+	settles = 40                    // how often they may not: what is written without end is loaded as it is
+	full    = 60                    // of so many looks one compares all texts: every 30s by default
 )
 
 // Reload is the outcome of one attempt. It succeeded if Program is set and
@@ -209,7 +210,7 @@ func (r *Reloader) changed(ctx context.Context) bool {
 	if slices.Equal(files, r.stamps) {
 		return false
 	}
-	for {
+	for range settles {
 		select {
 		case <-ctx.Done():
 			return false
