@@ -219,30 +219,30 @@ func sameScale(a, b *decimal) (x, y *big.Int) {
 	return x, y
 }
 
-func (a *decimal) add(b *decimal) (*decimal, error) {
-	x, y := sameScale(a, b)
-	return (&decimal{new(big.Int).Add(x, y), max(a.scale, b.scale)}).bounded()
+func (d *decimal) add(b *decimal) (*decimal, error) {
+	x, y := sameScale(d, b)
+	return (&decimal{new(big.Int).Add(x, y), max(d.scale, b.scale)}).bounded()
 }
 
-func (a *decimal) subtract(b *decimal) (*decimal, error) {
-	x, y := sameScale(a, b)
-	return (&decimal{new(big.Int).Sub(x, y), max(a.scale, b.scale)}).bounded()
+func (d *decimal) subtract(b *decimal) (*decimal, error) {
+	x, y := sameScale(d, b)
+	return (&decimal{new(big.Int).Sub(x, y), max(d.scale, b.scale)}).bounded()
 }
 
-func (a *decimal) multiply(b *decimal) (*decimal, error) {
-	return (&decimal{new(big.Int).Mul(a.digits, b.digits), a.scale + b.scale}).bounded()
+func (d *decimal) multiply(b *decimal) (*decimal, error) {
+	return (&decimal{new(big.Int).Mul(d.digits, b.digits), d.scale + b.scale}).bounded()
 }
 
-func (a *decimal) divide(b *decimal, scale int, mode rounding) (*decimal, error) {
+func (d *decimal) divide(b *decimal, scale int, mode rounding) (*decimal, error) {
 	if b.digits.Sign() == 0 {
 		return nil, errors.New("this divides by zero")
 	}
 	if scale < 0 || scale > mostDigits {
 		return nil, fmt.Errorf("scale is %d; it is from 0 to %d", scale, mostDigits)
 	}
-	// a/10^s / (b/10^t) at 10^scale is a * 10^(t+scale) / (b * 10^s).
-	x := new(big.Int).Mul(a.digits, power10(b.scale+scale))
-	y := new(big.Int).Mul(b.digits, power10(a.scale))
+	// d/10^s / (b/10^t) at 10^scale is d * 10^(t+scale) / (b * 10^s).
+	x := new(big.Int).Mul(d.digits, power10(b.scale+scale))
+	y := new(big.Int).Mul(b.digits, power10(d.scale))
 	return (&decimal{mode.divide(x, y), scale}).bounded()
 }
 
