@@ -317,8 +317,14 @@ func labelBelow(label string, key Key) string {
 	if key.IsIndex {
 		return fmt.Sprintf("%s[%d]", label, key.Index)
 	}
+	if strings.HasPrefix(label, anElement) {
+		return key.Name + " of " + label
+	}
 	return label + "." + key.Name
 }
+
+// anElement begins what messages call an element of a list.
+const anElement = "an element of "
 
 // static is what is known of the value of a name.
 func (n *Name) static() *StaticType {

@@ -231,9 +231,9 @@ func (t *typer) label(n ast.Node) string {
 	case *ast.MemberNode:
 		switch p := n.Property.(type) {
 		case *ast.StringNode:
-			return t.label(n.Node) + "." + p.Value
+			return labelBelow(t.label(n.Node), Key{Name: p.Value})
 		default:
-			return "an element of " + t.label(n.Node)
+			return anElement + t.label(n.Node)
 		}
 	}
 	return "this value"
@@ -430,7 +430,7 @@ func (t *typer) builtin(n *ast.BuiltinNode) *StaticType {
 	}
 	t.absent(n.Arguments[0], list, n.Arguments[0].Location(), false)
 	elem := list.Element()
-	t.elements = append(t.elements, element{elem, "an element of " + t.label(n.Arguments[0])})
+	t.elements = append(t.elements, element{elem, anElement + t.label(n.Arguments[0])})
 	each := t.visit(predicate)
 	t.elements = t.elements[:len(t.elements)-1]
 	t.all(n.Arguments[2:])

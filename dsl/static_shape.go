@@ -99,7 +99,7 @@ func (f *fitter) node(n *Node, want *StaticType, label string) {
 			f.wrong(n, want, IsList, label)
 			return
 		}
-		f.object(n, want.Element(), "an element of "+label)
+		f.object(n, want.Element(), anElement+label)
 	case n.Kind == Map:
 		f.object(n, want, label)
 	case n.Kind == List:
@@ -171,7 +171,7 @@ func (f *fitter) value(n *Node, got, want *StaticType, label string, depth int) 
 		return
 	}
 	if kinds == IsList {
-		f.value(n, got.Elem, want.Elem, "an element of "+label, depth+1)
+		f.value(n, got.Elem, want.Elem, anElement+label, depth+1)
 	}
 	if kinds != IsObject {
 		return
@@ -181,7 +181,7 @@ func (f *fitter) value(n *Node, got, want *StaticType, label string, depth int) 
 		have, ok := got.Fields[name]
 		switch {
 		case ok:
-			f.value(n, have.Type, m.Type, label+"."+name, depth+1)
+			f.value(n, have.Type, m.Type, labelBelow(label, Key{Name: name}), depth+1)
 		case m.Required && got.Fields != nil && !got.Open:
 			report(fmt.Sprintf("%s needs the field %q; this gives none", label, name), "write the fields one by one, as in { "+name+": ... }")
 			return
@@ -208,9 +208,9 @@ func (f *fitter) object(n *Node, want *StaticType, label string) {
 		m, known := want.Fields[name]
 		switch {
 		case known:
-			f.node(field.Value, m.Type, label+"."+name)
+			f.node(field.Value, m.Type, labelBelow(label, Key{Name: name}))
 		case want.Open || want.Fields == nil:
-			f.node(field.Value, want.Rest, label+"."+name)
+			f.node(field.Value, want.Rest, labelBelow(label, Key{Name: name}))
 		default:
 			if near, ok := Nearest(name, sortedKeys(want.Fields)); ok {
 				meant = append(meant, near)

@@ -475,6 +475,7 @@ func (b *shaper) scalar(n *Node, scope Scope) {
 	parts, ok := b.x.parts(n, 0, len(n.Text), scope)
 	if !ok {
 		b.failed = true
+		b.x.leaves[n] = nil // nothing is known of it
 		return
 	}
 	t := &TextTemplate{parts: parts}

@@ -35,7 +35,7 @@ func TestReadmes(t *testing.T) {
 	if err != nil || len(examples) == 0 {
 		t.Fatal("no examples", err)
 	}
-	for _, path := range append(examples, root+"/README.md", root+"/docs/guide/testing.md") {
+	for _, path := range append(examples, root+"/README.md", root+"/docs/guide/testing.md", root+"/docs/guide/schemas.md") {
 		name, _ := filepath.Rel(root, path)
 		t.Run(name, func(t *testing.T) {
 			text := read(t, path)

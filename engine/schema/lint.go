@@ -65,7 +65,7 @@ func (l *linter) schema(n, root *dsl.Node) {
 			l.required(f.Value, n.Field("properties"))
 		case f.Key.Text == "nullable" && root.Field("openapi") == nil:
 			l.fault(f.Key.Span, "bad-schema", "nullable is a keyword of OpenAPI 3.0", "write type: [string, \"null\"]")
-		case !known:
+		case !known && root.Field("openapi") == nil:
 			names := make([]string, 0, len(keywords))
 			for name := range keywords {
 				names = append(names, name)

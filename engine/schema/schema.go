@@ -33,7 +33,7 @@ func (d *Documents) Compile(n *dsl.Node, r dsl.Reporter) *Schema {
 	}
 	d.inline++
 	address := inlineScheme + strconv.Itoa(d.inline)
-	err := d.compiler.AddResource(address, d.forLibrary(n))
+	err := d.compiler.AddResource(address, d.forLibrary(n, false))
 	if err == nil {
 		var s *jsonschema.Schema
 		if s, err = d.compiler.Compile(address); err == nil {
@@ -57,7 +57,7 @@ type loader struct{ *Documents }
 // Load is what jsonschema.URLLoader asks for.
 func (l loader) Load(address string) (any, error) {
 	if f := l.numbered(address); f != nil && f.open() != nil {
-		return l.forLibrary(f.root), nil
+		return l.forLibrary(f.root, isOld(f.root)), nil
 	}
 	return nil, errors.New("only files can be referred to")
 }
@@ -71,23 +71,67 @@ func (d *Documents) numbered(address string) *document {
 	return nil
 }
 
+// isOld reports whether a document has the schemas of OpenAPI 3.0, which are
+// those of an older draft of JSON Schema with keywords of their own.
+func isOld(root *dsl.Node) bool {
+	v := root.Field("openapi")
+	return v != nil && strings.HasPrefix(v.Text, "3.0")
+}
+
+// Renewed is a schema of the document with this root in the words of JSON Schema
+// 2020-12, if the document is one of OpenAPI 3.0. It may change the object.
+func Renewed(object map[string]any, root *dsl.Node) map[string]any {
+	if !isOld(root) {
+		return object
+	}
+	return renewed(object)
+}
+
+func renewed(object map[string]any) map[string]any {
+	if object["nullable"] == true {
+		if t, ok := object["type"].(string); ok {
+			object["type"] = []any{t, "null"}
+			if values, ok := object["enum"].([]any); ok {
+				object["enum"] = append(values, nil)
+			}
+			delete(object, "nullable")
+		}
+	}
+	for old, bound := range map[string]string{"exclusiveMinimum": "minimum", "exclusiveMaximum": "maximum"} {
+		if exclusive, ok := object[old].(bool); ok {
+			delete(object, old)
+			if exclusive {
+				object[old] = object[bound]
+				delete(object, bound)
+			}
+		}
+	}
+	if _, ok := object["$ref"].(string); ok { // what stands beside a reference is ignored
+		return map[string]any{"$ref": object["$ref"]}
+	}
+	return object
+}
+
 // forLibrary is a node as the library takes values, with the files in its
 // references replaced by their addresses.
-func (d *Documents) forLibrary(n *dsl.Node) any {
+func (d *Documents) forLibrary(n *dsl.Node, old bool) any {
 	switch n.Kind {
 	case dsl.List:
 		list := make([]any, len(n.Items))
 		for i, item := range n.Items {
-			list[i] = d.forLibrary(item)
+			list[i] = d.forLibrary(item, old)
 		}
 		return list
 	case dsl.Map:
 		object := make(map[string]any, len(n.Fields))
 		for _, f := range n.Fields {
-			object[f.Key.Text] = d.forLibrary(f.Value)
+			object[f.Key.Text] = d.forLibrary(f.Value, old)
 			if f.Key.Text == "$ref" && f.Value.Type == dsl.Str {
 				object["$ref"] = d.address(f.Value)
 			}
+		}
+		if old {
+			return renewed(object)
 		}
 		return object
 	}
