@@ -20,7 +20,7 @@ type block struct {
 }
 
 // compileBlock compiles the steps and the result of the step at, whose verb is
-// the one given.
+// the one given; at is nil if it has no result.
 func compileBlock(c *engine.Compiler, at *dsl.Node, verb string, cfg *blockConfig) block {
 	if len(cfg.Steps.Node.Items) == 0 {
 		c.Report(dsl.Diagnostic{Span: cfg.Steps.Node.KeySpan(), Code: "empty-steps", Message: "this " + verb + " has no steps", Hint: "write the steps below it, each with a dash and a space"})
@@ -32,6 +32,9 @@ func compileBlock(c *engine.Compiler, at *dsl.Node, verb string, cfg *blockConfi
 			c.Result().Hold(c.ShapeType(cfg.Yield))
 		}
 	})
+	if at == nil {
+		return b
+	}
 	if id := at.Field("id"); id != nil && cfg.Yield.Node == nil {
 		c.Report(dsl.Diagnostic{Span: id.Span, Code: "no-result", Message: "this " + verb + " has an id but yields nothing", Hint: "add yield: what its result is"})
 	}
