@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -12,7 +13,12 @@ import (
 )
 
 // Schema is one compiled schema: immutable and safe for concurrent use.
-type Schema struct{ compiled *jsonschema.Schema }
+type Schema struct {
+	// fits answers yes or no, which takes little: most values fit. told says what
+	// is wrong, and costs some hundred bytes for each thing, of which a hostile
+	// value has many.
+	fits, told *jsonschema.Schema
+}
 
 // Compile compiles the schema that stands at n, with the files that it refers
 // to. It gives nil after reporting to r what is wrong, with its place.
@@ -33,15 +39,24 @@ func (d *Documents) Compile(n *dsl.Node, r dsl.Reporter) *Schema {
 	}
 	d.inline++
 	address := inlineScheme + strconv.Itoa(d.inline)
-	err := d.compiler.AddResource(address, d.forLibrary(n, false))
-	if err == nil {
-		var s *jsonschema.Schema
-		if s, err = d.compiler.Compile(address); err == nil {
-			return &Schema{s}
-		}
+	told, err := d.compiled(address, d.forLibrary(n, false))
+	if err != nil {
+		d.report(err, n, address, r)
+		return nil
 	}
-	d.report(err, n, address, r)
-	return nil
+	fits, err := d.compiled(address+"/fits", map[string]any{"if": map[string]any{"$ref": address}, "else": false})
+	if err != nil {
+		d.report(err, n, address, r)
+		return nil
+	}
+	return &Schema{fits: fits, told: told}
+}
+
+func (d *Documents) compiled(address string, resource any) (*jsonschema.Schema, error) {
+	if err := d.compiler.AddResource(address, resource); err != nil {
+		return nil, err
+	}
+	return d.compiler.Compile(address)
 }
 
 // Resources have addresses of our own making, so that no spelling of a path
@@ -153,19 +168,22 @@ func (d *Documents) address(ref *dsl.Node) string {
 // toLibrary makes Numbers those of encoding/json. What the library would not
 // survive or take long for has a fault.
 func toLibrary(v any) (any, error) {
-	c := converter{left: maxValues}
+	c := converter{left: maxValues, keep: maxValues}
 	out := c.value(v)
 	return out, c.fault
 }
 
 const (
-	maxValues = 200_000 // in one value that is checked: what does not fit costs a violation each
+	maxValues = 200_000 // in one value that is checked
+	maxTold   = 10_000  // values of which it is told what does not fit
 	maxDigits = 1000    // of a number: its checks compute with all of them
 	maxPower  = 400
 )
 
 type converter struct {
 	left  int
+	keep  int // values, after which lists are cut short
+	cut   bool
 	fault error
 }
 
@@ -181,9 +199,13 @@ func (c *converter) value(v any) any {
 		}
 		return json.Number(v)
 	case []any:
-		list := make([]any, len(v))
+		list := make([]any, 0, min(len(v), c.left+1))
 		for i := range v {
-			list[i] = c.value(v[i])
+			if maxValues-c.left > c.keep {
+				c.cut = true
+				break
+			}
+			list = append(list, c.value(v[i]))
 		}
 		return list
 	case map[string]any:
@@ -266,6 +288,7 @@ type Violation struct {
 	Message string `json:"message"` // such as: must be a whole number, not text
 
 	tokens []string
+	short  bool // a list has too few elements
 }
 
 // mostViolations of one value are told.
@@ -278,10 +301,19 @@ func (s *Schema) Check(v any) []Violation {
 	if err != nil {
 		return []Violation{{Message: err.Error()}}
 	}
-	var fault *jsonschema.ValidationError
-	if !errors.As(s.compiled.Validate(value), &fault) {
+	if s.fits.Validate(value) == nil {
 		return nil
 	}
-	all := violations(fault)
-	return all[:min(len(all), mostViolations)]
+	c := converter{left: maxValues, keep: maxTold}
+	var fault *jsonschema.ValidationError
+	if errors.As(s.told.Validate(c.value(v)), &fault) {
+		all := violations(fault)
+		if c.cut {
+			all = slices.DeleteFunc(all, func(v Violation) bool { return v.short })
+		}
+		if len(all) > 0 {
+			return all[:min(len(all), mostViolations)]
+		}
+	}
+	return []Violation{{Message: "does not fit, somewhere behind its first values"}}
 }

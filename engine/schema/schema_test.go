@@ -46,6 +46,9 @@ func TestViolationsSayWhereAndWhat(t *testing.T) {
 		{`{ minimum: 1 }`, `1e999999999`, ` holds a number that is out of all bounds`},
 		{`{ minimum: 1 }`, strings.Repeat("9", 5000), ` holds a number that is out of all bounds`},
 		{`{ type: array }`, "[" + strings.Repeat("1,", 300_000) + "1]", ` holds more than 200000 values, which is the most that is checked`},
+		{`{ type: array, minItems: 20000, items: { type: integer } }`, "[" + strings.Repeat("1,", 20_000) + `"x"]`, ` does not fit, somewhere behind its first values`},
+		{`{ type: array, minItems: 20000, items: { type: integer } }`, `["x",` + strings.Repeat("1,", 20_000) + `"x"]`, `/0 must be a whole number, not text`},
+		{`{ type: array, minItems: 20000, items: { type: integer } }`, "[" + strings.Repeat("1,", 20_000) + `1]`, ``},
 	} {
 		t.Run(c.schema, func(t *testing.T) {
 			s, _, faults := compile(t, c.schema, dsl.NewSource("shared/order.json", `{ "$defs": { "item": { "properties": { "sku": { "type": "string" } } } } }`),

@@ -20,7 +20,7 @@ func violations(root *jsonschema.ValidationError) []Violation {
 	visit = func(e *jsonschema.ValidationError) {
 		add := func(message string, more ...string) {
 			at := append(slices.Clone(e.InstanceLocation), more...)
-			all = append(all, Violation{Pointer: pointer(at), Message: message, tokens: at})
+			all = append(all, Violation{Pointer: pointer(at), Message: message, tokens: at, short: lacks(e.ErrorKind)})
 		}
 		switch k := e.ErrorKind.(type) {
 		case *kind.Required:
@@ -53,6 +53,16 @@ func violations(root *jsonschema.ValidationError) []Violation {
 		return cmp.Or(slices.Compare(a.tokens, b.tokens), strings.Compare(a.Message, b.Message))
 	})
 	return slices.CompactFunc(all, func(a, b Violation) bool { return a.Pointer == b.Pointer && a.Message == b.Message })
+}
+
+// lacks reports whether a list does not fit because of elements that it does not
+// have.
+func lacks(k jsonschema.ErrorKind) bool {
+	switch k.(type) {
+	case *kind.MinItems, *kind.Contains, *kind.MinContains:
+		return true
+	}
+	return false
 }
 
 var escape = strings.NewReplacer("~", "~0", "/", "~1")
