@@ -279,8 +279,13 @@ func sets(s *dsl.Schema) bool {
 func (x *explainer) services(f *engine.Flow) []Service {
 	requests := x.bounds.Flow(f).Requests
 	longest := map[string]engine.Bound{}
+	seen := map[*engine.Flow]bool{}
 	var look func(f *engine.Flow)
 	look = func(f *engine.Flow) {
+		if seen[f] {
+			return
+		}
+		seen[f] = true
 		each(f.Plan().Steps, func(p *engine.PlanStep) {
 			if c := p.Call; c != nil {
 				b := longest[c.Service]
