@@ -63,8 +63,8 @@ func (b *Bounds) Step(p *PlanStep) Bound {
 		if body.Within > 0 {
 			more.Time, more.Open = min(more.Time, body.Within), false
 		}
-		if body.Part == PartUndo {
-			more.Time, more.Open = 0, false // it is the saga's, and has time of its own
+		if body.Part == PartUndo || body.Part == PartTap {
+			more.Time, more.Open = 0, false // they have time of their own
 		}
 		x = x.then(more)
 	}

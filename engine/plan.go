@@ -84,6 +84,7 @@ const (
 	PartCatch   = "catch"   // runs when the step failed
 	PartFinally = "finally" // runs when the step has ended
 	PartUndo    = "undo"    // runs when the saga around the step fails
+	PartTap     = "tap"     // runs beside the request, which does not wait for it
 )
 
 // PlanRetry is the retry of a step.

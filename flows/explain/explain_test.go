@@ -54,6 +54,7 @@ func TestTheWorstOfStructures(t *testing.T) {
 		{"a catch", `[{ ` + call + `, timeout: 500ms, catch: [{ ` + other + ` }] }]`, "1.5s users 3 orders 1"},
 		{"finally has its time", `[{ try: [{ ` + other + ` }], finally: [{ wait: 4s }, { ` + call + ` }] }]`, "6s users 3 orders 1"},
 		{"undo is not the flow's time", `[{ saga: [{ ` + other + `, undo: [{ ` + call + ` }] }] }]`, "1s users 3 orders 1"},
+		{"nobody waits for a tap", `[{ tap: [{ ` + other + `, timeout: 20s, fallback: 1 }] }]`, "0s orders 1"},
 		{"rounds that nobody counts", `[{ each: x in query.list, steps: [{ ` + other + ` }] }]`, "1s or more orders 0+1"},
 		{"rounds in a timeout", `[{ each: x in query.list, steps: [{ ` + other + ` }], timeout: 5s }]`, "5s orders 0+1"},
 		{"rounds that are counted", `[{ while: state < 3, limit: 4, steps: [{ ` + other + ` }], yield: $(state + 1) }]`, "4s orders 4"},

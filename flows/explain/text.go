@@ -130,6 +130,8 @@ func (t *text) body(s Step, b Steps, indent string) {
 		title = "if it fails"
 	case b.Part == engine.PartUndo:
 		title = "if the saga fails later"
+	case b.Part == engine.PartTap:
+		title = "beside the request, which does not wait for it"
 	case s.plan.Order == engine.ByData:
 		order = "member"
 	case s.plan.Order == engine.Race:
