@@ -35,7 +35,7 @@ type PlanStep struct {
 	Retry    *PlanRetry
 	Fallback dsl.Span // of the key; not valid if there is none
 	Catch    dsl.Span
-	Written  []Setting // the scalars that stand beside the verb
+	Written  []Setting // the scalars that stand beside the verb, and retry
 	Reads    []string  // names and the paths below them, in the order written
 	Waits    []string  // the members of the same compose that it waits for
 	Bodies   []*PlanBody
@@ -84,6 +84,7 @@ const (
 	PartCatch   = "catch"   // runs when the step failed
 	PartFinally = "finally" // runs when the step has ended
 	PartUndo    = "undo"    // runs when the saga around the step fails
+	PartTap     = "tap"     // runs beside the request, which does not wait for it
 )
 
 // PlanRetry is the retry of a step.
@@ -160,14 +161,15 @@ func (p *PlanStep) Setting(key string) (s Setting, ok bool) {
 	return s, false
 }
 
-// Settings gives the scalars, and the lists of scalars, of a mapping and of
-// mappings inside of it.
+// Settings gives the scalars of a mapping, the lists of scalars, and the mappings
+// with what is in them.
 func Settings(n *dsl.Node) (all []Setting) { return settings(nil, "", n) }
 
 func settings(all []Setting, prefix string, n *dsl.Node) []Setting {
 	for _, f := range n.Fields {
 		switch f.Value.Kind {
 		case dsl.Map:
+			all = append(all, Setting{prefix + f.Key.Text, f.Key.Span, f.Value.Span})
 			all = settings(all, prefix+f.Key.Text+".", f.Value)
 		case dsl.Scalar:
 			all = append(all, Setting{prefix + f.Key.Text, f.Key.Span, f.Value.Span})
@@ -192,6 +194,7 @@ func (c *Compiler) planned(n *dsl.Node, verb string, at dsl.Span, slot Slot) (p 
 		case f.Value.Kind == dsl.Scalar:
 			p.Written = append(p.Written, Setting{key, f.Key.Span, f.Value.Span})
 		case key == "retry":
+			p.Written = append(p.Written, Setting{key, f.Key.Span, f.Value.Span})
 			p.Written = settings(p.Written, "retry.", f.Value)
 		}
 	}

@@ -24,7 +24,7 @@ const storm = 8
 
 // advise warns of what is risky in a program that has no errors.
 func (c *checker) advise() {
-	a := &advisor{Reporter: &c.ds, around: map[*engine.Flow]*surroundings{}, called: map[string]bool{}}
+	a := &advisor{Reporter: &c.ds, around: map[*engine.Flow]*surroundings{}, called: map[string]bool{}, silences: map[*engine.Flow]silence{}}
 	for _, f := range callersFirst(c.program.Flows) {
 		s := a.around[f]
 		if s == nil {
@@ -47,6 +47,15 @@ type advisor struct {
 	flow   *engine.Flow // at hand
 	around map[*engine.Flow]*surroundings
 	called map[string]bool // services
+
+	silences map[*engine.Flow]silence // of flows that others run
+}
+
+// silence is how long steps take to fail if one service takes a request and does
+// not answer, and the call that waits longest. Without a call it is none.
+type silence struct {
+	time time.Duration
+	call *engine.PlanStep
 }
 
 // surroundings are what steps run inside of.
@@ -190,7 +199,8 @@ func (a *advisor) handler(p *engine.PlanStep, b budget) {
 	if !p.Handled() || b.time == 0 {
 		return
 	}
-	hang, culprit := hangs(p)
+	s := a.silence(p)
+	hang, culprit := s.time, s.call
 	if culprit == nil || hang < b.time {
 		return
 	}
@@ -214,53 +224,58 @@ func (a *advisor) handler(p *engine.PlanStep, b budget) {
 // never is how long a call without a timeout hangs.
 const never = time.Duration(1<<63 - 1)
 
-// hangs is how long the attempts of a step take to fail if one service takes a
-// request and does not answer, and the call that waits longest.
-func hangs(p *engine.PlanStep) (d time.Duration, culprit *engine.PlanStep) {
+// silence is that of all attempts of a step, before a failure is handled.
+func (a *advisor) silence(p *engine.PlanStep) (s silence) {
 	if c := p.Call; c != nil {
-		if d, culprit = c.Hang, p; d == 0 {
-			d = never
-		}
-	}
-	longest := func(steps []*engine.PlanStep) {
-		for _, inner := range steps {
-			if more, by := hangsOut(inner); by != nil && (culprit == nil || more > d) {
-				d, culprit = more, by
-			}
+		if s = (silence{c.Hang, p}); c.Hang == 0 {
+			s.time = never
 		}
 	}
 	if p.Order != engine.Race { // another branch may win
 		for _, b := range p.Bodies {
 			if b.Part == engine.PartSteps {
-				longest(b.Steps)
+				s = s.or(a.longest(b.Steps))
 			}
 		}
 	}
-	if p.Runs != nil && p.Runs.Plan() != nil {
-		longest(p.Runs.Plan().Steps)
+	if p.Runs != nil {
+		s = s.or(a.silenceOf(p.Runs))
 	}
-	if r := p.Retry; r != nil && d < never/16 && slices.Contains(r.On, string(engine.KindTimeout)) {
-		d = d*time.Duration(r.Attempts) + r.Pauses
+	if r := p.Retry; r != nil && s.time < never/16 && slices.Contains(r.On, string(engine.KindTimeout)) {
+		s.time = s.time*time.Duration(r.Attempts) + r.Pauses
 	}
 	if p.Timeout > 0 {
-		d = min(d, p.Timeout)
+		s.time = min(s.time, p.Timeout)
 	}
-	return d, culprit
+	return s
 }
 
-// hangsOut is hangs for those around the step.
-func hangsOut(p *engine.PlanStep) (d time.Duration, culprit *engine.PlanStep) {
-	if !p.Handled() {
-		return hangs(p)
+func (s silence) or(other silence) silence {
+	if other.call != nil && (s.call == nil || other.time > s.time) {
+		return other
 	}
-	if b := p.Body(engine.PartCatch); b != nil {
-		for _, inner := range b.Steps {
-			if more, by := hangsOut(inner); by != nil && more >= d {
-				d, culprit = more, by
-			}
+	return s
+}
+
+// longest is the silence of steps for those around them.
+func (a *advisor) longest(steps []*engine.PlanStep) (s silence) {
+	for _, p := range steps {
+		if !p.Handled() {
+			s = s.or(a.silence(p))
+		} else if b := p.Body(engine.PartCatch); b != nil {
+			s = s.or(a.longest(b.Steps))
 		}
 	}
-	return d, culprit
+	return s
+}
+
+func (a *advisor) silenceOf(f *engine.Flow) silence {
+	s, known := a.silences[f]
+	if !known {
+		s = a.longest(f.Plan().Steps)
+		a.silences[f] = s
+	}
+	return s
 }
 
 func product(factors []factor) int {

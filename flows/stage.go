@@ -52,6 +52,9 @@ func (s *Stage) Close() {
 	}
 }
 
+// Router is how the gateway finds the route of a request.
+func (g *Gateway) Router() *gateway.Router { return g.router }
+
 // Match is the name of the flow that takes a request, and whether there is one.
 func (g *Gateway) Match(method string, u *url.URL) (flow string, ok bool) {
 	route, _, verdict := g.router.Match(method, u, nil)

@@ -118,7 +118,11 @@ func (s *batch) ask(ctx context.Context, x *engine.Exchange, keys []string) (fou
 		if err != nil {
 			return err
 		}
-		switch v := v.Decoded().(type) {
+		found, err := v.DecodeBounded()
+		if err != nil {
+			return &dsl.Fault{Span: s.block.yield.Span(), Message: err.Error(), Err: err}
+		}
+		switch v := found.(type) {
 		case []any:
 			if a.list = v; len(v) != len(keys) {
 				return &dsl.Fault{Span: s.block.yield.Span(), Message: fmt.Sprintf("a batch of %d keys must yield as many values, not %d", len(keys), len(v))}

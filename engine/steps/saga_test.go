@@ -2,7 +2,6 @@ package steps_test
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -202,7 +201,7 @@ func TestAFailedCompensationIsLoggedAndCounted(t *testing.T) {
 		}}})
 		w.Get("/")
 		for _, step := range []string{"parcel", "hold"} {
-			if want := fmt.Sprintf(`"flow":"get","request_id":"`); !strings.Contains(w.Log(), want) || !strings.Contains(w.Log(), `"step":"`+step+`"`) {
+			if !strings.Contains(w.Log(), `"flow":"get","request_id":"`) || !strings.Contains(w.Log(), `"step":"`+step+`"`) {
 				t.Errorf("the log does not tell that %s is left: %s", step, w.Log())
 			}
 		}

@@ -34,6 +34,8 @@ type tap struct {
 	spool *engine.Kept[*spool]
 	tally *engine.Kept[*engine.Tally]
 	flow  string
+
+	within time.Duration
 }
 
 // What a tap counts.
@@ -44,7 +46,7 @@ const (
 )
 
 func compileTap(c *engine.Compiler, at *dsl.Node, cfg *tapConfig) engine.Step {
-	s := &tap{flow: c.Flow().Name.Value}
+	s := &tap{flow: c.Flow().Name.Value, within: time.Duration(cfg.Within)}
 	if id := at.Field("id"); id != nil {
 		c.Report(dsl.Diagnostic{Span: id.Span, Code: "no-result", Message: "a tap has no result: nobody waits for it", Hint: "remove this id"})
 	}
@@ -55,6 +57,15 @@ func compileTap(c *engine.Compiler, at *dsl.Node, cfg *tapConfig) engine.Step {
 	s.spool = engine.Keep(c, "", func() *spool { return newSpool(cfg.AtOnce, cfg.Queue, time.Duration(cfg.Within)) })
 	s.tally = c.Tally(tapDone, tapFailed, tapDropped)
 	return s
+}
+
+// Describe is what engine.Describer asks for.
+func (s *tap) Describe(p *engine.PlanStep) {
+	for _, b := range p.Bodies {
+		if b.Part == engine.PartSteps {
+			b.Part, b.Within = engine.PartTap, s.within
+		}
+	}
 }
 
 // Run is what engine.Step asks for.

@@ -179,8 +179,12 @@ func (s *templateStep) Run(ctx context.Context, x *engine.Exchange) error {
 	if err != nil {
 		return err
 	}
+	values, err := data.DecodeBounded()
+	if err != nil {
+		return &dsl.Fault{Span: s.data.Span(), Message: err.Error(), Err: err}
+	}
 	out := bounded{ctx: ctx}
-	if err := s.text.Execute(&out, shown(data.Decoded())); err != nil {
+	if err := s.text.Execute(&out, shown(values)); err != nil {
 		if ended := engine.Interrupted(ctx); ended != nil {
 			return ended
 		}

@@ -1,0 +1,126 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/weir-run/weir/dsl"
+	"github.com/weir-run/weir/engine"
+	"github.com/weir-run/weir/flows"
+	"github.com/weir-run/weir/flows/explain"
+)
+
+func (p *process) explainCommand() *cobra.Command {
+	format := &choice{value: "text", allowed: []string{"text", "json"}}
+	request := ""
+	cmd := &cobra.Command{
+		Use:   "explain FLOW [DIR...]",
+		Short: "Say what a flow does, or who gets a request",
+		Long: `Says what was made of a flow: what runs together and what waits for what; how
+long it can take at worst, and how many requests each service can get; every
+timeout, retry and limit, and whether it is written or a default; which bodies
+are held in memory, and why; what becomes of failures.
+
+With --request it says which gateway and route get a request, with the variables
+of its path, and why the routes that are nearest to it do not.
+
+Without a DIR it is the directory at hand. Nothing is opened.`,
+		Example: `  weir explain customer-profile examples/quickstart
+  weir explain customer-profile flows/ --format json | jq .services
+  weir explain --request "GET /customers/7" flows/`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if request == "" && len(args) == 0 {
+				return usagef("weir explain needs the name of a flow, or --request")
+			}
+			return nil
+		},
+		RunE: func(_ *cobra.Command, args []string) error {
+			if request != "" {
+				return p.explainRequest(request, args, format.value)
+			}
+			program, c, flow, err := p.flow(args[0], args[1:])
+			if err != nil {
+				return err
+			}
+			return p.explained(explain.Explain(program, c, flow), format.value)
+		},
+	}
+	cmd.Flags().Var(format, "format", "how to print it")
+	cmd.Flags().StringVar(&request, "request", "", "the request that is looked for, METHOD /path")
+	return cmd
+}
+
+type explained interface{ Text(w io.Writer) error }
+
+func (p *process) explained(what explained, format string) error {
+	if format == "text" {
+		return what.Text(p.stdout)
+	}
+	out := json.NewEncoder(p.stdout)
+	out.SetIndent("", "  ")
+	out.SetEscapeHTML(false)
+	return out.Encode(what)
+}
+
+func (p *process) explainRequest(request string, dirs []string, format string) error {
+	method, target, ok := strings.Cut(request, " ")
+	u, err := url.ParseRequestURI(strings.TrimSpace(target))
+	if !ok || err != nil || !strings.HasPrefix(u.Path, "/") {
+		return usagef("--request: %q is not METHOD /path, such as GET /customers/7", request)
+	}
+	program, _, err := p.program(dirs)
+	if err != nil {
+		return err
+	}
+	return p.explained(explain.Ask(program, strings.ToUpper(method), u), format)
+}
+
+// program checks the files of directories, those of the one at hand if there
+// are none. Faults are printed.
+func (p *process) program(dirs []string) (*flows.Program, *flows.Catalog, error) {
+	if len(dirs) == 0 {
+		dirs = []string{"."}
+	}
+	c, err := catalog()
+	if err != nil {
+		return nil, nil, err
+	}
+	files, err := flows.Load(dirs)
+	if err != nil {
+		return nil, nil, err
+	}
+	program, ds := flows.Check(files, c, flows.Environment{Env: p.env, Log: slog.New(slog.DiscardHandler), Plans: true})
+	if program == nil {
+		ds = slices.DeleteFunc(ds, func(d dsl.Diagnostic) bool { return d.Severity != dsl.Error })
+		dsl.Render(p.stderr, ds, dsl.RenderOptions{Color: p.color(p.stderr), Limit: mostFaults})
+		return nil, nil, errReported
+	}
+	return program, c, nil
+}
+
+// flow is program with one of its flows.
+func (p *process) flow(name string, dirs []string) (*flows.Program, *flows.Catalog, *engine.Flow, error) {
+	program, c, err := p.program(dirs)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	var names []string
+	for _, f := range program.Flows {
+		if f.Name.Value == name {
+			return program, c, f, nil
+		}
+		names = append(names, f.Name.Value)
+	}
+	hint := nearest(name, names, "")
+	if hint == "" {
+		hint = "; there are " + strings.Join(names, ", ")
+	}
+	return nil, nil, nil, fmt.Errorf("there is no flow %q%s", name, hint)
+}
