@@ -46,7 +46,6 @@ func (s *requestSchema) of(part string) *textSchema {
 type textSchema struct {
 	fields []textField
 	object *schema.Schema
-	closed bool
 	static *dsl.StaticType
 }
 
