@@ -114,6 +114,12 @@ func (r *Reloader) load() (out Reload) {
 		r.hash = ""
 		return Reload{Err: err}
 	}
+	// Who writes a file empties it first and can be slow to go on. To take what
+	// was served away for that would be wrong; who means it removes the file.
+	if i := slices.IndexFunc(files.Sources, func(s *dsl.Source) bool { return s.Text == "" }); i >= 0 && r.host.Program() != nil {
+		r.hash = ""
+		return Reload{Err: fmt.Errorf("%s is empty, as if it was being written: write the flow, or remove the file", files.Sources[i].Name)}
+	}
 	r.hash = files.Hash
 	p, ds := Check(files, r.options.Catalog, r.options.Environment)
 	out = Reload{Program: p, Diagnostics: ds}
