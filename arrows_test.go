@@ -30,11 +30,12 @@ var arrows = map[string][]string{
 	"connectors/openapi": {"engine/schema", "dsl"},
 	"gateway":            {"engine", "dsl"},
 	"flows":              {"connectors", "engine", "engine/schema", "engine/steps", "gateway", "mesh", "dsl"},
-	"cmd/weir":           {"connectors/openapi", "flows", "flows/suite", "flows/explain", "connectors", "engine", "engine/steps", "gateway", "dsl"},
+	"cmd/weir":           {"connectors/openapi", "flows", "flows/suite", "flows/explain", "flows/language", "connectors", "engine", "engine/steps", "gateway", "dsl"},
 	"cmd/bench":          {}, // measures the binary from outside
 
-	"flows/suite":   {"flows", "connectors", "engine", "gateway", "dsl"},
-	"flows/explain": {"flows", "connectors", "engine", "gateway", "dsl"},
+	"flows/suite":    {"flows", "connectors", "engine", "gateway", "dsl"},
+	"flows/explain":  {"flows", "connectors", "engine", "gateway", "dsl"},
+	"flows/language": {"flows", "flows/suite", "connectors", "engine", "dsl"},
 
 	"flows/flowtest": {"flows", "connectors", "engine", "engine/steps", "gateway", "mesh", "dsl"}, // for tests only
 }

@@ -32,6 +32,19 @@ type Steps struct{ Node *Node }
 // Block is a mapping of id to step.
 type Block struct{ Node *Node }
 
+// Branches are steps without an order: a list of them, or a mapping of name to
+// step.
+type Branches struct{ Node *Node }
+
+// Several is a mapping that has the keys of C, or a list of such mappings. It is
+// taken as it is: each is to be decoded by itself.
+type Several[C any] struct{ Node *Node }
+
+// several is a Several of any type.
+type several interface{ of() reflect.Type }
+
+func (Several[C]) of() reflect.Type { return reflect.TypeFor[C]() }
+
 // Decode fills the structs that the targets point to from the mapping n: each
 // key goes to the first struct that declares it. It reports unknown and missing
 // keys, values of a wrong type, out of range or not among those allowed, and is
@@ -50,9 +63,9 @@ type Block struct{ Node *Node }
 //	                 declaration: first or last
 //
 // A field is a string, bool, int, float64, Duration, Size, Percent, String,
-// *Node, Shape, Text, Cond, Steps, Block, a type with UnmarshalText, a struct, a
-// pointer to any of these (nil if the key is absent), a slice, or a map with
-// string keys. Embedded structs are inlined.
+// *Node, Shape, Text, Cond, Steps, Block, Branches, Several, a type with
+// UnmarshalText, a struct, a pointer to any of these (nil if the key is absent),
+// a slice, or a map with string keys. Embedded structs are inlined.
 func Decode(n *Node, r Reporter, targets ...any) bool {
 	_, clean := decode(n, r, targets)
 	return clean
@@ -250,6 +263,14 @@ func (d *decoder) value(n *Node, v reflect.Value, s *shape, x *field, name strin
 			return false
 		}
 		v.Set(reflect.ValueOf(Block{n}))
+	case formSeveral:
+		v.Field(0).Set(reflect.ValueOf(n))
+	case formBranches:
+		if n.Kind == Scalar {
+			d.mismatch(n, s.form, quotedName(name))
+			return false
+		}
+		v.Set(reflect.ValueOf(Branches{n}))
 	case formObject:
 		var room [1]part
 		room[0] = newPart(v)

@@ -19,15 +19,6 @@ import (
 // None of this is trusted: what was written is parsed again, and Format gives it
 // only if it says the same as the source and has all of its comments.
 
-// Grammar is what Format knows of the language, beyond YAML: where keys have an
-// order, and where a text holds expressions. The zero Grammar knows nothing.
-type Grammar struct {
-	Flow      *Schema            // of documents with the key flow
-	Sections  map[string]*Schema // of what stands below the keys of other documents
-	Verbs     map[string]*Schema // of steps
-	Modifiers *Schema            // what every step may have beside its verb
-}
-
 // Format is src in the canonical form. A source that Parse finds faults in has
 // none: they are reported, and ok is false. Faults of meaning, such as unknown
 // keys, do not matter.

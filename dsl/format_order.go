@@ -37,7 +37,16 @@ func (g *Grammar) value(v *value, s *Schema, around scopes) {
 		for i := range v.entries {
 			g.value(v.entries[i].value, s.Elem, around)
 		}
-	case StepsType, BlockType:
+	case SeveralType:
+		for i := range v.entries {
+			if v.node.Kind == List {
+				g.value(v.entries[i].value, s.Elem, around)
+			}
+		}
+		if v.node.Kind == Map {
+			g.value(v, s.Elem, around)
+		}
+	case StepsType, BlockType, BranchesType:
 		for i := range v.entries {
 			g.step(v.entries[i].value)
 		}
@@ -56,17 +65,14 @@ func (v *value) markTemplate() {
 // step orders a mapping that has one verb. Without a verb, or with several, it
 // is not known what the other keys are.
 func (g *Grammar) step(v *value) {
-	var verb *Schema
+	var keys []string
 	for i := range v.entries {
-		if key := v.entries[i].key; key != nil && g.Verbs[key.Text] != nil {
-			if verb != nil {
-				return
-			}
-			verb = g.Verbs[key.Text]
+		if key := v.entries[i].key; key != nil {
+			keys = append(keys, key.Text)
 		}
 	}
-	if verb != nil {
-		g.object(v, verb, scopes{}, g.Modifiers)
+	if verb := g.Verb(keys); verb != "" {
+		g.object(v, g.Verbs[verb], scopes{}, g.Modifiers)
 	}
 }
 

@@ -12,7 +12,7 @@ import (
 	"github.com/rogpeppe/go-internal/txtar"
 )
 
-// testGrammar is a language of two verbs.
+// testGrammar is a language of few verbs.
 var testGrammar = &Grammar{
 	Flow: SchemaOf[struct {
 		Flow    string    `yaml:"flow" doc:"."`
@@ -26,6 +26,10 @@ var testGrammar = &Grammar{
 			Attempts int      `yaml:"attempts" doc:"."`
 			On       []string `yaml:"on" doc:"."`
 		} `yaml:"retry" doc:"."`
+		Answers Several[struct {
+			Status int    `yaml:"status" doc:"."`
+			Body   string `yaml:"body" doc:"."`
+		}] `yaml:"answers" doc:"."`
 	}]()}},
 	Verbs: map[string]*Schema{
 		"call": SchemaOf[struct {
@@ -35,8 +39,15 @@ var testGrammar = &Grammar{
 		}](),
 		"each": SchemaOf[struct {
 			Each  Text  `yaml:"each" order:"first" doc:"."`
+			Limit int   `yaml:"limit" doc:"."`
 			Steps Steps `yaml:"steps" doc:"."`
 			Yield Shape `yaml:"yield" doc:"."`
+		}](),
+		"limit": SchemaOf[struct { // a detail of each, too
+			Limit int `yaml:"limit" doc:"."`
+		}](),
+		"race": SchemaOf[struct {
+			Race Branches `yaml:"race" doc:"."`
 		}](),
 		"group": SchemaOf[struct {
 			Group Block `yaml:"group" doc:"."`

@@ -31,6 +31,8 @@ const (
 	formCond
 	formSteps
 	formBlock
+	formBranches
+	formSeveral // Several
 	formObject  // a struct
 	formPointer // to another form
 	formList
@@ -42,6 +44,7 @@ func (f form) wanted() string {
 	return [...]string{
 		"text", "text", "true or false", "a whole number", "a number", "a duration", "a size", "a percentage", "text",
 		"any value", "any value", "text", "a condition", "a list of steps", "a mapping of id to step",
+		"a list of steps or a mapping of name to step", "any value",
 		"a mapping", "", "a list", "a mapping",
 	}[f]
 }
@@ -51,7 +54,7 @@ func (f form) wanted() string {
 type shape struct {
 	form form
 	typ  reflect.Type
-	elem *shape // of pointers, lists and tables
+	elem *shape // of pointers, lists, tables and Several
 }
 
 // plan is what Decode knows about a struct type.
@@ -218,7 +221,7 @@ func (x *field) parseDefault(text string) (*Node, error) {
 	var faults Diagnostics
 	n := &Node{Kind: Scalar, Text: text, Type: resolve(text), Span: Span{src, 0, len(text)}}
 	switch x.shape.target().form {
-	case formNode, formShape, formSteps, formBlock, formObject, formList, formTable:
+	case formNode, formShape, formSteps, formBlock, formBranches, formSeveral, formObject, formList, formTable:
 		roots := Parse(src, &faults)
 		if len(roots) != 1 {
 			return nil, fmt.Errorf("the default %q is not one YAML value", text)
@@ -252,6 +255,7 @@ var fixedForms = map[reflect.Type]form{
 	reflect.TypeFor[Cond]():     formCond,
 	reflect.TypeFor[Steps]():    formSteps,
 	reflect.TypeFor[Block]():    formBlock,
+	reflect.TypeFor[Branches](): formBranches,
 }
 
 func shapeOf(t reflect.Type) (*shape, error) {
@@ -260,6 +264,10 @@ func shapeOf(t reflect.Type) (*shape, error) {
 	}
 	if t == reflect.TypeFor[time.Duration]() {
 		return nil, errors.New("use dsl.Duration, which knows its unit")
+	}
+	if s, ok := reflect.Zero(t).Interface().(several); ok {
+		elem, err := shapeOf(s.of())
+		return &shape{form: formSeveral, typ: t, elem: elem}, err
 	}
 	if reflect.PointerTo(t).Implements(reflect.TypeFor[encoding.TextUnmarshaler]()) {
 		return &shape{form: formCustom, typ: t}, nil

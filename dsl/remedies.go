@@ -16,7 +16,8 @@ func (d *decoder) mismatch(n *Node, want form, name string) {
 			span = n.key.Span
 		}
 		where := "behind the colon"
-		if want == formList || want == formSteps || want == formObject || want == formTable || want == formBlock {
+		switch want {
+		case formList, formTable, formObject, formSteps, formBlock, formBranches:
 			where = "below it"
 		}
 		d.errorf(span, "wrong-type", fmt.Sprintf("write %s %s, or delete the key", want.wanted(), where), "%s has no value", name)
@@ -102,6 +103,8 @@ func remedyFor(n *Node, want form) string {
 		return "begin each item with a dash and a space"
 	case formSteps:
 		return "begin each step with a dash and a space"
+	case formBranches:
+		return "write each step below it, behind a dash or a name with a colon"
 	case formBlock:
 		if n.Kind == List {
 			return "write id: in place of each dash, with the step below it"

@@ -27,13 +27,16 @@ const (
 	ConditionType Type = "condition" // a bare expression
 	StepsType     Type = "steps"     // a list of steps
 	BlockType     Type = "block"     // a mapping of id to step
+	BranchesType  Type = "branches"  // a list of steps, or a mapping of name to step
+	SeveralType   Type = "several"   // an object, or a list of them: Elem
 )
 
 var formTypes = [...]Type{
 	formText: TextType, formString: TextType, formBool: BoolType, formInt: IntType, formFloat: NumberType,
 	formDuration: DurationType, formSize: SizeType, formPercent: PercentType, formCustom: TextType,
 	formNode: AnyType, formShape: ShapeType, formTemplate: TemplateType, formCond: ConditionType,
-	formSteps: StepsType, formBlock: BlockType, formObject: ObjectType, formList: ListType, formTable: MapType,
+	formSteps: StepsType, formBlock: BlockType, formBranches: BranchesType, formSeveral: SeveralType,
+	formObject: ObjectType, formList: ListType, formTable: MapType,
 }
 
 // Schema describes what a value may be. It is derived from the same plan that
@@ -46,7 +49,7 @@ type Schema struct {
 	Min, Max string     // the range in the value's notation; "" for none
 	Required bool       // of a property: the key must be there
 	Fields   []Property // of an object, in the order of declaration
-	Elem     *Schema    // of a list or a map
+	Elem     *Schema    // of a list, a map, or one of several
 
 	// Name of an object's Go type if it contains itself. Where it recurs, the
 	// schema has the name and no Fields, and Recurs is true.
@@ -87,10 +90,10 @@ func describe(s *shape, x *field, open map[reflect.Type]*Schema) *Schema {
 	switch s.form {
 	case formObject:
 		d = describeObject(s.typ, open)
-	case formList, formTable:
+	case formList, formTable, formSeveral:
 		d.Elem = describe(s.elem, x, open)
 	}
-	if s.form != formList && s.form != formTable {
+	if s.elem == nil {
 		d.Enum, d.Min, d.Max = x.enum, x.min.text, x.max.text
 	}
 	return d
@@ -172,6 +175,8 @@ func (s *Schema) constraints() map[string]any {
 		return map[string]any{"type": "array"}
 	case BlockType:
 		return map[string]any{"type": "object"}
+	case BranchesType:
+		return map[string]any{"type": []string{"array", "object"}}
 	}
 	return map[string]any{}
 }

@@ -509,20 +509,17 @@ func (c *Compiler) verb(n *dsl.Node) (kind StepKind, ok bool) {
 			verbs = append(verbs, f.Key)
 		}
 	}
-	// A key can be a verb on its own and a detail of another: try is one.
 	if len(verbs) > 1 {
-		var owners []*dsl.Node
-		for _, v := range verbs {
-			owned := slices.ContainsFunc(verbs, func(o *dsl.Node) bool {
-				k, _ := c.lang.Steps.Kind(o.Text)
-				return o != v && slices.Contains(k.Keys(), v.Text)
-			})
-			if !owned {
-				owners = append(owners, v)
-			}
+		names := make([]string, len(verbs))
+		for i, v := range verbs {
+			names[i] = v.Text
 		}
+		owners := dsl.Owners(names, func(name string) []string {
+			k, _ := c.lang.Steps.Kind(name)
+			return k.Keys()
+		})
 		if len(owners) == 1 {
-			return c.lang.Steps.Kind(owners[0].Text)
+			return c.lang.Steps.Kind(owners[0])
 		}
 		c.Report(dsl.Diagnostic{Span: verbs[1].Span, Code: "two-verbs", Message: fmt.Sprintf("a step has one verb; this one has %s and %s", verbs[0].Text, verbs[1].Text),
 			Hint: "make two steps of it", Related: []dsl.Related{{Span: verbs[0].Span, Message: "the first verb"}}})

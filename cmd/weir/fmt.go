@@ -11,11 +11,9 @@ import (
 	"github.com/rogpeppe/go-internal/diff"
 	"github.com/spf13/cobra"
 
-	"github.com/weir-run/weir/connectors"
 	"github.com/weir-run/weir/dsl"
-	"github.com/weir-run/weir/engine"
 	"github.com/weir-run/weir/flows"
-	"github.com/weir-run/weir/flows/suite"
+	"github.com/weir-run/weir/flows/language"
 )
 
 // formatter is one run of weir fmt.
@@ -51,30 +49,12 @@ as it is; unknown keys and other faults of meaning do not matter.`,
 	return cmd
 }
 
-// grammar is what the catalog says about the form of files.
-func grammar(c *flows.Catalog) *dsl.Grammar {
-	g := &dsl.Grammar{
-		Flow: engine.FlowSchema(),
-		Sections: map[string]*dsl.Schema{
-			"services": {Type: dsl.MapType, Elem: connectors.ServiceKind.Schema()},
-			"gateways": {Type: dsl.MapType, Elem: flows.GatewayKind.Schema()},
-			"tests":    {Type: dsl.ListType, Elem: suite.TestKind.Schema()},
-		},
-		Verbs:     map[string]*dsl.Schema{},
-		Modifiers: engine.ModifierSchema(),
-	}
-	for _, k := range c.Steps.All() {
-		g.Verbs[k.Name] = k.Schema()
-	}
-	return g
-}
-
 func (f *formatter) run(args []string) error {
 	c, err := catalog()
 	if err != nil {
 		return err
 	}
-	f.grammar = grammar(c)
+	f.grammar = language.Grammar(c)
 	if args[0] == "-" {
 		if len(args) > 1 {
 			return usagef("- stands alone: standard input is one file")

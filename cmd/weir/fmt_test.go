@@ -10,6 +10,7 @@ import (
 	"github.com/weir-run/weir/connectors"
 	"github.com/weir-run/weir/dsl"
 	"github.com/weir-run/weir/flows"
+	"github.com/weir-run/weir/flows/language"
 )
 
 // TestWhatWeShowIsCanonical formats the examples and those of the Kinds, which
@@ -42,7 +43,7 @@ func TestWhatWeShowIsCanonical(t *testing.T) {
 	add("service", connectors.ServiceKind.Examples, "services:\n  x:\n    ", "    ")
 	add("gateway", flows.GatewayKind.Examples, "gateways:\n  x:\n    ", "    ")
 
-	g := grammar(c)
+	g := language.Grammar(c)
 	for name, text := range shown {
 		var faults dsl.Diagnostics
 		got, ok := dsl.Format(dsl.NewSource(name, text), g, &faults)

@@ -11,6 +11,7 @@ import (
 	"github.com/weir-run/weir/connectors/openapi"
 	"github.com/weir-run/weir/dsl"
 	"github.com/weir-run/weir/flows"
+	"github.com/weir-run/weir/flows/language"
 )
 
 func (p *process) importCommand() *cobra.Command {
@@ -66,7 +67,7 @@ func (p *process) importOpenAPI(file string) error {
 			if err != nil {
 				return err
 			}
-			out, ok := dsl.Format(src, grammar(c), &ds)
+			out, ok := dsl.Format(src, language.Grammar(c), &ds)
 			if !ok {
 				out = src.Text
 			}

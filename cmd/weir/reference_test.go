@@ -131,6 +131,8 @@ var types = []struct {
 	{dsl.ShapeType, "any YAML with `$(...)` at the leaves; one whole `$(...)` keeps the type of its value"},
 	{dsl.StepsType, "a list of [steps](steps.md)"},
 	{dsl.BlockType, "a mapping of id to [step](steps.md)"},
+	{dsl.BranchesType, "a list of [steps](steps.md), or a mapping of name to step"},
+	{dsl.SeveralType, "a mapping, or a list of them"},
 	{dsl.AnyType, "any YAML"},
 }
 
@@ -165,7 +167,7 @@ func (p *page) rows(prefix string, s *dsl.Schema) {
 		key := prefix + f.Key
 		p.line("| `%s` | %s | %s | %s |", key, typeOf(f.Schema), defaultOf(f.Schema), cell(f.Doc))
 		inner, key := f.Schema, key
-		for ; inner.Elem != nil; inner = inner.Elem {
+		for ; inner.Type == dsl.ListType || inner.Type == dsl.MapType; inner = inner.Elem {
 			if inner.Type == dsl.ListType {
 				key += "[]"
 			} else {

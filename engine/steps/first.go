@@ -11,7 +11,7 @@ import (
 )
 
 type firstConfig struct {
-	First *dsl.Node `yaml:"first" doc:"The steps: a list, or a map of name to step. All start at once." required:"true"`
+	First dsl.Branches `yaml:"first" doc:"The steps: a list, or a map of name to step. All start at once." required:"true"`
 }
 
 // First races steps.
@@ -50,7 +50,7 @@ func compileFirst(c *engine.Compiler, at *dsl.Node, cfg *firstConfig) engine.Ste
 			s.branches = append(s.branches, b)
 		}
 	}
-	n := cfg.First
+	n := cfg.First.Node
 	count := 0
 	c.Inside("first", func() {
 		switch n.Kind {
@@ -66,13 +66,10 @@ func compileFirst(c *engine.Compiler, at *dsl.Node, cfg *firstConfig) engine.Ste
 			}
 		}
 	})
-	switch {
-	case n.Kind == dsl.Scalar && !n.Broken():
-		c.Report(dsl.Diagnostic{Span: n.KeySpan(), Code: "wrong-type", Message: `"first" is a list of steps or a mapping of name to step here, not ` + n.Describe(),
-			Hint: "write each step below it, behind a dash or a name with a colon"})
-	case count == 1:
+	switch count {
+	case 1:
 		c.Report(dsl.Diagnostic{Span: n.KeySpan(), Code: "lone-branch", Message: "a race of one step is no race", Hint: "add another step, or write the step alone"})
-	case count == 0 && n.Kind != dsl.Scalar:
+	case 0:
 		c.Report(dsl.Diagnostic{Span: n.KeySpan(), Code: "empty-steps", Message: "this first has no steps", Hint: "write at least two"})
 	}
 	return s

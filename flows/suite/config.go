@@ -3,18 +3,18 @@ package suite
 import "github.com/weir-run/weir/dsl"
 
 type testConfig struct {
-	Test    dsl.String           `yaml:"test" doc:"What the test shows, in a few words. It is the test's name, and unique." required:"true"`
-	Request dsl.String           `yaml:"request" doc:"The request that is sent: METHOD /path. The path can have a query."`
-	Gateway dsl.String           `yaml:"gateway" doc:"The gateway that gets the request. Needed only if several take it."`
-	Headers map[string]dsl.Shape `yaml:"headers" doc:"Headers of the request. A list gives one field for each item."`
-	Query   map[string]dsl.Shape `yaml:"query" doc:"The query of the request. A list repeats its parameter."`
-	Body    dsl.Shape            `yaml:"body" doc:"The body of the request: a shape becomes JSON, text stays text."`
-	Run     dsl.String           `yaml:"run" doc:"Instead of request: the flow that is run, one without a trigger."`
-	With    map[string]dsl.Shape `yaml:"with" doc:"The inputs of the flow that is run."`
-	Env     map[string]string    `yaml:"env" doc:"Variables that the flows and services read as env.NAME. Others are those of the environment."`
-	Now     dsl.String           `yaml:"now" doc:"What the clock says when the request comes: a time such as 2026-01-31T23:59:00Z. Default: the first moment of the year 2000, which is also the earliest."`
-	Mock    map[string]*dsl.Node `yaml:"mock" doc:"What services answer, by name, and what steps give in place of their work, by steps.ID: a mock, or a list of mocks."`
-	Expect  *expectConfig        `yaml:"expect" doc:"What must come of it. Without it: an answer with a status below 400."`
+	Test    dsl.String                         `yaml:"test" doc:"What the test shows, in a few words. It is the test's name, and unique." required:"true"`
+	Request dsl.String                         `yaml:"request" doc:"The request that is sent: METHOD /path. The path can have a query."`
+	Gateway dsl.String                         `yaml:"gateway" doc:"The gateway that gets the request. Needed only if several take it."`
+	Headers map[string]dsl.Shape               `yaml:"headers" doc:"Headers of the request. A list gives one field for each item."`
+	Query   map[string]dsl.Shape               `yaml:"query" doc:"The query of the request. A list repeats its parameter."`
+	Body    dsl.Shape                          `yaml:"body" doc:"The body of the request: a shape becomes JSON, text stays text."`
+	Run     dsl.String                         `yaml:"run" doc:"Instead of request: the flow that is run, one without a trigger."`
+	With    map[string]dsl.Shape               `yaml:"with" doc:"The inputs of the flow that is run."`
+	Env     map[string]string                  `yaml:"env" doc:"Variables that the flows and services read as env.NAME. Others are those of the environment."`
+	Now     dsl.String                         `yaml:"now" doc:"What the clock says when the request comes: a time such as 2026-01-31T23:59:00Z. Default: the first moment of the year 2000, which is also the earliest."`
+	Mock    map[string]dsl.Several[mockConfig] `yaml:"mock" doc:"What services answer, by name, and what steps give in place of their work, by steps.ID: a mock, or a list of mocks."`
+	Expect  *expectConfig                      `yaml:"expect" doc:"What must come of it. Without it: an answer with a status below 400."`
 }
 
 type expectConfig struct {

@@ -1,0 +1,30 @@
+// Package language describes all that flow files can be written with, as the
+// Kinds say it: to the formatter and to editors as a grammar, to readers as the
+// pages of the reference.
+package language
+
+import (
+	"github.com/weir-run/weir/connectors"
+	"github.com/weir-run/weir/dsl"
+	"github.com/weir-run/weir/engine"
+	"github.com/weir-run/weir/flows"
+	"github.com/weir-run/weir/flows/suite"
+)
+
+// Grammar is what a catalog says about the form of files.
+func Grammar(c *flows.Catalog) *dsl.Grammar {
+	g := &dsl.Grammar{
+		Flow: engine.FlowSchema(),
+		Sections: map[string]*dsl.Schema{
+			"services": {Type: dsl.MapType, Elem: connectors.ServiceKind.Schema()},
+			"gateways": {Type: dsl.MapType, Elem: flows.GatewayKind.Schema()},
+			"tests":    {Type: dsl.ListType, Elem: suite.TestKind.Schema()},
+		},
+		Verbs:     map[string]*dsl.Schema{},
+		Modifiers: engine.ModifierSchema(),
+	}
+	for _, k := range c.Steps.All() {
+		g.Verbs[k.Name] = k.Schema()
+	}
+	return g
+}
