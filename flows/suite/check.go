@@ -29,12 +29,14 @@ type Test struct {
 	Flow string // the name of the flow it is about; "" if no route takes its request
 	Span dsl.Span
 
-	request *request // or
-	run     *runInput
-	env     map[string]string
-	now     time.Time // zero: when the bubble begins
-	mocks   []*mock
-	expect  expectation
+	before    []earlier
+	request   *request // or
+	run       *runInput
+	meanwhile []*other
+	env       map[string]string
+	now       time.Time // zero: when the bubble begins
+	mocks     []*mock
+	expect    expectation
 }
 
 // Check is flows.Check with the tests: it gives no Suite if one of the
@@ -103,11 +105,13 @@ func compileTest(c *checker, at *dsl.Node, cfg *testConfig) *Test {
 		return nil
 	case request:
 		c.misplaced(at, "run", "with")
-		if !c.request(t, cfg) {
+		if t.request = c.request(&cfg.requestConfig, c.lookup(t.env), cfg.Expect.answer()); t.request == nil {
 			return nil
 		}
+		t.Flow, c.flow = t.request.flow, c.find(t.request.flow)
+		c.others(t, at, cfg)
 	case run:
-		c.misplaced(at, "request", "gateway", "headers", "query", "body")
+		c.misplaced(at, "request", "gateway", "headers", "query", "body", "before", "meanwhile")
 		if !c.run(t, cfg) {
 			return nil
 		}

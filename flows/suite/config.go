@@ -3,30 +3,55 @@ package suite
 import "github.com/weir-run/weir/dsl"
 
 type testConfig struct {
-	Test    dsl.String                         `yaml:"test" doc:"What the test shows, in a few words. It is the test's name, and unique." required:"true"`
-	Request dsl.String                         `yaml:"request" doc:"The request that is sent: METHOD /path. The path can have a query."`
-	Gateway dsl.String                         `yaml:"gateway" doc:"The gateway that gets the request. Needed only if several take it."`
-	Headers map[string]dsl.Shape               `yaml:"headers" doc:"Headers of the request. A list gives one field for each item."`
-	Query   map[string]dsl.Shape               `yaml:"query" doc:"The query of the request. A list repeats its parameter."`
-	Body    dsl.Shape                          `yaml:"body" doc:"The body of the request: a shape becomes JSON, text stays text."`
-	Run     dsl.String                         `yaml:"run" doc:"Instead of request: the flow that is run, one without a trigger."`
-	With    map[string]dsl.Shape               `yaml:"with" doc:"The inputs of the flow that is run."`
-	Env     map[string]string                  `yaml:"env" doc:"Variables that the flows and services read as env.NAME. Others are those of the environment."`
-	Now     dsl.String                         `yaml:"now" doc:"What the clock says when the request comes: a time such as 2026-01-31T23:59:00Z. Default: the first moment of the year 2000, which is also the earliest."`
-	Mock    map[string]dsl.Several[mockConfig] `yaml:"mock" doc:"What services answer, by name, and what steps give in place of their work, by steps.ID: a mock, or a list of mocks."`
-	Expect  *expectConfig                      `yaml:"expect" doc:"What must come of it. Without it: an answer with a status below 400."`
+	Test   dsl.String      `yaml:"test" doc:"What the test shows, in a few words. It is the test's name, and unique." required:"true"`
+	Before []earlierConfig `yaml:"before" doc:"Requests that come first, one after the other, each when the one before it has its answer."`
+	requestConfig
+	Meanwhile []otherConfig                      `yaml:"meanwhile" doc:"Requests that are in progress when that of the test comes: each is as far as it gets in no time."`
+	Run       dsl.String                         `yaml:"run" doc:"Instead of request: the flow that is run, one without a trigger."`
+	With      map[string]dsl.Shape               `yaml:"with" doc:"The inputs of the flow that is run."`
+	Env       map[string]string                  `yaml:"env" doc:"Variables that the flows and services read as env.NAME. Others are those of the environment."`
+	Now       dsl.String                         `yaml:"now" doc:"What the clock says when the first request comes: a time such as 2026-01-31T23:59:00Z. Default: the first moment of the year 2000, which is also the earliest."`
+	Mock      map[string]dsl.Several[mockConfig] `yaml:"mock" doc:"What services answer, by name, and what steps give in place of their work, by steps.ID: a mock, or a list of mocks."`
+	Expect    *expectConfig                      `yaml:"expect" doc:"What must come of it. Without it: an answer with a status below 400."`
 }
 
-type expectConfig struct {
+// requestConfig is a request of a caller.
+type requestConfig struct {
+	Request dsl.String           `yaml:"request" doc:"The request that is sent: METHOD /path. The path can have a query."`
+	Gateway dsl.String           `yaml:"gateway" doc:"The gateway that gets the request. Needed only if several take it."`
+	Headers map[string]dsl.Shape `yaml:"headers" doc:"Headers of the request. A list gives one field for each item."`
+	Query   map[string]dsl.Shape `yaml:"query" doc:"The query of the request. A list repeats its parameter."`
+	Body    dsl.Shape            `yaml:"body" doc:"The body of the request: a shape becomes JSON, text stays text."`
+}
+
+// otherConfig is a request beside that of the test.
+type otherConfig struct {
+	requestConfig
+	Times  int           `yaml:"times" doc:"How often it comes." default:"1" min:"1" max:"1000"`
+	Expect *answerConfig `yaml:"expect" doc:"What is answered, each time. Without it: an answer with a status below 400."`
+}
+
+// earlierConfig is a request that comes before that of the test.
+type earlierConfig struct {
+	otherConfig
+	Wait dsl.Duration `yaml:"wait" doc:"How long after its answer the next request comes, in virtual time."`
+}
+
+// answerConfig is what must be answered.
+type answerConfig struct {
 	Status  dsl.Shape            `yaml:"status" doc:"The status of the answer. A flow that is run has the one it returned, 200 if that is none."`
 	Headers map[string]dsl.Shape `yaml:"headers" doc:"Headers of the answer. There may be others. One that is null must be absent."`
 	Body    dsl.Shape            `yaml:"body" doc:"The body of the answer. Its objects may have more fields."`
 	Exact   bool                 `yaml:"exact" doc:"The objects of the body have no other fields." default:"false"`
-	Error   *errorConfig         `yaml:"error" doc:"The failure that ended the steps of the flow, before its errors answered it."`
-	Calls   map[string]dsl.Shape `yaml:"calls" doc:"How many requests services got, with all retries, and how often mocked steps ran: by the names that mock has."`
-	Order   []dsl.String         `yaml:"order" doc:"Services, and mocked steps, in an order in which they were called. There may be other calls between and behind them."`
-	Steps   map[string]dsl.Shape `yaml:"steps" doc:"The results of steps of the flow, by id. Steps inside of a loop have none; the loop has."`
-	Took    dsl.String           `yaml:"took" doc:"How long the answer took, in virtual time: a bound such as <2s or >=30s, or two of them: '>1s <2s'."`
+}
+
+type expectConfig struct {
+	answerConfig
+	Error *errorConfig         `yaml:"error" doc:"The failure that ended the steps of the flow, before its errors answered it."`
+	Calls map[string]dsl.Shape `yaml:"calls" doc:"How many requests services got, with all retries, and how often mocked steps ran: by the names that mock has."`
+	Order []dsl.String         `yaml:"order" doc:"Services, and mocked steps, in an order in which they were called. There may be other calls between and behind them."`
+	Steps map[string]dsl.Shape `yaml:"steps" doc:"The results of steps of the flow, by id. Steps inside of a loop have none; the loop has."`
+	Took  dsl.String           `yaml:"took" doc:"How long the answer took, in virtual time: a bound such as <2s or >=30s, or two of them: '>1s <2s'."`
 }
 
 type errorConfig struct {
@@ -78,6 +103,17 @@ with: { sku: lamp, qty: 2 }
 mock:
   stock: { body: { price: 20.25 } }
 expect: { body: $(it == 40.5) }
+`},
+	dsl.Example{Name: "a request after others", YAML: `
+test: users who always fail are left alone
+before:
+  - request: GET /customers/7
+    times: 5
+    expect: { status: 502 }
+request: GET /customers/7
+mock:
+  users: { status: 500 }
+expect: { status: 503, calls: { users: 5 } }
 `})
 
 // MockKind is the Kind of what stands for a service or a step.

@@ -58,16 +58,7 @@ func (c *checker) expect(t *Test, at *dsl.Node, cfg *expectConfig) {
 		return
 	}
 	scope := names{lookup: c.lookup(t.env), values: []string{it, "status", "headers", "body"}}
-	e.exact = cfg.Exact
-	e.body = c.pattern(cfg.Body.Node, scope)
-	e.headers = c.textFields(at.Field("headers"), scope)
-	if n := cfg.Status.Node; n != nil {
-		if e.status = c.pattern(n, scope); e.status != nil && e.status.cond == nil {
-			if s, ok := e.status.value.(int); !ok || s < 200 || s > 599 {
-				c.Report(dsl.Diagnostic{Span: n.Span, Code: "bad-status", Message: "this is not a status", Hint: "write a number from 200 to 599, or a condition such as $(it >= 500)"})
-			}
-		}
-	}
+	c.answer(e, at, &cfg.answerConfig, scope)
 	if cfg.Error != nil {
 		n := at.Field("error")
 		e.failure = &failurePattern{at: n.KeySpan(), kind: cfg.Error.Kind, step: cfg.Error.Step,
@@ -106,6 +97,20 @@ func (c *checker) expect(t *Test, at *dsl.Node, cfg *expectConfig) {
 	}
 }
 
+// answer compiles what is expected of an answer alone.
+func (c *checker) answer(e *expectation, at *dsl.Node, cfg *answerConfig, scope names) {
+	e.exact = cfg.Exact
+	e.body = c.pattern(cfg.Body.Node, scope)
+	e.headers = c.textFields(at.Field("headers"), scope)
+	if n := cfg.Status.Node; n != nil {
+		if e.status = c.pattern(n, scope); e.status != nil && e.status.cond == nil {
+			if s, ok := e.status.value.(int); !ok || s < 200 || s > 599 {
+				c.Report(dsl.Diagnostic{Span: n.Span, Code: "bad-status", Message: "this is not a status", Hint: "write a number from 200 to 599, or a condition such as $(it >= 500)"})
+			}
+		}
+	}
+}
+
 func fieldsIn(n *dsl.Node, key string) []dsl.Field {
 	if v := n.Field(key); v != nil {
 		return v.Fields
@@ -141,7 +146,7 @@ func (c *checker) bounds(text dsl.String) (bounds []bound) {
 
 // judge compares what came of a test with what it expects.
 func (e *expectation) judge(o *outcome) []dsl.Diagnostic {
-	m := &matcher{env: values{"status": o.status, "headers": o.header, "body": o.value}}
+	m := o.matcher()
 	e.answer(m, o)
 	e.failed(m, o)
 	for _, f := range e.calls {

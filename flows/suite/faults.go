@@ -226,7 +226,7 @@ func (s *Suite) deadline(flow string) time.Duration {
 func (s *Suite) judge(tr trial, o, plain *outcome) Cell {
 	cell := Cell{Test: tr.test.Name}
 	deadline := s.deadline(tr.test.Flow)
-	m := &matcher{env: values{"status": o.status, "headers": o.header, "body": o.value}}
+	m := o.matcher()
 	tr.test.expect.answer(m, o)
 	failed := o.status >= http.StatusBadRequest || o.aborted
 	leak := ""

@@ -14,20 +14,22 @@ import (
 	"github.com/weir-run/weir/flows"
 )
 
-// request is what a test sends.
+// request is what a caller sends.
 type request struct {
 	method  string
 	url     *url.URL
 	header  http.Header
 	body    []byte // nil: none
 	gateway string
+	flow    string // that takes it; "" if none does
 }
 
 // runInput is what a test runs a flow with.
 type runInput struct{ with string } // JSON
 
-// request compiles the request of a test and finds the flow that takes it.
-func (c *checker) request(t *Test, cfg *testConfig) bool {
+// request compiles a request and finds the flow that takes it. It gives nil
+// after reporting.
+func (c *checker) request(cfg *requestConfig, lookup func(string) (string, bool), expect *answerConfig) *request {
 	at := cfg.Request
 	method, target, _ := strings.Cut(at.Value, " ")
 	target = strings.TrimSpace(target)
@@ -38,10 +40,9 @@ func (c *checker) request(t *Test, cfg *testConfig) bool {
 			d.Hint = "write the path as a caller does, for example GET /customers/7"
 		}
 		c.Report(d)
-		return false
+		return nil
 	}
 	r := &request{method: method, url: u, header: http.Header{}}
-	lookup := c.lookup(cfg.Env)
 	query := u.Query()
 	for _, name := range sortedKeys(cfg.Query) {
 		query[name] = append(query[name], c.texts(cfg.Query[name], lookup)...)
@@ -54,7 +55,7 @@ func (c *checker) request(t *Test, cfg *testConfig) bool {
 	if n := cfg.Body.Node; n != nil {
 		v, ok := c.constant(n, lookup)
 		if !ok {
-			return false
+			return nil
 		}
 		media := "application/json"
 		if text, is := v.Text(); is {
@@ -66,8 +67,10 @@ func (c *checker) request(t *Test, cfg *testConfig) bool {
 			r.header["Content-Type"] = []string{media}
 		}
 	}
-	t.request = r
-	return c.route(t, cfg)
+	if !c.route(r, cfg, expect) {
+		return nil
+	}
+	return r
 }
 
 // constant is the value of a shape in which only the environment can be read.
@@ -124,7 +127,7 @@ func textsOf(v any) (texts []string) {
 }
 
 // route finds the gateway and the flow that a request goes to.
-func (c *checker) route(t *Test, cfg *testConfig) bool {
+func (c *checker) route(r *request, cfg *requestConfig, expect *answerConfig) bool {
 	gateways := c.suite.Program.Gateways
 	if name := cfg.Gateway; name.Value != "" {
 		var known []string
@@ -146,23 +149,22 @@ func (c *checker) route(t *Test, cfg *testConfig) bool {
 	}
 	var takers []string
 	for _, g := range gateways {
-		flow, ok := g.Match(t.request.method, t.request.url)
+		flow, ok := g.Match(r.method, r.url)
 		if !ok {
 			continue
 		}
 		takers = append(takers, g.Name.Value)
-		t.Flow, t.request.gateway = flow, g.Name.Value
+		r.flow, r.gateway = flow, g.Name.Value
 	}
 	switch {
 	case len(takers) == 1:
-		c.flow = c.find(t.Flow)
 		return true
 	case len(takers) > 1:
 		c.Report(dsl.Diagnostic{Span: cfg.Request.Span, Code: "several-gateways", Message: "several gateways take this request", Hint: "add gateway: " + strings.Join(takers, " or gateway: ")})
 		return false
 	}
-	if !c.expectsRefusal(cfg) {
-		c.Report(dsl.Diagnostic{Span: cfg.Request.Span, Code: "unknown-route", Message: "no flow takes this request", Hint: c.nearestRoute(t.request)})
+	if !expect.refusal() {
+		c.Report(dsl.Diagnostic{Span: cfg.Request.Span, Code: "unknown-route", Message: "no flow takes this request", Hint: c.nearestRoute(r)})
 		return false
 	}
 	if len(gateways) != 1 {
@@ -170,17 +172,24 @@ func (c *checker) route(t *Test, cfg *testConfig) bool {
 			Hint: "add gateway: and the one that gets it"})
 		return false
 	}
-	t.request.gateway = gateways[0].Name.Value
+	r.gateway = gateways[0].Name.Value
 	return true
 }
 
-// expectsRefusal reports whether a test wants what a gateway answers where no
-// flow is.
-func (c *checker) expectsRefusal(cfg *testConfig) bool {
-	if cfg.Expect == nil || cfg.Expect.Status.Node == nil {
+// answer is what the answer must be; nil if nothing is said of it.
+func (cfg *expectConfig) answer() *answerConfig {
+	if cfg == nil {
+		return nil
+	}
+	return &cfg.answerConfig
+}
+
+// refusal reports whether this is what a gateway answers where no flow is.
+func (cfg *answerConfig) refusal() bool {
+	if cfg == nil || cfg.Status.Node == nil {
 		return false
 	}
-	switch cfg.Expect.Status.Node.Text {
+	switch cfg.Status.Node.Text {
 	case "400", "404", "405", "501", "204":
 		return true
 	}

@@ -42,13 +42,18 @@ func (o *outcome) count(name string) (n int) {
 	return n
 }
 
+// matcher compares patterns with what came.
+func (o *outcome) matcher() *matcher {
+	return &matcher{env: values{"status": o.status, "headers": o.header, "body": o.value}}
+}
+
 func (o *outcome) shown() string { return cut(string(bytes.TrimSpace(o.body)), 300) }
 
 // play runs a test once.
 func (s *Suite) play(t *Test, cover *coverage, broken *injection) *outcome {
 	p := &player{test: t, cover: cover, broken: broken, asked: map[*mock]int{}, sites: map[place]bool{}, slots: map[string][]engine.Slot{}}
 	env := flows.Environment{Env: environment(t.env, s.env.Env), Log: slog.New(slog.DiscardHandler), Probe: p}
-	program, faults := s.draft.Check(s.catalog, env, s.parts(t.Flow)...)
+	program, faults := s.draft.Check(s.catalog, env, s.parts(t.flows()...)...)
 	if program == nil {
 		faults = slices.DeleteFunc(faults, func(d dsl.Diagnostic) bool { return d.Severity != dsl.Error })
 		return &outcome{faults: faults}
@@ -67,6 +72,8 @@ func (s *Suite) play(t *Test, cover *coverage, broken *injection) *outcome {
 		defer stage.Close()
 		ctx, cancel := context.WithCancel(context.Background())
 		defer cancel()
+		p.earlier(ctx, stage)
+		answered := p.meanwhile(ctx, stage)
 		start := time.Now()
 		if t.run != nil {
 			o.run(ctx, program, t)
@@ -74,6 +81,7 @@ func (s *Suite) play(t *Test, cover *coverage, broken *injection) *outcome {
 			o.serve(ctx, stage, t.request, program)
 		}
 		o.took = time.Since(start)
+		answered()
 		synctest.Wait() // for what the flow set off and does not wait for
 	})
 	if err != nil {
@@ -86,9 +94,9 @@ func (s *Suite) play(t *Test, cover *coverage, broken *injection) *outcome {
 	return o
 }
 
-// parts are the flows that a flow needs to be compiled; none are all.
-func (s *Suite) parts(flow string) []string {
-	if flow == "" {
+// parts are the flows that some flows need to be compiled; none are all.
+func (s *Suite) parts(flows ...string) []string {
+	if slices.Contains(flows, "") {
 		return nil
 	}
 	needed := map[string]bool{}
@@ -106,7 +114,9 @@ func (s *Suite) parts(flow string) []string {
 			}
 		}
 	}
-	visit(flow)
+	for _, flow := range flows {
+		visit(flow)
+	}
 	return slices.Sorted(maps.Keys(needed))
 }
 

@@ -63,6 +63,9 @@ func (p *player) Flow(f *engine.Flow, steps engine.Step) engine.Step {
 	}
 	return stepFunc(func(ctx context.Context, x *engine.Exchange) error {
 		err := steps.Run(ctx, x)
+		if ctx.Value(otherKey{}) != nil {
+			return err
+		}
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		p.failed = failureOf(err)
