@@ -72,7 +72,7 @@ func compileCall(c *engine.Compiler, at *dsl.Node, cfg *callConfig) engine.Step 
 	}
 	if s.method = method.Value; !slices.Contains(methods, s.method) {
 		d := dsl.Diagnostic{Span: method.Span, Code: "bad-call", Message: fmt.Sprintf("%q is not a method", s.method), Hint: "use one of " + strings.Join(methods, ", ")}
-		if near, ok := dsl.Nearest(s.method, methods); ok {
+		if near, ok := d.SuggestWord(s.method, methods); ok {
 			d.Hint = fmt.Sprintf("did you mean %s?", near)
 		}
 		c.Report(d)

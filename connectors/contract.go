@@ -84,9 +84,8 @@ func checkQuery(c *engine.Compiler, at *dsl.Node, cfg *callConfig, op *openapi.O
 				continue // the field of a deep object
 			}
 			d := dsl.Diagnostic{Span: f.Key.Span, Code: "unknown-parameter", Message: fmt.Sprintf("%s has no query parameter %q", what, f.Key.Text), Related: related}
-			if near, ok := dsl.Nearest(f.Key.Text, known); ok {
+			if near, ok := d.Suggest(f.Key.Text, known); ok {
 				meant = append(meant, near)
-				d.Hint = fmt.Sprintf("did you mean %q?", near)
 			} else if len(known) > 0 {
 				d.Hint = "it has " + strings.Join(known, ", ")
 			} else {

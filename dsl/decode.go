@@ -130,8 +130,12 @@ func (p *part) saw(i int) bool {
 }
 
 func (d *decoder) errorf(span Span, code, hint, format string, args ...any) {
+	d.report(Diagnostic{Span: span, Code: code, Hint: hint, Message: fmt.Sprintf(format, args...)})
+}
+
+func (d *decoder) report(x Diagnostic) {
 	d.failed = true
-	d.r.Report(Diagnostic{Span: span, Code: code, Hint: hint, Message: fmt.Sprintf(format, args...)})
+	d.r.Report(x)
 }
 
 // object decodes a mapping. name is how messages call it. An absent object (n is
@@ -158,7 +162,7 @@ func (d *decoder) object(n *Node, parts []part, name string, absent bool) {
 	for i := range n.Fields {
 		key, value := n.Fields[i].Key, n.Fields[i].Value
 		if !d.give(key.Text, value, parts) {
-			meant = append(meant, d.unknownKey(key, parts))
+			meant = append(meant, d.unknownKey(key, n, parts))
 		}
 	}
 	for i := range parts {
@@ -198,20 +202,20 @@ func (d *decoder) give(key string, value *Node, parts []part) bool {
 }
 
 // unknownKey also gives the key that was probably meant, or "".
-func (d *decoder) unknownKey(key *Node, parts []part) (nearest string) {
+func (d *decoder) unknownKey(key, among *Node, parts []part) (nearest string) {
 	var keys []string
 	for _, p := range parts {
 		keys = append(keys, p.plan.keys...)
 	}
-	hint := "delete it; nothing can be set here"
-	nearest, near := Nearest(key.Text, keys)
-	if near {
-		hint = fmt.Sprintf("did you mean %q?", nearest)
-	} else if len(keys) > 0 {
-		hint = "the keys here are " + strings.Join(keys, ", ")
+	x := Diagnostic{Span: key.Span, Code: "unknown-key", Message: fmt.Sprintf("unknown key %q", key.Text), Hint: "delete it; nothing can be set here"}
+	if len(keys) > 0 {
+		x.Hint = "the keys here are " + strings.Join(keys, ", ")
+	}
+	if nearest, _ = x.SuggestWord(key.Text, keys); among.Field(nearest) != nil {
+		x.slip = nil // it is written, too
 	}
 	d.unknown = true
-	d.r.Report(Diagnostic{Span: key.Span, Code: "unknown-key", Hint: hint, Message: fmt.Sprintf("unknown key %q", key.Text)})
+	d.r.Report(x)
 	return nearest
 }
 
@@ -240,6 +244,9 @@ func (d *decoder) absent(n *Node, v reflect.Value, x *field, quiet bool) {
 func (d *decoder) value(n *Node, v reflect.Value, s *shape, x *field, name string) bool {
 	if n.broken {
 		d.failed = true
+		if fault, ok := ambiguousBool(n, s.target().form); ok {
+			d.r.Report(fault) // again, and now it is known what is wanted
+		}
 		return false
 	}
 	switch s.form {
@@ -375,10 +382,9 @@ func (d *decoder) among(n *Node, x *field, name string) bool {
 	if k := len(x.enum) - 1; k > 0 {
 		hint = "write " + strings.Join(x.enum[:k], ", ") + " or " + x.enum[k]
 	}
-	if nearest, ok := Nearest(n.Text, x.enum); ok {
-		hint = fmt.Sprintf("did you mean %q?", nearest)
-	}
-	d.errorf(n.Span, "unknown-value", hint, "%s cannot be %q", quotedName(name), n.Text)
+	fault := Diagnostic{Span: n.Span, Code: "unknown-value", Message: fmt.Sprintf("%s cannot be %q", quotedName(name), n.Text), Hint: hint}
+	fault.SuggestWord(n.Text, x.enum)
+	d.report(fault)
 	return false
 }
 

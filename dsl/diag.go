@@ -36,6 +36,9 @@ type Diagnostic struct {
 	Message  string    // one sentence, no trailing period: unknown key "timout"
 	Hint     string    // the remedy: did you mean "timeout"?
 	Related  []Related // other places that take part
+	Fixes    []Fix     // what removes the fault, the best first; no other can be Certain
+
+	slip *slip
 }
 
 // Related is another place that takes part in a fault.
@@ -65,6 +68,12 @@ func (d *Diagnostics) Errorf(span Span, code, format string, args ...any) *Diagn
 }
 
 func (d *Diagnostics) add(x Diagnostic) *Diagnostic {
+	if x.slip != nil {
+		if fix, ok := x.slip.fix(x.Span); ok {
+			x.Fixes = append([]Fix{fix}, x.Fixes...)
+		}
+		x.slip = nil
+	}
 	d.failed = d.failed || x.Severity == Error
 	d.all = append(d.all, &x)
 	return &x
@@ -84,7 +93,9 @@ func (d *Diagnostics) All() []Diagnostic {
 	for i, x := range d.all {
 		all[i] = *x
 	}
-	slices.SortStableFunc(all, compareDiagnostics)
+	slices.SortStableFunc(all, func(a, b Diagnostic) int {
+		return cmp.Or(compareDiagnostics(a, b), -cmp.Compare(a.worth(), b.worth())) // of equals the first is kept
+	})
 	all = slices.CompactFunc(all, func(a, b Diagnostic) bool { return compareDiagnostics(a, b) == 0 })
 	wrong := map[Span]bool{}
 	return slices.DeleteFunc(all, func(x Diagnostic) bool {

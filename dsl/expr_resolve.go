@@ -72,6 +72,7 @@ func (r *resolver) resolve(n ast.Node) ast.Node {
 			if _, ok := r.functions[callee.Value]; !ok {
 				d := Diagnostic{Code: "unknown-function", Message: fmt.Sprintf("unknown function %q", callee.Value)}
 				if near, ok := nearestFunction(callee.Value, r.functionNames()); ok {
+					d.SuggestWord(callee.Value, r.functionNames())
 					d.Hint = fmt.Sprintf("did you mean %q? write %s", near, usageOf()[near])
 				} else {
 					d.Hint = "some of the functions are len, upper, lower, split, join, filter, map, sum, first, keys, int, string"
@@ -204,8 +205,7 @@ func (r *resolver) chain(n ast.Node) ast.Node {
 	name, ok := r.scope.Name(id.Value)
 	if !ok {
 		d := Diagnostic{Code: "unknown-name", Message: fmt.Sprintf("unknown name %q", id.Value)}
-		if near, ok := Nearest(id.Value, r.scope.Names()); ok {
-			d.Hint = fmt.Sprintf("did you mean %q?", near)
+		if _, ok := d.Suggest(id.Value, r.scope.Names()); ok {
 		} else if _, isFunction := usageOf()[id.Value]; isFunction {
 			d.Hint = fmt.Sprintf("%s is a function: %s", id.Value, usageHint(id.Value))
 		} else {
@@ -231,13 +231,11 @@ func (r *resolver) chain(n ast.Node) ast.Node {
 		if !ok {
 			fields := sortedKeys(name.Fields)
 			d := Diagnostic{Code: "unknown-field", Message: fmt.Sprintf("%s has no field %q", label, key.Name)}
-			if near, ok := Nearest(key.Name, fields); ok {
-				d.Hint = fmt.Sprintf("did you mean %q?", near)
-			} else if len(fields) > 0 {
+			d.Hint = "it has none"
+			if len(fields) > 0 {
 				d.Hint = "it has " + listed(fields)
-			} else {
-				d.Hint = "it has none"
 			}
+			d.Suggest(key.Name, fields)
 			return r.fail(at, d)
 		}
 		name, label = field, label+"."+key.Name

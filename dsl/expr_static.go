@@ -384,9 +384,7 @@ func (t *typer) never(at ast.Node, s, constant *StaticType, of ast.Node) bool {
 
 func notAmong(label, text string, values []string) Diagnostic {
 	d := Diagnostic{Code: "unknown-value", Message: fmt.Sprintf("%s is never %q", label, text), Hint: "it is one of " + listed(values)}
-	if near, ok := Nearest(text, values); ok {
-		d.Hint = fmt.Sprintf("did you mean %q?", near)
-	}
+	d.Suggest(text, values)
 	return d
 }
 

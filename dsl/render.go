@@ -297,6 +297,18 @@ type diagnosticJSON struct {
 	Message  string        `json:"message"`
 	Hint     string        `json:"hint,omitempty"`
 	Related  []relatedJSON `json:"related,omitempty"`
+	Fixes    []fixJSON     `json:"fixes,omitempty"`
+}
+
+type fixJSON struct {
+	Title   string     `json:"title"`
+	Certain bool       `json:"certain"`
+	Edits   []editJSON `json:"edits"`
+}
+
+type editJSON struct {
+	placeJSON
+	New string `json:"new"`
 }
 
 func (s Span) json() placeJSON {
@@ -315,6 +327,13 @@ func RenderJSON(w io.Writer, ds []Diagnostic) error {
 		}
 		for _, r := range d.Related {
 			all[i].Related = append(all[i].Related, relatedJSON{r.Span.json(), r.Message})
+		}
+		for _, f := range d.Fixes {
+			fix := fixJSON{Title: f.Title, Certain: f.Certain}
+			for _, e := range f.Edits {
+				fix.Edits = append(fix.Edits, editJSON{e.Span.json(), e.New})
+			}
+			all[i].Fixes = append(all[i].Fixes, fix)
 		}
 	}
 	encoder := json.NewEncoder(w)

@@ -231,18 +231,16 @@ func (t *StaticType) member(key Key, label string) (*StaticType, *Diagnostic) {
 		return t.Rest, nil
 	}
 	d := &Diagnostic{Code: "unknown-field", Message: fmt.Sprintf("%s has no field %q", label, key.Name)}
-	d.Hint = t.meant(key.Name)
+	t.suggest(d, key.Name)
 	return nil, d
 }
 
-// meant is what to write for the name of a field that is not there.
-func (t *StaticType) meant(name string) string {
+// suggest says what to write for the name of a field that is not there.
+func (t *StaticType) suggest(d *Diagnostic, name string) (near string, ok bool) {
 	fields := sortedKeys(t.Fields)
-	if near, ok := Nearest(name, fields); ok {
-		return fmt.Sprintf("did you mean %q?", near)
+	d.Hint = "it has none"
+	if len(fields) > 0 {
+		d.Hint = "it has " + listed(fields)
 	}
-	if len(fields) == 0 {
-		return "it has none"
-	}
-	return "it has " + listed(fields)
+	return d.Suggest(name, fields)
 }

@@ -212,10 +212,11 @@ func (f *fitter) object(n *Node, want *StaticType, label string) {
 		case want.Open || want.Fields == nil:
 			f.node(field.Value, want.Rest, labelBelow(label, Key{Name: name}))
 		default:
-			if near, ok := Nearest(name, sortedKeys(want.Fields)); ok {
+			d := Diagnostic{Span: field.Key.Span, Code: "unknown-field", Message: fmt.Sprintf("%s has no field %q", label, name)}
+			if near, ok := want.suggest(&d, name); ok {
 				meant = append(meant, near)
 			}
-			f.report.Report(Diagnostic{Span: field.Key.Span, Code: "unknown-field", Message: fmt.Sprintf("%s has no field %q", label, name), Hint: want.meant(name)})
+			f.report.Report(d)
 		}
 	}
 	for _, name := range sortedKeys(want.Fields) {

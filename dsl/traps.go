@@ -3,6 +3,8 @@ package dsl
 import (
 	"errors"
 	"fmt"
+	"regexp"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -245,7 +247,7 @@ func closeExpression(text string, open int) int {
 func (c *converter) foreignBraces(n *Node) {
 	for i := 0; i < len(n.Text); {
 		rest := n.Text[i:]
-		open, shut := "", ""
+		shut := ""
 		switch {
 		case strings.HasPrefix(rest, "$$("):
 			i += 3
@@ -256,9 +258,9 @@ func (c *converter) foreignBraces(n *Node) {
 			}
 			continue
 		case strings.HasPrefix(rest, "${"):
-			open, shut = "${", "}"
+			shut = "}"
 		case strings.HasPrefix(rest, "{{"):
-			open, shut = "{{", "}}"
+			shut = "}}"
 		default:
 			i++
 			continue
@@ -267,24 +269,33 @@ func (c *converter) foreignBraces(n *Node) {
 		if k < 0 {
 			return
 		}
-		c.r.Report(foreign(n.At(i, i+k+len(shut)), rest[len(open):k]))
+		c.r.Report(foreign(n.At(i, i+k+len(shut)), rest[:k+len(shut)]))
 		n.broken = true
 		i += k + len(shut)
 	}
 }
 
-func foreign(span Span, inner string) Diagnostic {
-	inner = strings.Trim(inner, " \t.-")
+// foreign is about text that is an expression to another tool. It can be
+// rewritten unasked where it holds no more than the path of a value.
+func foreign(span Span, text string) Diagnostic {
+	inner := strings.Trim(text, "${} \t.-")
+	path := inner == strings.Trim(text, "${} ") && valuePath.MatchString(inner)
 	if inner == "" {
 		inner = "..."
 	} else if strings.IndexFunc(inner, func(r rune) bool { return r != '_' && !unicode.IsUpper(r) && !unicode.IsDigit(r) }) < 0 {
 		inner = "env." + inner
 	}
-	return Diagnostic{
+	x := Diagnostic{
 		Span: span, Code: "foreign-braces", Message: "an expression is not written with braces",
 		Hint: fmt.Sprintf("write $(%s); braces that are text go into a block (|-)", inner),
 	}
+	if span.Text() == text && inner != "..." {
+		x.Fixes = []Fix{{Title: fmt.Sprintf("write $(%s)", inner), Edits: []Edit{{span, "$(" + inner + ")"}}, Certain: path}}
+	}
+	return x
 }
+
+var valuePath = regexp.MustCompile(`^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$`)
 
 // doubleBraces reports {{ x }} as a whole value, which YAML reads as a mapping
 // with a mapping for a key.
@@ -298,7 +309,7 @@ func (c *converter) doubleBraces(n *Node) bool {
 		return false
 	}
 	n.Span.End = n.Span.Start + k + 2
-	c.r.Report(foreign(n.Span, text[2:k]))
+	c.r.Report(foreign(n.Span, text[:k+2]))
 	n.broken = true
 	return true
 }
@@ -323,17 +334,10 @@ func (c *converter) swallowed(n *Node) {
 // another for something else.
 func (c *converter) ambiguous(n *Node) {
 	text := n.Text
-	if len(text) <= 3 {
-		switch strings.ToLower(text) {
-		case "yes", "on":
-			c.r.Report(ambiguousBool(n, true))
-			n.broken = true
-			return
-		case "no", "off":
-			c.r.Report(ambiguousBool(n, false))
-			n.broken = true
-			return
-		}
+	if x, ok := ambiguousBool(n, formShape); ok {
+		c.r.Report(x)
+		n.broken = true
+		return
 	}
 	plain, ok := plainNumber(text)
 	if !ok {
@@ -346,12 +350,32 @@ func (c *converter) ambiguous(n *Node) {
 	})
 }
 
-func ambiguousBool(n *Node, value bool) Diagnostic {
-	return Diagnostic{
+// ambiguousBool is about a word that is true or false to some readers. What is
+// wanted decides what it is to be; in shapes only the author knows.
+func ambiguousBool(n *Node, wanted form) (x Diagnostic, ok bool) {
+	if n.Kind != Scalar || n.Style != Plain || len(n.Text) > 3 || len(n.Text) < 2 {
+		return x, false
+	}
+	word := strings.ToLower(n.Text)
+	value := word == "yes" || word == "on"
+	if !value && word != "no" && word != "off" {
+		return x, false
+	}
+	x = Diagnostic{
 		Span: n.Span, Code: "ambiguous-bool",
 		Message: fmt.Sprintf("the unquoted word %s is text to some YAML readers and %t to others", n.Text, value),
 		Hint:    fmt.Sprintf(`write %t, or quote the word: "%s"`, value, n.Text),
 	}
+	if n.Span.Text() != n.Text {
+		return x, true
+	}
+	plain := Fix{Title: fmt.Sprintf("write %t", value), Edits: []Edit{{n.Span, strconv.FormatBool(value)}}, Certain: wanted == formBool}
+	text := Fix{Title: fmt.Sprintf(`write "%s"`, n.Text), Edits: []Edit{{n.Span, strconv.Quote(n.Text)}}}
+	text.Certain = wanted == formText || wanted == formString || wanted == formTemplate
+	if x.Fixes = []Fix{plain, text}; text.Certain {
+		x.Fixes = []Fix{text, plain}
+	}
+	return x, true
 }
 
 // plainNumber is the number that digits with underscores or leading zeros (1_000,

@@ -82,14 +82,11 @@ func Use[T any](c *Compiler, noun string, name dsl.String) (thing T, ok bool) {
 		}
 		slices.Sort(known)
 	}
-	near, isNear := dsl.Nearest(name.Value, known)
 	switch {
 	case strings.Contains(name.Value, "$("):
 		d.Message, d.Hint = "the name of a "+noun+" cannot be an expression", "write the name; to choose between several, use switch"
 	case strings.Contains(name.Value, "://"):
 		d.Hint = fmt.Sprintf("define a %s with this endpoint, and write its name", noun)
-	case isNear:
-		d.Hint = fmt.Sprintf("did you mean %q?", near)
 	default:
 		d.Hint = fmt.Sprintf("define it in %ss:", noun)
 		if noun == "flow" {
@@ -98,6 +95,7 @@ func Use[T any](c *Compiler, noun string, name dsl.String) (thing T, ok bool) {
 		if len(known) > 0 {
 			d.Hint += ", or use one of " + listed(known)
 		}
+		d.Suggest(name.Value, known)
 	}
 	c.Report(d)
 	return thing, false
@@ -559,12 +557,11 @@ func (c *Compiler) noVerb(n *dsl.Node) {
 		}
 	}
 	for _, key := range strange {
-		near, ok := dsl.Nearest(key.Text, verbs)
+		_, ok := d.SuggestWord(key.Text, verbs)
 		if ok || len(strange) == 1 {
 			d.Span, d.Message = key.Span, fmt.Sprintf("unknown verb %q", key.Text)
 		}
 		if ok {
-			d.Hint = fmt.Sprintf("did you mean %q?", near)
 			break
 		}
 	}

@@ -75,9 +75,7 @@ func (c *Compiler) requestSchema() *requestSchema {
 		for _, f := range s.params.fields {
 			if _, ok := c.flow.params[f.name]; !ok && c.flow.params != nil {
 				d := dsl.Diagnostic{Span: keyOf(cfg.Params, f.name).Span, Code: "unknown-param", Message: fmt.Sprintf("the path of this flow has no variable %q", f.name), Hint: fmt.Sprintf("write {%s} in the path", f.name)}
-				if near, ok := dsl.Nearest(f.name, slices.Sorted(maps.Keys(c.flow.params))); ok {
-					d.Hint = fmt.Sprintf("did you mean %q?", near)
-				}
+				d.Suggest(f.name, slices.Sorted(maps.Keys(c.flow.params)))
 				c.Report(d)
 			}
 		}

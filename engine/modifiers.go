@@ -137,9 +137,7 @@ func (c *Compiler) retry(at *dsl.Node, cfg *RetryConfig) *retry {
 		}
 		d := dsl.Diagnostic{Span: on.Span, Code: "bad-retry", Message: fmt.Sprintf("%q is nothing to retry on", on.Value),
 			Hint: "use a status from 400 to 599, or one of " + strings.Join(retryable, ", ")}
-		if near, ok := dsl.Nearest(on.Value, retryable); ok {
-			d.Hint = fmt.Sprintf("did you mean %q?", near)
-		}
+		d.SuggestWord(on.Value, retryable)
 		c.Report(d)
 	}
 	return r

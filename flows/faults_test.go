@@ -26,7 +26,8 @@ const shown = 20
 
 // TestFaults holds every mistake in testdata/faults against the diagnostics
 // that its author sees. An archive is a program: its files, and the one called
-// want. Files stand beside site.yaml, unless the archive has its own.
+// want; behind it, as fixed/NAME, are the files that the certain fixes change.
+// Files stand beside site.yaml, unless the archive has its own.
 func TestFaults(t *testing.T) {
 	site, err := os.ReadFile(filepath.Join(faultsDir, "site.yaml"))
 	if err != nil {
@@ -36,7 +37,8 @@ func TestFaults(t *testing.T) {
 		name := strings.TrimSuffix(strings.TrimPrefix(filepath.ToSlash(path), faultsDir+"/"), ".txtar")
 		t.Run(name, func(t *testing.T) {
 			a := parseArchive(t, path)
-			faults := check(a.sources(string(site)))
+			sources := a.sources(string(site))
+			faults := check(sources)
 			faults = slices.DeleteFunc(faults, func(d dsl.Diagnostic) bool {
 				return d.Severity == dsl.Note && d.Span.Source != nil && d.Span.Source.Text == string(site) // what all share is used by few
 			})
@@ -52,13 +54,16 @@ func TestFaults(t *testing.T) {
 				limit = 0
 			}
 			dsl.Render(&got, faults, dsl.RenderOptions{Limit: limit})
+			fixed := fixedFiles(t, sources, faults)
 			switch {
-			case got.String() == a.want:
+			case got.String() == a.want && slices.Equal(fixed, a.fixed):
 			case *update:
-				a.want = got.String()
+				a.want, a.fixed = got.String(), fixed
 				a.write(t)
-			default:
+			case got.String() != a.want:
 				t.Errorf("got\n%s\nwant\n%s", got.String(), a.want)
+			default:
+				t.Errorf("the fixes make\n%s\nwant\n%s", fixed, a.fixed)
 			}
 		})
 	}
@@ -83,6 +88,7 @@ type archive struct {
 	comment string
 	files   []archived
 	want    string
+	fixed   []archived // the files that the certain fixes change, as they are then
 }
 
 type archived struct{ name, text string }
@@ -106,17 +112,17 @@ func parseArchive(tb testing.TB, path string) archive {
 		}
 		a.files = append(a.files, archived{string(text[m[2]:m[3]]), string(text[m[1]:end])})
 	}
-	last := len(a.files) - 1
-	if a.files[last].name != "want" {
-		tb.Fatal("the last file of the archive is not called want")
+	last := slices.IndexFunc(a.files, func(f archived) bool { return f.name == "want" })
+	if last < 0 {
+		tb.Fatal("no file of the archive is called want")
 	}
-	a.files, a.want = a.files[:last], a.files[last].text
+	a.files, a.want, a.fixed = a.files[:last], a.files[last].text, a.files[last+1:]
 	return a
 }
 
 func (a archive) write(tb testing.TB) {
 	text := a.comment
-	for _, f := range append(a.files, archived{"want", a.want}) {
+	for _, f := range slices.Concat(a.files, []archived{{"want", a.want}}, a.fixed) {
 		text += "-- " + f.name + " --\n" + f.text
 	}
 	if err := os.WriteFile(a.path, []byte(text), 0o666); err != nil {

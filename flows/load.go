@@ -177,3 +177,16 @@ func directories(paths []string) iter.Seq[string] {
 		}
 	}
 }
+
+// Edit is the files with edits in their Sources. The Hash and the Documents stay
+// those that were read.
+func (f *Files) Edit(edits []dsl.Edit) *Files {
+	edited := *f
+	edited.Sources = make([]*dsl.Source, len(f.Sources))
+	for i, src := range f.Sources {
+		if edited.Sources[i] = src; slices.ContainsFunc(edits, func(e dsl.Edit) bool { return e.Span.Source == src }) {
+			edited.Sources[i] = dsl.NewSource(src.Name, dsl.Apply(src, edits))
+		}
+	}
+	return &edited
+}

@@ -31,9 +31,12 @@ func TestMutantsAreJudged(t *testing.T) {
 					changed := slices.Clone(lines)
 					changed[k] = mutant
 					a.files[i].text = strings.Join(changed, "")
-					for _, d := range check(a.sources(string(site))) {
+					sources := a.sources(string(site))
+					faults := check(sources)
+					for _, d := range faults {
 						judge(t, d)
 					}
+					fixedFiles(t, sources, faults)
 					if t.Failed() {
 						t.Fatalf("%s, changed to\n%s", path, a.files[i].text)
 					}

@@ -262,8 +262,7 @@ func (c *checker) section(f dsl.Field) {
 			Hint: "remove the section; flow, services and gateways are there"})
 	default:
 		d := dsl.Diagnostic{Span: f.Key.Span, Code: "unknown-key", Message: fmt.Sprintf("unknown section %q", name), Hint: "a document holds a flow, or services and gateways"}
-		if near, ok := dsl.Nearest(name, append([]string{"flow"}, sections...)); ok {
-			d.Hint = fmt.Sprintf("did you mean %q?", near)
+		if _, ok := d.SuggestWord(name, append([]string{"flow"}, sections...)); ok {
 			c.partial = true
 		}
 		c.ds.Report(d)
@@ -388,7 +387,6 @@ func (c *checker) gatewayOf(f *engine.Flow, byName map[string]*Gateway) *Gateway
 		known = append(known, g.Name.Value)
 	}
 	d := dsl.Diagnostic{Span: name.Span, Code: "unknown-gateway", Message: fmt.Sprintf("there is no gateway %q", name.Value)}
-	near, isNear := dsl.Nearest(name.Value, known)
 	switch g, ok := byName[name.Value]; {
 	case ok:
 		return g
@@ -404,10 +402,9 @@ func (c *checker) gatewayOf(f *engine.Flow, byName map[string]*Gateway) *Gateway
 		d.Message, d.Hint = "there are several gateways, and this trigger does not say which serves it", "add gateway: "+strings.Join(known, " or gateway: ")
 	case strings.Contains(name.Value, "$("):
 		d.Message, d.Hint = "the name of a gateway cannot be an expression", "write the name"
-	case isNear:
-		d.Hint = fmt.Sprintf("did you mean %q?", near)
 	default:
 		d.Hint = "define it: gateways: { " + name.Value + ": { listen: \":8080\" } }"
+		d.Suggest(name.Value, known)
 	}
 	c.ds.Report(d)
 	return nil

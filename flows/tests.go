@@ -36,9 +36,7 @@ func (c *checker) testsOnly(doc *dsl.Node) {
 		}
 		d := dsl.Diagnostic{Span: f.Key.Span, Code: "not-a-test", Message: fmt.Sprintf("%s has no place in a file of tests", f.Key.Text),
 			Hint: "put it into a file whose name does not end in .test.yaml, or remove it"}
-		if near, ok := dsl.Nearest(f.Key.Text, []string{"tests"}); ok {
-			d.Hint = fmt.Sprintf("did you mean %q?", near)
-		}
+		d.SuggestWord(f.Key.Text, []string{"tests"})
 		c.ds.Report(d)
 	}
 }

@@ -148,9 +148,10 @@ func checkMethod(route *Route, r dsl.Reporter) bool {
 		d.Message = fmt.Sprintf("%q is not an HTTP method", m)
 		d.Hint = "write one such as GET or POST"
 	default:
-		if near, ok := dsl.Nearest(m, knownMethods); ok && near != m {
+		if near, ok := d.SuggestWord(m, knownMethods); ok && near != m {
 			d.Severity, d.Code = dsl.Warning, "unknown-method"
-			d.Message, d.Hint = fmt.Sprintf("no client is known to send the method %s", m), "did you mean "+near+"?"
+			d.Message = fmt.Sprintf("no client is known to send the method %s", m)
+			d.Hint = "did you mean " + near + "?"
 			r.Report(d)
 		}
 		return true

@@ -18,7 +18,7 @@ const mostFaults = 50
 
 func (p *process) checkCommand() *cobra.Command {
 	format := &choice{value: "text", allowed: []string{"text", "json"}}
-	var notes, strict bool
+	var notes, strict, fix bool
 	cmd := &cobra.Command{
 		Use:   "check DIR...",
 		Short: "Report every fault of flow files",
@@ -31,21 +31,27 @@ hardly be meant to do: a fallback that comes too late, a retry by which a
 service does something twice. Notes are about what is not needed. The page
 docs/reference/diagnostics.md explains every code.
 
+With --fix, what can only be meant in one way is written so: a misspelt key, an
+expression in the braces of another tool. It is tried first, and written only if
+the files are no worse for it. What is left is reported.
+
 Variables that the files name with $(env.NAME) are looked up in the environment.`,
 		Example: `  weir check flows/
   weir check flows/ shared/services.yaml
+  weir check flows/ --fix           # corrects what is certain
   weir check flows/ --strict        # for CI: a warning fails, too
   weir check flows/ --format json | jq '.[].message'`,
 		Args: paths,
-		RunE: func(_ *cobra.Command, args []string) error { return p.check(args, format.value, notes, strict) },
+		RunE: func(_ *cobra.Command, args []string) error { return p.check(args, format.value, notes, strict, fix) },
 	}
 	cmd.Flags().Var(format, "format", "how to print the faults")
 	cmd.Flags().BoolVar(&notes, "notes", false, "tell also what is not needed")
 	cmd.Flags().BoolVar(&strict, "strict", false, "fail if there are warnings")
+	cmd.Flags().BoolVar(&fix, "fix", false, "correct what can be meant in one way only")
 	return cmd
 }
 
-func (p *process) check(dirs []string, format string, notes, strict bool) error {
+func (p *process) check(dirs []string, format string, notes, strict, fix bool) error {
 	c, err := catalog()
 	if err != nil {
 		return err
@@ -54,7 +60,26 @@ func (p *process) check(dirs []string, format string, notes, strict bool) error 
 	if err != nil {
 		return err
 	}
-	tests, ds := suite.Check(files, c, flows.Environment{Env: p.env, Log: slog.New(slog.DiscardHandler), Notes: notes})
+	env := flows.Environment{Env: p.env, Log: slog.New(slog.DiscardHandler), Notes: notes}
+	tests, ds := suite.Check(files, c, env)
+	if fix {
+		f := &fixer{files: files, check: func(files *flows.Files) []dsl.Diagnostic {
+			_, ds := suite.Check(files, c, env)
+			return ds
+		}}
+		f.fix(ds)
+		told := p.stdout
+		if format == "json" {
+			told = p.stderr // what is printed is what is left
+		}
+		if err := f.write(told); err != nil {
+			return err
+		}
+		if files, err = flows.LoadWithTests(dirs); err != nil {
+			return err
+		}
+		tests, ds = suite.Check(files, c, env)
+	}
 	if format == "json" {
 		err = dsl.RenderJSON(p.stdout, ds)
 	} else {
@@ -71,8 +96,12 @@ func (p *process) check(dirs []string, format string, notes, strict bool) error 
 // summarize ends a check with one line.
 func summarize(w io.Writer, files *flows.Files, checked *suite.Suite, ds []dsl.Diagnostic) error {
 	count := map[dsl.Severity]int{}
+	fixable := 0
 	for _, d := range ds {
 		count[d.Severity]++
+		if d.Fixable() {
+			fixable++
+		}
 	}
 	verdict := "ok"
 	if checked == nil {
@@ -99,7 +128,10 @@ func summarize(w io.Writer, files *flows.Files, checked *suite.Suite, ds []dsl.D
 	if len(ds) > 0 {
 		fmt.Fprintln(w)
 	}
-	_, err := fmt.Fprintln(w, verdict, content)
+	if _, err := fmt.Fprintln(w, verdict, content); err != nil || fixable == 0 {
+		return err
+	}
+	_, err := fmt.Fprintf(w, "%d can be fixed with weir check --fix\n", fixable)
 	return err
 }
 

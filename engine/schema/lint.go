@@ -43,8 +43,12 @@ type linter struct {
 }
 
 func (l *linter) fault(at dsl.Span, code, message, hint string) {
+	l.tell(dsl.Diagnostic{Span: at, Code: code, Message: message, Hint: hint})
+}
+
+func (l *linter) tell(d dsl.Diagnostic) {
 	l.failed = true
-	l.report.Report(dsl.Diagnostic{Span: at, Code: code, Message: message, Hint: hint})
+	l.report.Report(d)
 }
 
 // schema looks at the schema n of the document with this root, and at those
@@ -71,8 +75,9 @@ func (l *linter) schema(n, root *dsl.Node) {
 				names = append(names, name)
 			}
 			slices.Sort(names)
-			if near, ok := dsl.Nearest(f.Key.Text, names); ok && len(f.Key.Text) > 3 {
-				l.fault(f.Key.Span, "unknown-key", fmt.Sprintf("unknown keyword %q", f.Key.Text), fmt.Sprintf("did you mean %q?", near))
+			d := dsl.Diagnostic{Span: f.Key.Span, Code: "unknown-key", Message: fmt.Sprintf("unknown keyword %q", f.Key.Text)}
+			if _, ok := d.SuggestWord(f.Key.Text, names); ok && len(f.Key.Text) > 3 {
+				l.tell(d)
 			}
 		case what == one:
 			l.schema(f.Value, root)
@@ -99,15 +104,14 @@ func (l *linter) types(n *dsl.Node) {
 		if _, ok := typeKinds[word.Text]; ok || word.Type != dsl.Str || word.Text == "" {
 			continue
 		}
-		hint := "a type is one of string, integer, number, boolean, object, array, null"
-		near, ok := others[word.Text]
-		if !ok {
-			near, ok = dsl.Nearest(word.Text, slices.Sorted(maps.Keys(typeKinds)))
+		d := dsl.Diagnostic{Span: word.Span, Code: "bad-schema", Message: fmt.Sprintf("there is no type %q", word.Text),
+			Hint: "a type is one of string, integer, number, boolean, object, array, null"}
+		if near, ok := others[word.Text]; ok {
+			d.Replace(word.Text, near)
+		} else {
+			d.SuggestWord(word.Text, slices.Sorted(maps.Keys(typeKinds)))
 		}
-		if ok {
-			hint = fmt.Sprintf("did you mean %q?", near)
-		}
-		l.fault(word.Span, "bad-schema", fmt.Sprintf("there is no type %q", word.Text), hint)
+		l.tell(d)
 	}
 }
 
@@ -121,8 +125,9 @@ func (l *linter) required(names, properties *dsl.Node) {
 		known[i] = f.Key.Text
 	}
 	for _, name := range names.Items {
-		if near, ok := dsl.Nearest(name.Text, known); ok && near != name.Text {
-			l.fault(name.Span, "unknown-field", fmt.Sprintf("required names %q, which is not among the properties", name.Text), fmt.Sprintf("did you mean %q?", near))
+		d := dsl.Diagnostic{Span: name.Span, Code: "unknown-field", Message: fmt.Sprintf("required names %q, which is not among the properties", name.Text)}
+		if near, ok := d.Suggest(name.Text, known); ok && near != name.Text {
+			l.tell(d)
 		}
 	}
 }

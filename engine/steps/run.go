@@ -62,9 +62,8 @@ func compileRun(c *engine.Compiler, at *dsl.Node, cfg *runConfig) engine.Step {
 				continue
 			}
 			d := dsl.Diagnostic{Span: f.Key.Span, Code: "unknown-input", Message: fmt.Sprintf("flow %q takes no %q", flow.Name.Value, f.Key.Text)}
-			if near, ok := dsl.Nearest(f.Key.Text, names); ok {
+			if near, ok := d.Suggest(f.Key.Text, names); ok {
 				meant = append(meant, near)
-				d.Hint = fmt.Sprintf("did you mean %q?", near)
 			} else if len(names) > 0 {
 				d.Hint = "it takes " + strings.Join(names, ", ")
 			} else {

@@ -167,13 +167,9 @@ func (c *checker) target(name dsl.String) bool {
 		return true
 	}
 	d := dsl.Diagnostic{Span: name.Span, Code: "unknown-service", Message: fmt.Sprintf("there is no service %q", name.Value)}
-	near, isNear := dsl.Nearest(name.Value, known)
-	switch {
-	case c.flow != nil && c.suite.plan.step(c.flow.Name.Value, name.Value) != nil:
+	if c.flow != nil && c.suite.plan.step(c.flow.Name.Value, name.Value) != nil {
 		d.Hint = "write steps." + name.Value + " for the step, or the name of its service"
-	case isNear:
-		d.Hint = fmt.Sprintf("did you mean %q?", near)
-	default:
+	} else if _, ok := d.Suggest(name.Value, known); !ok {
 		d.Hint = "it is one of " + listed(known) + ", or steps.ID for a step"
 	}
 	c.Report(d)
@@ -192,11 +188,10 @@ func (c *checker) step(id dsl.String) *engine.Site {
 	}
 	known := c.suite.plan.steps(flow)
 	d := dsl.Diagnostic{Span: id.Span, Code: "unknown-step", Message: fmt.Sprintf("flow %q has no step %q", flow, id.Value), Hint: "give the step an id"}
-	if near, ok := dsl.Nearest(id.Value, known); ok {
-		d.Hint = fmt.Sprintf("did you mean %q?", near)
-	} else if len(known) > 0 {
+	if len(known) > 0 {
 		d.Hint += ", or use one of " + listed(known)
 	}
+	d.Suggest(id.Value, known)
 	c.Report(d)
 	return nil
 }

@@ -140,9 +140,7 @@ func (c *checker) route(r *request, cfg *requestConfig, expect *answerConfig) bo
 		}
 		if gateways == nil {
 			d := dsl.Diagnostic{Span: name.Span, Code: "unknown-gateway", Message: fmt.Sprintf("there is no gateway %q", name.Value), Hint: "it is one of " + listed(known)}
-			if near, ok := dsl.Nearest(name.Value, known); ok {
-				d.Hint = fmt.Sprintf("did you mean %q?", near)
-			}
+			d.Suggest(name.Value, known)
 			c.Report(d)
 			return false
 		}
@@ -253,9 +251,7 @@ func (c *checker) run(t *Test, cfg *testConfig) bool {
 			}
 		}
 		d := dsl.Diagnostic{Span: cfg.Run.Span, Code: "unknown-flow", Message: fmt.Sprintf("there is no flow %q", cfg.Run.Value), Hint: "the flows without a trigger are " + listed(known)}
-		if near, ok := dsl.Nearest(cfg.Run.Value, known); ok {
-			d.Hint = fmt.Sprintf("did you mean %q?", near)
-		}
+		d.Suggest(cfg.Run.Value, known)
 		c.Report(d)
 		return false
 	}
@@ -276,9 +272,7 @@ func (c *checker) run(t *Test, cfg *testConfig) bool {
 		sound = false
 		d := dsl.Diagnostic{Span: cfg.With[name].Node.KeySpan(), Code: "unknown-input", Message: fmt.Sprintf("flow %q takes no %q", flow.Name.Value, name),
 			Hint: "it takes " + listed(sortedKeys(inputs))}
-		if near, ok := dsl.Nearest(name, sortedKeys(inputs)); ok {
-			d.Hint = fmt.Sprintf("did you mean %q?", near)
-		}
+		d.Suggest(name, sortedKeys(inputs))
 		c.Report(d)
 	}
 	for _, name := range sortedKeys(inputs) {
