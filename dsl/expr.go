@@ -48,6 +48,8 @@ type Expressions struct {
 	// OnRead, if set, is told what each expression reads: a name and the keys
 	// below it that are constant, such as user.address.city.
 	OnRead func(label string)
+	// Index, if set, is told of each expression and of the names in it.
+	Index Index
 
 	report Reporter
 	*toolchain
@@ -140,6 +142,9 @@ func (x *Expressions) Compile(n *Node, scope Scope) *Expr {
 }
 
 func (x *Expressions) compile(c code, scope Scope) *Expr {
+	if x.Index != nil {
+		x.Index.Expression(c.whole(), scope)
+	}
 	if !x.fits(c) || x.nested(c) {
 		return nil
 	}
@@ -148,7 +153,7 @@ func (x *Expressions) compile(c code, scope Scope) *Expr {
 		x.fault(c, err)
 		return nil
 	}
-	r := resolver{code: c, scope: scope, report: x.report, functions: x.config.Functions, onRead: x.OnRead}
+	r := resolver{code: c, scope: scope, report: x.report, functions: x.config.Functions, onRead: x.OnRead, index: x.Index}
 	tree.Node = r.resolve(tree.Node)
 	if r.failed {
 		return nil

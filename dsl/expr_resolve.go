@@ -19,6 +19,7 @@ type resolver struct {
 	scope     Scope
 	report    Reporter
 	onRead    func(label string)
+	index     Index // nil: nobody wants to know
 	functions conf.FunctionsTable
 	locals    []string // names that let bound
 	reads     map[ast.Node]Read
@@ -215,6 +216,7 @@ func (r *resolver) chain(n ast.Node) ast.Node {
 	}
 	label := id.Value
 	at := id.Location()
+	r.used(label, at, name)
 	next := len(links) - 1 // links[next] is the innermost that is not yet consumed
 	for name.Fields != nil && next >= 0 {
 		key, ok := r.key(links[next])
@@ -239,6 +241,7 @@ func (r *resolver) chain(n ast.Node) ast.Node {
 			return r.fail(at, d)
 		}
 		name, label = field, label+"."+key.Name
+		r.used(key.Name, at, name)
 		next--
 	}
 	if name.Denied != nil {
@@ -304,6 +307,13 @@ func (r *resolver) chain(n ast.Node) ast.Node {
 	}
 	links[next].Node = call
 	return n
+}
+
+// used tells the index of a name that is defined in a file.
+func (r *resolver) used(text string, loc file.Location, name *Name) {
+	if r.index != nil && name.At.Valid() {
+		r.index.Use("", String{text, r.code.span(loc.From, loc.To)}, name.At)
+	}
 }
 
 func (r *resolver) note(loc file.Location, d Diagnostic) {

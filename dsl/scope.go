@@ -46,6 +46,8 @@ type Name struct {
 	// reads the whole. It gives nil where only fields can be read, one level
 	// deep. Nil: there is no whole, only Fields can be read.
 	Bind func(path Path) Read
+	// At is where the name is defined, if it is a file that defines it.
+	At Span
 	// Denied, if set, says why the name exists but cannot be used here.
 	Denied *Denied
 }

@@ -30,6 +30,7 @@ type Language struct {
 	Env       func(name string) (value string, ok bool)
 	Documents *schema.Documents // the files that flow files refer to; nil: none
 	Probe     Probe             // nil but for tests
+	Index     dsl.Index         // nil but for editors
 }
 
 // Resources are the named things of a program that steps refer to, such as
@@ -62,6 +63,9 @@ func Provide[T any](r *Resources, noun, name string, thing T) {
 // Use finds a thing by its name, or reports that there is none.
 func Use[T any](c *Compiler, noun string, name dsl.String) (thing T, ok bool) {
 	t := c.lang.Resources.tables[reflect.TypeFor[T]()]
+	if c.lang.Index != nil {
+		c.lang.Index.Use(noun, name, dsl.Span{})
+	}
 	if c.lang.Probe != nil {
 		c.uses = append(c.uses, noun+" "+name.Value)
 	}
@@ -302,7 +306,7 @@ func (c *Compiler) define(id dsl.String, n *name) {
 	if !c.free(id) {
 		return
 	}
-	c.scope.names[id.Value] = &entry{Name: c.scope.bound(n), at: id.Span, step: n}
+	c.scope.names[id.Value] = &entry{Name: c.scope.defined("step", n, id), at: id.Span, step: n}
 }
 
 // free reports whether a name can be given a meaning.

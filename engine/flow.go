@@ -68,6 +68,7 @@ type triggerConfig struct {
 
 // InputDefinition is one value that a flow takes from the flow that runs it.
 type InputDefinition struct {
+	Span    dsl.Span  `yaml:",span"`
 	Type    string    `yaml:"type" doc:"What the value must be." default:"any" enum:"any|string|integer|number|boolean|object|list"`
 	Default dsl.Shape `yaml:"default" doc:"The value if none is given. Without it the value is required."`
 	Doc     string    `yaml:"doc" doc:"What the value is."`
@@ -212,6 +213,7 @@ func (f *Flow) Compile(lang *Language, r dsl.Reporter) {
 		c.docs = schema.NewDocuments(nil)
 	}
 	c.exprs = dsl.NewExpressions(c)
+	c.exprs.Index = lang.Index
 	c.plan, c.exprs.OnRead = &PlanStep{}, c.reads
 	defer c.exprs.Close()
 	p := &Program{flow: f, body: Sequence(nil), frame: c.pushFrame()}
@@ -260,7 +262,7 @@ func (s *scope) inputs(n *name, defs map[string]InputDefinition) *dsl.Name {
 	whole := s.bound(n)
 	fields := map[string]*dsl.Name{}
 	for text, def := range defs {
-		fields[text] = &dsl.Name{Static: def.StaticType(), Bind: func(path dsl.Path) dsl.Read {
+		fields[text] = &dsl.Name{At: def.Span, Static: def.StaticType(), Bind: func(path dsl.Path) dsl.Read {
 			return whole.Bind(append(dsl.Path{{Name: text}}, path...))
 		}}
 	}

@@ -50,7 +50,7 @@ func (c *Compiler) loopOver(elem *dsl.StaticType, item, index dsl.String, inside
 			if !c.free(v) {
 				return n
 			}
-			s.names[v.Value] = &entry{Name: s.bound(n), at: v.Span}
+			s.names[v.Value] = &entry{Name: s.defined("variable", n, v), at: v.Span}
 			return n
 		}
 		l.item = variable(item, elem)

@@ -23,6 +23,7 @@ type Site struct {
 	Name string   // the id, or the verb where there is none
 	Verb string   // the key
 	Span dsl.Span // of the verb's key, or of the step's id
+	ID   dsl.Span // of the id; not valid if the step has none
 	Slot Slot
 	Loop bool // the step runs once for each round of a loop
 	// Uses are the things of the program that the step itself names, each a
@@ -74,6 +75,6 @@ func (c *Compiler) probe(g *guarded, verb string, m *modifiers) {
 		g.ways.handled = c.Way(n.KeySpan(), "the catch of "+g.step)
 	}
 	if g.run != nil {
-		g.run = p.Verb(Site{Flow: c.flow, Name: g.step, Verb: verb, Span: g.span, Slot: g.slot, Loop: c.frame.parent != nil, Uses: c.uses}, g.run)
+		g.run = p.Verb(Site{Flow: c.flow, Name: g.step, Verb: verb, Span: g.span, ID: c.plan.ID, Slot: g.slot, Loop: c.frame.parent != nil, Uses: c.uses}, g.run)
 	}
 }

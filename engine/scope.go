@@ -76,7 +76,7 @@ func (s *scope) Loop(text string, at dsl.Span, static *dsl.StaticType) (dsl.Scop
 	in := s.inner()
 	n := s.c.name(s.frame, text)
 	n.static, n.caller = static, true // the list is read beside it
-	in.names[text] = &entry{Name: s.bound(n), at: at}
+	in.names[text] = &entry{Name: s.defined("variable", n, dsl.String{Value: text, Span: at}), at: at}
 	return in, loopVar{n}
 }
 
@@ -97,6 +97,16 @@ func (s *scope) bound(n *name) *dsl.Name {
 		}
 		return r
 	}}
+}
+
+// defined is bound for a name that the flow itself defines.
+func (s *scope) defined(noun string, n *name, id dsl.String) *dsl.Name {
+	if s.c.lang.Index != nil {
+		s.c.lang.Index.Define(noun, id)
+	}
+	out := s.bound(n)
+	out.At = id.Span
+	return out
 }
 
 // beside lets expressions read what stands beside a step's result.
@@ -120,7 +130,7 @@ func (s *scope) steps() *dsl.Name {
 			took := s.beside(n, dsl.TypeDuration, func(o *outcome, _ dsl.Path) any { return o.took })
 			bind := took.Bind
 			took.Bind = func(p dsl.Path) dsl.Read { n.timed = true; return bind(p) }
-			fields[text] = &dsl.Name{Type: dsl.TypeObject, Fields: map[string]*dsl.Name{
+			fields[text] = &dsl.Name{At: e.at, Type: dsl.TypeObject, Fields: map[string]*dsl.Name{
 				"status":  s.beside(n, dsl.TypeInt, func(o *outcome, _ dsl.Path) any { return o.status }),
 				"headers": s.beside(n, dsl.TypeObject, func(o *outcome, p dsl.Path) any { return headerValue(o.header, p) }),
 				"error":   s.beside(n, dsl.TypeObject, func(o *outcome, p dsl.Path) any { return errorValue(o.err, p) }),
@@ -242,13 +252,14 @@ func (s *scope) requestNames(f *Flow, r *requestSchema) {
 		}}
 	}
 	fields := map[string]*dsl.Name{}
-	for text := range params {
+	for text, at := range params {
 		fields[text] = whole(dsl.TypeString, func(x *Exchange) any { return x.In.param(text) })
 		if t := r.of("params"); t != nil {
 			if declared, ok := t.static.Fields[text]; ok {
 				fields[text] = typedName(declared.Type, func(x *Exchange) any { return x.In.typed.params[text] })
 			}
 		}
+		fields[text].At = at
 	}
 	s.names["params"] = &entry{Name: &dsl.Name{Type: dsl.TypeObject, Fields: fields, Absent: f.noParam, Bind: func(dsl.Path) dsl.Read {
 		return field(func(x *Exchange) any {

@@ -52,7 +52,7 @@ func references(name, text string) (paths []string) {
 // documents reads the files that sources refer to, and those that these refer
 // to. looked are all paths that were tried, sorted. Sources that are such files
 // themselves are taken out of the flow files.
-func documents(sources []*dsl.Source) (flows, docs []*dsl.Source, looked []string, err error) {
+func documents(sources []*dsl.Source, unsaved map[string]string) (flows, docs []*dsl.Source, looked []string, err error) {
 	tried := map[string]bool{}
 	known := map[string]*dsl.Source{}
 	for _, s := range sources {
@@ -77,14 +77,18 @@ func documents(sources []*dsl.Source) (flows, docs []*dsl.Source, looked []strin
 		queue = queue[1:]
 		s := known[path]
 		if s == nil {
-			text, err := readDocument(path)
-			if err != nil {
-				return nil, nil, nil, err
+			text, ok := unsaved[path]
+			if !ok {
+				read, err := readDocument(path)
+				if err != nil {
+					return nil, nil, nil, err
+				}
+				if read == nil {
+					continue
+				}
+				text = *read
 			}
-			if text == nil {
-				continue
-			}
-			s = dsl.NewSource(path, *text)
+			s = dsl.NewSource(path, text)
 		}
 		if docs = append(docs, s); len(docs) > maxDocuments {
 			return nil, nil, nil, fmt.Errorf("the flow files refer to more than %d other files", maxDocuments)

@@ -39,29 +39,40 @@ type Files struct {
 //
 // Files that hold nothing but tests, *.test.yaml, are passed over, too: a
 // program is served without them, and a change of them is none of the program.
-func Load(paths []string) (*Files, error) { return load(paths, false) }
+func Load(paths []string) (*Files, error) { return load(paths, false, nil) }
 
 // LoadWithTests is Load with the files that hold tests.
-func LoadWithTests(paths []string) (*Files, error) { return load(paths, true) }
+func LoadWithTests(paths []string) (*Files, error) { return load(paths, true, nil) }
 
-func load(paths []string, tests bool) (*Files, error) {
+// LoadUnsaved is LoadWithTests with the texts of unsaved, by their clean paths,
+// in place of what is on disk. A text whose file is not there yet counts if its
+// path is one of those that are read.
+func LoadUnsaved(paths []string, unsaved map[string]string) (*Files, error) {
+	return load(paths, true, unsaved)
+}
+
+func load(paths []string, tests bool, unsaved map[string]string) (*Files, error) {
 	found, err := find(paths)
 	if err != nil {
 		return nil, err
 	}
 	f := &Files{}
 	sum := sha256.New()
-	for _, file := range found {
-		if isTest(file.path) && !tests {
+	for _, path := range withUnsaved(found, paths, unsaved) {
+		if isTest(path) && !tests {
 			continue
 		}
-		text, err := os.ReadFile(file.path)
-		if err != nil {
-			return nil, fmt.Errorf("cannot read %s: %w", file.path, reason(err))
+		text, ok := unsaved[path]
+		if !ok {
+			b, err := os.ReadFile(path)
+			if err != nil {
+				return nil, fmt.Errorf("cannot read %s: %w", path, reason(err))
+			}
+			text = string(b)
 		}
-		f.Sources = append(f.Sources, dsl.NewSource(file.path, string(text)))
+		f.Sources = append(f.Sources, dsl.NewSource(path, text))
 	}
-	if f.Sources, f.Documents, f.looked, err = documents(f.Sources); err != nil {
+	if f.Sources, f.Documents, f.looked, err = documents(f.Sources, unsaved); err != nil {
 		return nil, err
 	}
 	for _, s := range slices.Concat(f.Sources, f.Documents) {
@@ -70,6 +81,45 @@ func load(paths []string, tests bool) (*Files, error) {
 	f.Hash = hex.EncodeToString(sum.Sum(nil))
 	return f, nil
 }
+
+// withUnsaved is the paths of the files that were found, and of the unsaved ones
+// that would be found if they were saved.
+func withUnsaved(found []file, paths []string, unsaved map[string]string) []string {
+	all := make([]string, len(found))
+	for i, f := range found {
+		all[i] = f.path
+	}
+	for path := range unsaved {
+		if !slices.Contains(all, path) && holds(paths, path) {
+			all = append(all, path)
+		}
+	}
+	slices.Sort(all)
+	return all
+}
+
+// holds reports whether a file of this path would be read with paths.
+func holds(paths []string, path string) bool {
+	return slices.ContainsFunc(paths, func(dir string) bool {
+		dir = filepath.Clean(dir)
+		below, err := filepath.Rel(dir, path)
+		switch {
+		case dir == path:
+			return true
+		case err != nil || !filepath.IsLocal(below) || !isFlowPath(path):
+			return false
+		}
+		return !slices.ContainsFunc(strings.Split(below, string(filepath.Separator)), hidden)
+	})
+}
+
+// isFlowPath and hidden say which names of a directory are read.
+func isFlowPath(path string) bool {
+	ext := filepath.Ext(path)
+	return ext == ".yaml" || ext == ".yml"
+}
+
+func hidden(name string) bool { return strings.HasPrefix(name, ".") }
 
 // isTest reports whether a file holds nothing but tests.
 func isTest(path string) bool {
@@ -114,7 +164,7 @@ func walk(files []file, seen map[string]bool, dir string, depth int) ([]file, er
 		return nil, fmt.Errorf("cannot read %s: %w", dir, reason(err))
 	}
 	for _, entry := range entries {
-		if strings.HasPrefix(entry.Name(), ".") {
+		if hidden(entry.Name()) {
 			continue
 		}
 		path := filepath.Join(dir, entry.Name())
@@ -129,7 +179,7 @@ func walk(files []file, seen map[string]bool, dir string, depth int) ([]file, er
 			if files, err = walk(files, seen, path, depth+1); err != nil {
 				return nil, err
 			}
-		} else if ext := filepath.Ext(path); ext == ".yaml" || ext == ".yml" {
+		} else if isFlowPath(path) {
 			files = add(files, seen, path, info)
 		}
 	}

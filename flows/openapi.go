@@ -16,7 +16,7 @@ import (
 // Documents reads the files that a source refers to, and those that these refer
 // to. known are files that were read already.
 func Documents(from *dsl.Source, known ...*dsl.Source) (*schema.Documents, error) {
-	_, docs, _, err := documents(append([]*dsl.Source{from}, known...))
+	_, docs, _, err := documents(append([]*dsl.Source{from}, known...), nil)
 	if err != nil {
 		return nil, err
 	}

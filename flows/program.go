@@ -55,6 +55,7 @@ type Environment struct {
 	Probe engine.Probe                              // nil but for tests
 	Plans bool                                      // keep the plans of flows, for those who look at them
 	Notes bool                                      // tell also what is no more than worth knowing
+	Index dsl.Index                                 // nil but for editors
 }
 
 // Check compiles files to a Program. It opens nothing. The diagnostics hold
@@ -299,6 +300,9 @@ func (c *checker) entries(section dsl.Field, noun string, declare func(name dsl.
 
 // unique reports a second thing of one name, showing both.
 func (c *checker) unique(noun string, name dsl.String) bool {
+	if c.env.Index != nil {
+		c.env.Index.Define(noun, name)
+	}
 	key := noun + " " + name.Value
 	if at, taken := c.defined[key]; taken {
 		c.ds.Report(dsl.Diagnostic{Span: name.Span, Code: "duplicate-" + noun, Message: fmt.Sprintf("there are two %ss named %q", noun, name.Value),
@@ -314,7 +318,7 @@ func (c *checker) compile() {
 	slices.SortFunc(p.Flows, func(a, b *engine.Flow) int { return strings.Compare(a.Name.Value, b.Name.Value) })
 	slices.SortFunc(p.Services, func(a, b *connectors.Service) int { return strings.Compare(a.Name.Value, b.Name.Value) })
 	slices.SortFunc(p.Gateways, func(a, b *Gateway) int { return strings.Compare(a.Name.Value, b.Name.Value) })
-	lang := &engine.Language{Steps: c.catalog.Steps, Resources: &engine.Resources{Partial: c.partial}, Env: c.env.Env, Probe: c.env.Probe, Documents: c.documents}
+	lang := &engine.Language{Steps: c.catalog.Steps, Resources: &engine.Resources{Partial: c.partial}, Env: c.env.Env, Probe: c.env.Probe, Index: c.env.Index, Documents: c.documents}
 	for _, s := range p.Services {
 		s.Describe(c.documents, &c.ds)
 		defer s.Forget()
@@ -382,6 +386,9 @@ func (c *checker) unused(files *Files) {
 }
 
 func (c *checker) gatewayOf(f *engine.Flow, byName map[string]*Gateway) *Gateway {
+	if c.env.Index != nil {
+		c.env.Index.Use("gateway", f.Trigger.Gateway, dsl.Span{})
+	}
 	name, known := f.Trigger.Gateway, make([]string, 0, len(c.program.Gateways))
 	for _, g := range c.program.Gateways {
 		known = append(known, g.Name.Value)

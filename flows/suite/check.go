@@ -83,6 +83,7 @@ func (c *checker) test(n *dsl.Node) {
 		return
 	}
 	c.exprs = dsl.NewExpressions(c)
+	c.exprs.Index = c.suite.env.Index
 	defer c.exprs.Close()
 	c.flow = nil
 	if t, ok := TestKind.Compile(c, n); ok && t != nil {
@@ -157,13 +158,18 @@ func (c *checker) misplaced(at *dsl.Node, owner string, keys ...string) {
 func (c *checker) target(name dsl.String) bool {
 	id, isStep := strings.CutPrefix(name.Value, "steps.")
 	if isStep {
-		return c.step(dsl.String{Value: id, Span: name.Span}) != nil
+		site := c.step(dsl.String{Value: id, Span: name.Span})
+		if site != nil {
+			c.uses("step", dsl.String{Value: id, Span: behind(name.Span, "steps.")}, site.ID)
+		}
+		return site != nil
 	}
 	var known []string
 	for _, s := range c.suite.Program.Services {
 		known = append(known, s.Name.Value)
 	}
 	if slices.Contains(known, name.Value) {
+		c.uses("service", name, dsl.Span{})
 		return true
 	}
 	d := dsl.Diagnostic{Span: name.Span, Code: "unknown-service", Message: fmt.Sprintf("there is no service %q", name.Value)}
@@ -194,6 +200,25 @@ func (c *checker) step(id dsl.String) *engine.Site {
 	d.Suggest(id.Value, known)
 	c.Report(d)
 	return nil
+}
+
+// uses tells the index what a test names.
+func (c *checker) uses(noun string, name dsl.String, of dsl.Span) {
+	if index := c.suite.env.Index; index != nil {
+		index.Use(noun, name, of)
+	}
+}
+
+// behind is the place of what stands behind a prefix of a text, or that of the
+// whole if it is not written as it is.
+func behind(at dsl.Span, prefix string) dsl.Span {
+	if i := strings.Index(at.Text(), prefix); i >= 0 {
+		at.Start += i + len(prefix)
+		if i == 1 { // a quote
+			at.End--
+		}
+	}
+	return at
 }
 
 // listed names a few of many.

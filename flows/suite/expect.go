@@ -61,6 +61,11 @@ func (c *checker) expect(t *Test, at *dsl.Node, cfg *expectConfig) {
 	c.answer(e, at, &cfg.answerConfig, scope)
 	if cfg.Error != nil {
 		n := at.Field("error")
+		if id := cfg.Error.Step; c.flow != nil {
+			if site := c.suite.plan.step(c.flow.Name.Value, id.Value); site != nil {
+				c.uses("step", id, site.ID)
+			}
+		}
 		e.failure = &failurePattern{at: n.KeySpan(), kind: cfg.Error.Kind, step: cfg.Error.Step,
 			status: c.pattern(cfg.Error.Status.Node, scope), code: c.pattern(cfg.Error.Code.Node, scope)}
 	}
@@ -82,6 +87,7 @@ func (c *checker) expect(t *Test, at *dsl.Node, cfg *expectConfig) {
 		if site == nil {
 			continue
 		}
+		c.uses("step", id, site.ID)
 		if site.Loop {
 			c.Report(dsl.Diagnostic{Span: id.Span, Code: "step-in-loop", Message: fmt.Sprintf("step %q runs once for each round of a loop and has no one result", id.Value),
 				Hint: "expect the result of the loop, which is what its rounds yield"})

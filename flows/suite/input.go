@@ -130,6 +130,7 @@ func textsOf(v any) (texts []string) {
 func (c *checker) route(r *request, cfg *requestConfig, expect *answerConfig) bool {
 	gateways := c.suite.Program.Gateways
 	if name := cfg.Gateway; name.Value != "" {
+		c.uses("gateway", name, dsl.Span{})
 		var known []string
 		gateways = nil
 		for _, g := range c.suite.Program.Gateways {
@@ -242,6 +243,7 @@ func (c *checker) find(flow string) *engine.Flow {
 
 // run compiles the run of a flow.
 func (c *checker) run(t *Test, cfg *testConfig) bool {
+	c.uses("flow", cfg.Run, dsl.Span{})
 	flow := c.find(cfg.Run.Value)
 	if flow == nil {
 		var known []string

@@ -28,10 +28,6 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // load checks the files of an archive. The environment has one variable.
 func load(t testing.TB, a *txtar.Archive) (*suite.Suite, []dsl.Diagnostic) {
 	t.Helper()
-	verbs, err := dsl.NewCatalog(slices.Concat(steps.All(), connectors.All())...)
-	if err != nil {
-		t.Fatal(err)
-	}
 	files := &flows.Files{}
 	for _, f := range a.Files {
 		if f.Name != "want" {
@@ -39,7 +35,15 @@ func load(t testing.TB, a *txtar.Archive) (*suite.Suite, []dsl.Diagnostic) {
 		}
 	}
 	env := func(name string) (string, bool) { return "outside", name == "PLACE" }
-	return suite.Check(files, &flows.Catalog{Steps: verbs}, flows.Environment{Env: env})
+	return suite.Check(files, catalog(t), flows.Environment{Env: env})
+}
+
+func catalog(t testing.TB) *flows.Catalog {
+	verbs, err := dsl.NewCatalog(slices.Concat(steps.All(), connectors.All())...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &flows.Catalog{Steps: verbs}
 }
 
 // golden runs a test for every archive of a directory, and compares what it
