@@ -46,7 +46,7 @@ type serviceConfig struct {
 
 type serviceRetry struct {
 	Attempts   int          `yaml:"attempts" doc:"How often a call is tried in all." default:"3" min:"2" max:"10"`
-	On         []dsl.String `yaml:"on" doc:"The outcomes that are worth another attempt: connect, reset, timeout, or statuses. Default: connect, reset, 502, 503, 504."`
+	On         []dsl.String `yaml:"on" doc:"The outcomes that are worth another attempt: connect, reset, timeout, or statuses such as 503 and 5xx. Default: connect, reset, 502, 503, 504."`
 	Backoff    dsl.Duration `yaml:"backoff" doc:"The most the first pause can last; each further one can last twice as long. The pause itself is random." default:"25ms" min:"1ns"`
 	MaxBackoff dsl.Duration `yaml:"max_backoff" doc:"The most any pause can last." default:"250ms" min:"1ms"`
 }

@@ -31,7 +31,7 @@ func isModifier(key string) bool { return slices.Contains(modifierKeys, key) }
 // RetryConfig is how often and when something is tried again.
 type RetryConfig struct {
 	Attempts   int          `yaml:"attempts" doc:"How often it is tried in all." default:"3" min:"2" max:"10"`
-	On         []dsl.String `yaml:"on" doc:"The failures that are worth another attempt: kinds such as connect, timeout, reset, or statuses such as 503. Default: connect, timeout, reset, 502, 503, 504."`
+	On         []dsl.String `yaml:"on" doc:"The failures that are worth another attempt: kinds such as connect, timeout, reset, or statuses such as 503 and 5xx. Default: connect, timeout, reset, 502, 503, 504."`
 	Backoff    dsl.Duration `yaml:"backoff" doc:"The most the first pause can last; each further one can last twice as long. The pause itself is random." default:"25ms"`
 	MaxBackoff dsl.Duration `yaml:"max_backoff" doc:"The most any pause can last." default:"250ms"`
 }
@@ -131,12 +131,12 @@ func (c *Compiler) retry(at *dsl.Node, cfg *RetryConfig) *retry {
 	}
 	for _, on := range cfg.On {
 		status, err := strconv.Atoi(on.Value)
-		if err == nil && status >= 400 && status <= 599 || slices.Contains(retryable, on.Value) {
+		if err == nil && status >= 400 && status <= 599 || slices.Contains(retryable, on.Value) || on.Value == "4xx" || on.Value == "5xx" {
 			r.on = append(r.on, on.Value)
 			continue
 		}
 		d := dsl.Diagnostic{Span: on.Span, Code: "bad-retry", Message: fmt.Sprintf("%q is nothing to retry on", on.Value),
-			Hint: "use a status from 400 to 599, or one of " + strings.Join(retryable, ", ")}
+			Hint: "use a status from 400 to 599, 4xx, 5xx, or one of " + strings.Join(retryable, ", ")}
 		d.SuggestWord(on.Value, retryable)
 		c.Report(d)
 	}
@@ -267,7 +267,9 @@ func (g *guarded) attempt(ctx context.Context, x *Exchange) error {
 
 // worth reports whether a failure is one of those to try again.
 func (r *retry) worth(e *Error) bool {
-	return slices.Contains(r.on, string(e.Kind)) || e.Status != 0 && slices.Contains(r.on, strconv.Itoa(e.Status))
+	return slices.ContainsFunc(r.on, func(on string) bool {
+		return on == string(e.Kind) || e.Status != 0 && (on == strconv.Itoa(e.Status) || on == strconv.Itoa(e.Status/100)+"xx")
+	})
 }
 
 // delay is a random pause up to a bound that doubles with each attempt: full

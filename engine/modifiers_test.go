@@ -102,6 +102,10 @@ func TestRetry(t *testing.T) {
 - { id: a, call: GET b /, retry: { backoff: 1ns } }` + ask, status: 502, body: `status 404 1`},
 		{name: "of a status that is listed", backend: after(1, flowtest.JSON(404, `{}`)), calls: 2, steps: `
 - { id: a, call: GET b /, retry: { backoff: 1ns, on: [404] } }` + ask, status: 200, body: `1`},
+		{name: "of a class of statuses that is listed", backend: after(1, flowtest.JSON(501, `{}`)), calls: 2, steps: `
+- { id: a, call: GET b /, retry: { backoff: 1ns, on: [5xx] } }` + ask, status: 200, body: `1`},
+		{name: "not of another class", backend: after(1, flowtest.JSON(404, `{}`)), calls: 1, steps: `
+- { id: a, call: GET b /, retry: { backoff: 1ns, on: [5xx] } }` + ask, status: 502, body: `status 404 1`},
 		{name: "not of one that is not listed", backend: after(1, down), calls: 1, steps: `
 - { id: a, call: GET b /, retry: { backoff: 1ns, on: [404] } }` + ask, status: 502, body: `status 503 1`},
 		{name: "of bad JSON", backend: after(1, flowtest.JSON(200, `{"v":`)), calls: 2, steps: `

@@ -309,7 +309,7 @@ func (a *advisor) storm(p *engine.PlanStep, factors []factor) {
 
 // doubtful are the failures after which nobody knows whether the service has
 // done what it was asked to. 503 is not among them: it says that it has not.
-var doubtful = []string{string(engine.KindTimeout), string(engine.KindReset), string(engine.KindStatus), string(engine.KindMalformed), "500", "502", "504"}
+var doubtful = []string{string(engine.KindTimeout), string(engine.KindReset), string(engine.KindStatus), string(engine.KindMalformed), "500", "502", "504", "5xx"}
 
 // unsafeRetry warns of a retry by which a service may do twice what it is to do
 // once.
@@ -337,7 +337,7 @@ func failureNamed(on string) string {
 		return "a timeout"
 	case string(engine.KindReset):
 		return "a broken connection"
-	case string(engine.KindStatus):
+	case string(engine.KindStatus), "5xx":
 		return "a status such as 500"
 	case string(engine.KindMalformed):
 		return "a malformed answer"
@@ -347,14 +347,14 @@ func failureNamed(on string) string {
 
 // unsafeCall is a call that a retry of p repeats, and that must not be.
 func unsafeCall(p *engine.PlanStep, seen map[*engine.Flow]bool) *engine.PlanStep {
-	if p.Body(engine.PartUndo) != nil {
-		return nil // what an attempt did is taken back
-	}
 	if c := p.Call; c != nil && !c.Repeats {
 		return p
 	}
 	among := func(steps []*engine.PlanStep) *engine.PlanStep {
 		for _, inner := range steps {
+			if inner.Body(engine.PartUndo) != nil {
+				continue // what an attempt did is taken back before the next
+			}
 			if found := unsafeCall(inner, seen); found != nil {
 				return found
 			}

@@ -49,9 +49,10 @@ type Retry struct {
 	// Attempts is the total number, the first included. 0 and 1 mean no retry.
 	Attempts int
 	// On lists the outcomes worth another attempt: "connect", "timeout",
-	// "reset", and status codes from "400" to "599". The default is connect,
-	// reset, 502, 503, 504; timeout is not in it, because repeating a call that
-	// was too slow adds load where load is the likely fault.
+	// "reset", status codes from "400" to "599", and their classes "4xx" and
+	// "5xx". The default is connect, reset, 502, 503, 504; timeout is not in it,
+	// because repeating a call that was too slow adds load where load is the
+	// likely fault.
 	On []string
 	// Backoff is the bound of the wait before the second attempt; it doubles
 	// with each attempt up to MaxBackoff. The wait itself is uniform between 0
@@ -173,9 +174,9 @@ func (r Retry) validate(f *faults) {
 			"attempts counts the first one too: 3 means at most two retries")
 	}
 	for i, on := range r.On {
-		if _, _, ok := parseOutcome(on); !ok {
+		if _, _, _, ok := parseOutcome(on); !ok {
 			f.add(fmt.Sprintf("retry.on[%d]", i), fmt.Sprintf("%q is not an outcome to retry on", on),
-				"write connect, timeout, reset, or a status code from 400 to 599")
+				"write connect, timeout, reset, 4xx, 5xx, or a status code from 400 to 599")
 		}
 	}
 	f.nonNegative("retry.backoff", r.Backoff)

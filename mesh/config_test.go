@@ -18,7 +18,7 @@ func TestValidate(t *testing.T) {
 		{"everything", Config{
 			Endpoints: []string{"http://a:1", "https://b/base", "http://[::1]:8080/"}, Balance: "round_robin",
 			Timeout: 1, ConnectTimeout: 1, MaxBody: 1,
-			Retry:   Retry{Attempts: 3, On: []string{"connect", "timeout", "reset", "503", "429"}, Backoff: 1, MaxBackoff: 2},
+			Retry:   Retry{Attempts: 3, On: []string{"connect", "timeout", "reset", "503", "429", "5xx"}, Backoff: 1, MaxBackoff: 2},
 			Breaker: Breaker{Ratio: 1, Of: 5, Open: 1},
 		}, ""},
 		{"no endpoint", Config{}, "endpoints: at least one"},
@@ -31,7 +31,7 @@ func TestValidate(t *testing.T) {
 		{"negative", Config{Endpoints: good, Timeout: -1, ConnectTimeout: -1, MaxBody: -1,
 			Retry: Retry{Attempts: -1, Backoff: -1, MaxBackoff: -1}, Breaker: Breaker{Open: -1}},
 			"timeout: negative; connect_timeout: negative; max_body: negative; retry.attempts: not between; retry.backoff: negative; retry.max_backoff: negative; breaker.open: negative"},
-		{"retry", Config{Endpoints: good, Retry: Retry{Attempts: 11, On: []string{"503", "5xx", "200", "600", "0503", "refused"}, Backoff: 2, MaxBackoff: 1}},
+		{"retry", Config{Endpoints: good, Retry: Retry{Attempts: 11, On: []string{"503", "2xx", "200", "600", "0503", "refused"}, Backoff: 2, MaxBackoff: 1}},
 			"retry.attempts: not between; retry.on[1]: not an outcome; retry.on[2]: not an outcome; retry.on[3]: not an outcome; retry.on[4]: not an outcome; retry.on[5]: not an outcome; retry.backoff: longer"},
 		{"breaker count", Config{Endpoints: good, Breaker: Breaker{Failures: 5, Of: 4}}, "breaker.failures: cannot happen"},
 		{"breaker both", Config{Endpoints: good, Breaker: Breaker{Failures: 5, Ratio: 0.5}}, "breaker.failures: either"},

@@ -24,24 +24,34 @@ type retryPolicy struct {
 func newRetryPolicy(c Retry) retryPolicy {
 	p := retryPolicy{status: map[int]bool{}, backoff: c.Backoff, max: c.MaxBackoff}
 	for _, on := range c.On {
-		if class, status, _ := parseOutcome(on); status != 0 {
-			p.status[status] = true
-		} else {
+		class, from, to, _ := parseOutcome(on)
+		if from == 0 {
 			p.classes[class] = true
+			continue
+		}
+		for status := from; status <= to; status++ {
+			p.status[status] = true
 		}
 	}
 	return p
 }
 
-// parseOutcome reads one entry of [Retry].On.
-func parseOutcome(s string) (class Class, status int, ok bool) {
+// parseOutcome reads one entry of [Retry].On: a class, or the statuses from the
+// first to the last.
+func parseOutcome(s string) (class Class, from, to int, ok bool) {
 	for _, c := range []Class{Connect, Timeout, Reset} {
 		if s == c.String() {
-			return c, 0, true
+			return c, 0, 0, true
 		}
 	}
+	switch s {
+	case "4xx":
+		return OK, 400, 499, true
+	case "5xx":
+		return OK, 500, 599, true
+	}
 	n, err := strconv.Atoi(s)
-	return OK, n, err == nil && len(s) == 3 && n >= 400 && n <= 599
+	return OK, n, n, err == nil && len(s) == 3 && n >= 400 && n <= 599
 }
 
 // admits reports whether a failed attempt may be repeated. What counts is what
