@@ -18,6 +18,9 @@ type Answer struct {
 	Body   Value
 	// Written says that a step has streamed the answer to Input.Writer.
 	Written bool
+	// Failure is what the errors of the flow answered with this; nil if nothing
+	// failed that no step handled.
+	Failure *Error
 
 	buf *[]byte // where the text of Body stands, if that is pooled
 }

@@ -370,6 +370,7 @@ func (h *handler) handle(ctx context.Context, x *Exchange, e *Error) (a Answer, 
 	if a, err = h.answer.Answer(ctx, x); a.Status == 0 {
 		a.Status = e.HTTPStatus()
 	}
+	a.Failure = e
 	if h.problem && a.Header["Content-Type"] == nil {
 		if a.Header == nil {
 			a.Header = http.Header{}

@@ -45,7 +45,7 @@ func (s *scope) outOfReach(text string) *dsl.Denied {
 	}
 	if at, ok := s.c.closed[text]; ok {
 		return &dsl.Denied{Message: fmt.Sprintf("%q is known only in the block that it stands in", text),
-			Hint:    "read it inside the block, or let each or switch hand it out with yield",
+			Hint:    "read it inside the block, or hand it out with the yield of what it stands in",
 			Related: []dsl.Related{{Span: at, Message: "it stands here"}}}
 	}
 	for o := s; o != nil; o = o.parent {

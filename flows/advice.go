@@ -148,6 +148,9 @@ func (a *advisor) step(p *engine.PlanStep, s surroundings) {
 	if p.Runs != nil {
 		a.enter(p.Runs, inner)
 	}
+	if p.Verb == "saga" {
+		a.saga(p)
+	}
 	for _, b := range p.Bodies {
 		in := s
 		switch {

@@ -118,6 +118,7 @@ var Codes = []Code{
 	{"unclosed-expression", "A $( has no closing ).", "Add it, or write $$( for a literal $(."},
 	{"unclosed-quote", "A quote is not closed.", "Add the closing quote."},
 	{"undo-outside-saga", "Nothing would ever run this undo.", "Put the steps that belong together into a saga."},
+	{"undo-too-long", "An undo that waits for a service that does not answer leaves no time for the others of the saga.", "Give its call a timeout, or the saga a longer undo_timeout."},
 	{"unexpected-body", "The operation that is called takes no body, says its OpenAPI document.", "Remove body, or correct the document."},
 	{"unknown-field", "There is no such field.", "Write one that is there; the hint names the nearest."},
 	{"unknown-file", "A file that is referred to is not there.", "Correct its path; it is relative to the file that names it."},

@@ -50,6 +50,9 @@ func (h *flowHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.fail(w, r, q, failed)
 		return
 	}
+	if answer.Failure != nil {
+		q.Err = answer.Failure
+	}
 	if !answer.Written {
 		writeAnswer(w, &answer)
 	}

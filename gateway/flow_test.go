@@ -103,6 +103,9 @@ func TestErrors(t *testing.T) {
 			if a.Header.Get("X-Request-Id") == "" {
 				t.Error("no request id")
 			}
+			if log := w.Log(); tt.status >= 500 && !strings.Contains(log, "b answered with status 503") {
+				t.Errorf("the log does not tell what was answered: %s", log)
+			}
 		})
 	}
 	for _, tt := range []struct{ name, errors, code string }{

@@ -2,21 +2,26 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/pflag"
 )
 
 // curl stands in for curl in the commands of the documentation, so that they
-// need nothing but this test binary: -s, -f, -i, -X, -H, -d and -o.
+// need nothing but this test binary: -s, -f, -i, -m, -X, -H, -d, --json,
+// --data-binary with @FILE, and -o.
 func curl() {
 	if err := fetch(os.Args[1:], os.Stdout); err != nil {
-		fmt.Fprintln(os.Stderr, "curl:", err)
+		if !slices.Contains(os.Args, "-s") {
+			fmt.Fprintln(os.Stderr, "curl:", err)
+		}
 		os.Exit(1)
 	}
 }
@@ -29,14 +34,29 @@ func fetch(args []string, w io.Writer) error {
 	method := f.StringP("request", "X", "", "")
 	headers := f.StringArrayP("header", "H", nil, "")
 	data := f.StringP("data", "d", "", "")
+	document := f.String("json", "", "")
+	upload := f.String("data-binary", "", "")
+	most := f.Float64P("max-time", "m", 0, "")
 	out := f.StringP("output", "o", "", "")
 	if err := f.Parse(args); err != nil {
 		return err
 	}
 	header := http.Header{}
-	if *data != "" {
+	if name, ok := strings.CutPrefix(*upload, "@"); ok {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		*upload = string(text)
+	}
+	body := cmp.Or(*data, *document, *upload)
+	if body != "" {
 		*method = cmp.Or(*method, http.MethodPost)
 		header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	if *document != "" {
+		header.Set("Content-Type", "application/json")
+		header.Set("Accept", "application/json")
 	}
 	for _, h := range *headers {
 		name, value, _ := strings.Cut(h, ":")
@@ -46,7 +66,13 @@ func fetch(args []string, w io.Writer) error {
 	if !strings.Contains(url, "://") {
 		url = "http://" + url
 	}
-	req, err := http.NewRequest(*method, url, strings.NewReader(*data))
+	ctx := context.Background()
+	if *most > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, time.Duration(*most*float64(time.Second)))
+		defer cancel()
+	}
+	req, err := http.NewRequestWithContext(ctx, *method, url, strings.NewReader(body))
 	if err != nil {
 		return err
 	}

@@ -63,11 +63,12 @@ func valid(t *testing.T, dir string, flags ...string) map[string]any {
 }
 
 func TestOpenAPIOfTheExamples(t *testing.T) {
-	dirs, err := filepath.Glob(root + "/examples/*")
-	if err != nil || len(dirs) == 0 {
+	readmes, err := filepath.Glob(root + "/examples/*/README.md")
+	if err != nil || len(readmes) == 0 {
 		t.Fatal(err)
 	}
-	for _, dir := range dirs {
+	for _, readme := range readmes {
+		dir := filepath.Dir(readme)
 		t.Run(filepath.Base(dir), func(t *testing.T) { valid(t, dir) })
 	}
 }
