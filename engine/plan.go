@@ -85,6 +85,8 @@ const (
 	PartFinally = "finally" // runs when the step has ended
 	PartUndo    = "undo"    // runs when the saga around the step fails
 	PartTap     = "tap"     // runs beside the request, which does not wait for it
+
+	PartAggregate = "aggregate" // runs for several requests together
 )
 
 // PlanRetry is the retry of a step.

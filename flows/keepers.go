@@ -24,11 +24,13 @@ type held struct {
 	engine.Keeper
 }
 
-// open fills the places of p, with what equal places have already.
+// open fills the places of p, with what equal places have already. They are
+// closed in the same order, flows before those that they run: what still works
+// in one finds open what it leads to.
 func (ks *keepers) open(p *Program) (all []held) {
 	ks.mu.Lock()
 	defer ks.mu.Unlock()
-	for _, f := range p.Flows {
+	for _, f := range callersFirst(p.Flows) {
 		for _, place := range f.Places() {
 			key := place.Key()
 			if key == "" {

@@ -111,6 +111,19 @@ func keyText(ctx context.Context, x *engine.Exchange, key *dsl.TextTemplate, at 
 	return text, err
 }
 
+// distinctKey compiles a key that is to set requests apart, and so cannot be the
+// same for all of them; so is what would come of that.
+func distinctKey(c *engine.Compiler, n *dsl.Node, so, hint string) *dsl.TextTemplate {
+	key := c.Text(n, dsl.PlainText)
+	if key == nil {
+		return nil
+	}
+	if _, static := key.Static(); static {
+		c.Report(dsl.Diagnostic{Span: n.Span, Code: "same-key", Message: "this key is the same for all requests: " + so, Hint: hint})
+	}
+	return key
+}
+
 // gated is a block that only holders of a key enter.
 type gated struct {
 	gates  *engine.Kept[*gates]

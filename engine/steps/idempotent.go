@@ -43,12 +43,7 @@ type idempotent struct {
 
 func compileIdempotent(c *engine.Compiler, at *dsl.Node, cfg *idempotentConfig) engine.Step {
 	s := &idempotent{remembered: remembered{at: cfg.Idempotent.Node.Span, ttl: time.Duration(cfg.TTL), result: c.Result()}}
-	if s.key = c.Text(cfg.Idempotent.Node, dsl.PlainText); s.key != nil {
-		if _, static := s.key.Static(); static {
-			c.Report(dsl.Diagnostic{Span: cfg.Idempotent.Node.Span, Code: "same-key", Message: "this key is the same for all requests: the steps would run once for all of them",
-				Hint: `write an expression, such as $(headers["idempotency-key"])`})
-		}
-	}
+	s.key = distinctKey(c, cfg.Idempotent.Node, "the steps would run once for all of them", `write an expression, such as $(headers["idempotency-key"])`)
 	if cfg.Match.Node != nil {
 		s.match = c.Shape(cfg.Match)
 	}

@@ -31,7 +31,7 @@ yield: $(made)
 func compileLimit(c *engine.Compiler, at *dsl.Node, cfg *limitConfig) engine.Step {
 	s := &gated{most: cfg.Limit, queue: cfg.Queue, result: c.Result()}
 	if cfg.By.Node != nil {
-		s.key, s.at = c.Text(cfg.By.Node, dsl.PlainText), cfg.By.Node.Span
+		s.key, s.at = distinctKey(c, cfg.By.Node, "it sets nobody apart", "write an expression, such as $(params.id), or remove by"), cfg.By.Node.Span
 	}
 	s.block = compileBlock(c, at, "limit", &cfg.blockConfig)
 	s.gates = engine.Keep(c, c.StepKey(), newGates)

@@ -38,7 +38,7 @@ type sample struct {
 func compileSample(c *engine.Compiler, at *dsl.Node, cfg *sampleConfig) engine.Step {
 	s := &sample{share: float64(cfg.Sample), result: c.Result()}
 	if cfg.By.Node != nil {
-		s.by = c.Text(cfg.By.Node, dsl.PlainText)
+		s.by = distinctKey(c, cfg.By.Node, "all of them would fare the same", "write an expression, such as $(params.id), or remove by")
 	}
 	s.block = compileBlock(c, at, "sample", &cfg.blockConfig)
 	c.Result().Hold(nil) // it may be null

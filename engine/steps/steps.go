@@ -8,6 +8,6 @@ import "github.com/weir-run/weir/engine"
 func All() []engine.StepKind {
 	return []engine.StepKind{
 		Compose, Each, Set, Transform, Validate, Switch, Try, Run, Return, Fail, Log,
-		First, Wait, While, Saga, Lock, Limit, Idempotent, Cache, Batch, Filter, Sample, Tap, Template,
+		First, Wait, While, Saga, Lock, Limit, Idempotent, Cache, Aggregate, Batch, Filter, Sample, Tap, Template,
 	}
 }

@@ -50,12 +50,13 @@ func compileTap(c *engine.Compiler, at *dsl.Node, cfg *tapConfig) engine.Step {
 	if id := at.Field("id"); id != nil {
 		c.Report(dsl.Diagnostic{Span: id.Span, Code: "no-result", Message: "a tap has no result: nobody waits for it", Hint: "remove this id"})
 	}
+	// A spool is of one program: its work calls the services of that one. It is
+	// declared before what the steps keep, and so closed before that is.
+	s.spool = engine.Keep(c, "", func() *spool { return newSpool(cfg.AtOnce, cfg.Queue, time.Duration(cfg.Within)) })
+	s.tally = c.Tally(tapDone, tapFailed, tapDropped)
 	c.Inside("tap", func() {
 		s.steps = c.Detach(func() engine.Sequence { return compileBlock(c, nil, "tap", &blockConfig{Steps: cfg.Tap}).steps })
 	})
-	// A spool is of one program: its work calls the services of that one.
-	s.spool = engine.Keep(c, "", func() *spool { return newSpool(cfg.AtOnce, cfg.Queue, time.Duration(cfg.Within)) })
-	s.tally = c.Tally(tapDone, tapFailed, tapDropped)
 	return s
 }
 

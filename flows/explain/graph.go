@@ -149,7 +149,7 @@ func (g *Graph) others(s Step, in, first int) (out []exit) {
 		if b.Part == engine.PartSteps || len(b.Steps) == 0 {
 			continue
 		}
-		labels := map[string]string{engine.PartCatch: "fails", engine.PartFinally: "ends", engine.PartUndo: "undo", engine.PartTap: "beside"}
+		labels := map[string]string{engine.PartCatch: "fails", engine.PartFinally: "ends", engine.PartUndo: "undo", engine.PartTap: "beside", engine.PartAggregate: "complete"}
 		frame := g.group(b.Part+" of "+s.Name, in)
 		left := g.sequence(b.Steps, frame, []exit{{first, labels[b.Part], true}})
 		if b.Part == engine.PartCatch {

@@ -249,7 +249,7 @@ func (s Step) inside(inner []Steps) figure {
 
 // withParts sets beside a step what runs when it fails or ends.
 func (s Step) withParts(f figure) figure {
-	titles := map[string]string{engine.PartCatch: "if it fails", engine.PartFinally: "at the end, in any case", engine.PartUndo: "if the saga fails later", engine.PartTap: "beside the request"}
+	titles := map[string]string{engine.PartCatch: "if it fails", engine.PartFinally: "at the end, in any case", engine.PartUndo: "if the saga fails later", engine.PartTap: "beside the request", engine.PartAggregate: "once for each complete group"}
 	var parts []figure
 	for _, b := range s.Bodies {
 		if b.Part != engine.PartSteps && len(b.Steps) > 0 {

@@ -132,6 +132,8 @@ func (t *text) body(s Step, b Steps, indent string) {
 		title = "if the saga fails later"
 	case b.Part == engine.PartTap:
 		title = "beside the request, which does not wait for it"
+	case b.Part == engine.PartAggregate:
+		title = "once for each complete group"
 	case s.plan.Order == engine.ByData:
 		order = "member"
 	case s.plan.Order == engine.Race:
