@@ -25,7 +25,7 @@ var reference = regexp.MustCompile(`(?:\$ref|openapi)["']?\s*:\s*(?:"([^"\n#]+)|
 
 // flowFile is a section of a flow file, foreign the head of a file that is none.
 var (
-	flowFile = regexp.MustCompile(`(?m)^["']?(?:flow|services|gateways|policies|templates?|tests|functions)["']?\s*:`)
+	flowFile = regexp.MustCompile(`(?m)^["']?(?:flow|services|gateways|policies|templates?|tests|functions|imports)["']?\s*:`)
 	foreign  = regexp.MustCompile(`(?m)^["']?(?:openapi|swagger|\$schema|\$id)["']?\s*:`)
 	version  = regexp.MustCompile(`^[0-9.]+$`)
 )

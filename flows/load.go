@@ -12,10 +12,7 @@ package flows
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
-	"io/fs"
-	"iter"
 	"os"
 	"path/filepath"
 	"slices"
@@ -30,11 +27,13 @@ type Files struct {
 	Documents []*dsl.Source // the files that they refer to, such as schemas; sorted by name
 	Hash      string        // of all names and texts, in hex
 
-	looked []string // the paths of Documents, and of those that are not there
+	looked  []string // the paths of Documents, and of files and imports that are not there
+	imports imports
 }
 
-// Load reads all .yaml and .yml files below the directories; a path may also
-// be a file. Symbolic links are followed. Names that start with a dot are
+// Load reads all .yaml and .yml files below the directories, and those that
+// they import; a path may also be a file. Symbolic links are followed, and what
+// is reached in several ways is read once. Names that start with a dot are
 // passed over: editors and Kubernetes keep their own there.
 //
 // Files that hold nothing but tests, *.test.yaml, are passed over, too: a
@@ -52,34 +51,53 @@ func LoadUnsaved(paths []string, unsaved map[string]string) (*Files, error) {
 }
 
 func load(paths []string, tests bool, unsaved map[string]string) (*Files, error) {
-	found, err := find(paths)
-	if err != nil {
-		return nil, err
+	found := newFinder()
+	for _, path := range paths {
+		if err := found.find(path); err != nil {
+			return nil, err
+		}
 	}
 	f := &Files{}
-	sum := sha256.New()
-	for _, path := range withUnsaved(found, paths, unsaved) {
+	for _, path := range withUnsaved(found.files, paths, unsaved) {
 		if isTest(path) && !tests {
 			continue
 		}
-		text, ok := unsaved[path]
-		if !ok {
-			b, err := os.ReadFile(path)
-			if err != nil {
-				return nil, fmt.Errorf("cannot read %s: %w", path, reason(err))
-			}
-			text = string(b)
+		if err := f.read(path, unsaved); err != nil {
+			return nil, err
 		}
-		f.Sources = append(f.Sources, dsl.NewSource(path, text))
 	}
+	f.follow(found, unsaved)
+	slices.SortFunc(f.Sources, func(a, b *dsl.Source) int { return strings.Compare(a.Name, b.Name) })
+	var err error
 	if f.Sources, f.Documents, f.looked, err = documents(f.Sources, unsaved); err != nil {
 		return nil, err
 	}
+	for target, refused := range f.imports.refused {
+		if refused != nil && !slices.Contains(f.looked, target) {
+			f.looked = append(f.looked, target)
+		}
+	}
+	slices.Sort(f.looked)
+	sum := sha256.New()
 	for _, s := range slices.Concat(f.Sources, f.Documents) {
 		fmt.Fprintf(sum, "%q %q\n", s.Name, s.Text)
 	}
 	f.Hash = hex.EncodeToString(sum.Sum(nil))
 	return f, nil
+}
+
+// read adds a file to the sources.
+func (f *Files) read(path string, unsaved map[string]string) error {
+	text, ok := unsaved[path]
+	if !ok {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			return fmt.Errorf("cannot read %s: %w", path, reason(err))
+		}
+		text = string(b)
+	}
+	f.Sources = append(f.Sources, dsl.NewSource(path, text))
+	return nil
 }
 
 // withUnsaved is the paths of the files that were found, and of the unsaved ones
@@ -124,108 +142,6 @@ func hidden(name string) bool { return strings.HasPrefix(name, ".") }
 // isTest reports whether a file holds nothing but tests.
 func isTest(path string) bool {
 	return strings.HasSuffix(path, ".test.yaml") || strings.HasSuffix(path, ".test.yml")
-}
-
-// file is one flow file and what tells whether it has changed.
-type file struct {
-	path  string
-	stamp stamp
-}
-
-// find lists the flow files of paths, each once, sorted.
-func find(paths []string) ([]file, error) {
-	seen := map[string]bool{}
-	var files []file
-	for _, path := range paths {
-		info, err := os.Stat(path)
-		if err != nil {
-			return nil, fmt.Errorf("cannot read %s: %w", path, reason(err))
-		}
-		if !info.IsDir() {
-			files = add(files, seen, filepath.Clean(path), info)
-			continue
-		}
-		if files, err = walk(files, seen, filepath.Clean(path), 0); err != nil {
-			return nil, err
-		}
-	}
-	slices.SortFunc(files, func(a, b file) int { return strings.Compare(a.path, b.path) })
-	return files, nil
-}
-
-const maxDirectories = 64 // levels; links can make a circle
-
-func walk(files []file, seen map[string]bool, dir string, depth int) ([]file, error) {
-	if depth > maxDirectories {
-		return nil, fmt.Errorf("%s: directories nest deeper than %d levels; is there a circle of links?", dir, maxDirectories)
-	}
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return nil, fmt.Errorf("cannot read %s: %w", dir, reason(err))
-	}
-	for _, entry := range entries {
-		if hidden(entry.Name()) {
-			continue
-		}
-		path := filepath.Join(dir, entry.Name())
-		info, err := os.Stat(path)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue // removed since, or a link to nothing
-		}
-		if err != nil {
-			return nil, fmt.Errorf("cannot read %s: %w", path, reason(err))
-		}
-		if info.IsDir() {
-			if files, err = walk(files, seen, path, depth+1); err != nil {
-				return nil, err
-			}
-		} else if isFlowPath(path) {
-			files = add(files, seen, path, info)
-		}
-	}
-	return files, nil
-}
-
-func add(files []file, seen map[string]bool, path string, info fs.FileInfo) []file {
-	if seen[path] {
-		return files
-	}
-	seen[path] = true
-	return append(files, file{path, stampOf(info)})
-}
-
-// reason drops the path that the error repeats.
-func reason(err error) error {
-	var pathErr *fs.PathError
-	if errors.As(err, &pathErr) {
-		return pathErr.Err
-	}
-	return err
-}
-
-// directories gives every directory at or below paths that can hold flow
-// files, as far as they can be read.
-func directories(paths []string) iter.Seq[string] {
-	return func(yield func(string) bool) {
-		more := true
-		for _, path := range paths {
-			if info, err := os.Stat(path); err == nil && !info.IsDir() {
-				path = filepath.Dir(path)
-			}
-			_ = filepath.WalkDir(path, func(at string, d fs.DirEntry, err error) error {
-				switch {
-				case err != nil || !d.IsDir():
-					return nil
-				case at != path && strings.HasPrefix(d.Name(), "."):
-					return fs.SkipDir
-				case !more:
-					return fs.SkipAll
-				}
-				more = yield(at)
-				return nil
-			})
-		}
-	}
 }
 
 // Edit is the files with edits in their Sources. The Hash and the Documents stay

@@ -32,7 +32,13 @@ type Program struct {
 	Gateways []*Gateway            // sorted by name
 	Tests    []*dsl.Node           // as they are written, if the environment has a Probe: to serve a program takes none
 	Env      func(name string) (value string, ok bool)
+
+	imported map[string]bool // files, by name
 }
+
+// Imported reports whether a place is in a file that is there only because
+// another imports it: it belongs to others, too.
+func (p *Program) Imported(at dsl.Span) bool { return at.Source != nil && p.imported[at.Source.Name] }
 
 // Gateway is one listener with its routes.
 type Gateway struct {
@@ -84,8 +90,8 @@ func Parse(files *Files) *Draft {
 // are named it is one of those flows alone, with all that is no flow.
 func (d *Draft) Check(catalog *Catalog, env Environment, only ...string) (*Program, []dsl.Diagnostic) {
 	files := d.files
-	c := &checker{catalog: catalog, env: env, documents: d.others, only: only, defined: map[string]dsl.Span{}}
-	c.program = &Program{Hash: files.Hash, Env: env.Env}
+	c := &checker{catalog: catalog, env: env, files: files, documents: d.others, only: only, defined: map[string]dsl.Span{}}
+	c.program = &Program{Hash: files.Hash, Env: env.Env, imported: files.imports.files}
 	for _, fault := range d.faults {
 		c.ds.Report(fault)
 	}
@@ -125,6 +131,7 @@ func (c *checker) told() []dsl.Diagnostic {
 type checker struct {
 	catalog   *Catalog
 	env       Environment
+	files     *Files
 	documents *schema.Documents
 	only      []string // the flows that are compiled; nil: all
 	program   *Program
@@ -181,7 +188,7 @@ func (c *checker) spread(n int, fn func(i int, r dsl.Reporter)) {
 }
 
 // sections are the top-level keys of a document that is no flow.
-var sections = []string{"services", "gateways", "tests"}
+var sections = []string{"services", "gateways", "tests", "imports"}
 
 // planned are sections of the language that this version does not have.
 var planned = []string{"policies", "functions"}
@@ -258,6 +265,8 @@ func (c *checker) section(f dsl.Field) {
 		})
 	case name == "tests":
 		c.tests(f)
+	case name == "imports":
+		c.imports(f)
 	case slices.Contains(planned, name):
 		c.ds.Report(dsl.Diagnostic{Span: f.Key.Span, Code: "unsupported-section", Message: fmt.Sprintf("this version of Weir does not have %s", name),
 			Hint: "remove the section; flow, services and gateways are there"})
@@ -378,7 +387,7 @@ func (c *checker) unused(files *Files) {
 		return
 	}
 	for _, g := range c.program.Gateways {
-		if len(g.routes) == 0 {
+		if len(g.routes) == 0 && !c.program.Imported(g.Name.Span) {
 			c.ds.Report(dsl.Diagnostic{Span: g.Name.Span, Severity: dsl.Warning, Code: "unused-gateway", Message: fmt.Sprintf("no flow uses gateway %q", g.Name.Value),
 				Hint: "add trigger: { http: ..., gateway: " + g.Name.Value + " } to a flow, or remove it"})
 		}

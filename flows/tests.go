@@ -6,10 +6,12 @@ import (
 	"github.com/weir-run/weir/dsl"
 )
 
-// tests keeps what a tests section holds for those who run it.
+// tests keeps what a tests section holds for those who run it. Those of files
+// that are imported run where these are at home.
 func (c *checker) tests(section dsl.Field) {
 	v := section.Value
 	switch {
+	case c.program.Imported(section.Key.Span):
 	case v.Kind == dsl.List:
 		if c.env.Probe != nil {
 			c.program.Tests = append(c.program.Tests, v.Items...)

@@ -89,7 +89,7 @@ func each(steps []*engine.PlanStep, fn func(p *engine.PlanStep)) {
 
 func (c *checker) unusedServices(called map[string]bool) {
 	for _, s := range c.program.Services {
-		if !called[s.Name.Value] {
+		if !called[s.Name.Value] && !c.program.Imported(s.Name.Span) {
 			c.ds.Report(dsl.Diagnostic{Span: s.Name.Span, Severity: dsl.Note, Code: "unused-service", Message: fmt.Sprintf("no flow calls service %q", s.Name.Value), Hint: "remove it, or call it"})
 		}
 	}
@@ -110,7 +110,7 @@ func (c *checker) unusedFlows() {
 		}
 	}
 	for _, f := range c.program.Flows {
-		if f.Trigger == nil && !run[f.Name.Value] {
+		if f.Trigger == nil && !run[f.Name.Value] && !c.program.Imported(f.Name.Span) {
 			c.ds.Report(dsl.Diagnostic{Span: f.Name.Span, Severity: dsl.Note, Code: "unused-flow", Message: fmt.Sprintf("nothing runs flow %q: it has no trigger, and no step names it", f.Name.Value),
 				Hint: "add a trigger, run it from another flow, or remove it"})
 		}

@@ -25,6 +25,7 @@ type Reloader struct {
 	hash    string   // of the files that were tried last
 	stamps  []file   // of the last look
 	looked  []string // the files that the flow files refer to, there or not
+	roots   []string // what the flow files import
 
 	successful prometheus.Gauge
 	since      prometheus.Gauge
@@ -137,18 +138,18 @@ func (r *Reloader) load() (out Reload) {
 func (r *Reloader) read() (files *Files, err error) {
 	for range 2 {
 		r.stamps, _ = r.look() // Load finds the same faults
-		if files, err = Load(r.options.Paths); err != nil || slices.Equal(files.looked, r.looked) {
+		if files, err = Load(r.options.Paths); err != nil || slices.Equal(files.looked, r.looked) && slices.Equal(files.imports.roots, r.roots) {
 			break
 		}
-		r.looked = files.looked
+		r.looked, r.roots = files.looked, files.imports.roots
 	}
 	return files, err
 }
 
-// look finds the flow files, and those that they referred to when they were
-// read last.
+// look finds the flow files, and those that they imported and referred to when
+// they were read last.
 func (r *Reloader) look() ([]file, error) {
-	files, err := find(r.options.Paths)
+	files, err := find(slices.Concat(r.options.Paths, r.roots))
 	return withDocuments(files, r.looked), err
 }
 
@@ -165,7 +166,7 @@ func (r *Reloader) Reload() {
 func (r *Reloader) Run(ctx context.Context) {
 	hints := newHints()
 	defer hints.close()
-	hints.watch(slices.Concat(r.options.Paths, r.looked))
+	hints.watch(slices.Concat(r.options.Paths, r.roots, r.looked))
 	tick := time.NewTicker(r.options.Interval)
 	defer tick.Stop()
 	whole := time.NewTicker(full * r.options.Interval)
@@ -177,7 +178,7 @@ func (r *Reloader) Run(ctx context.Context) {
 			return
 		case <-r.now:
 			r.Load()
-			hints.watch(slices.Concat(r.options.Paths, r.looked))
+			hints.watch(slices.Concat(r.options.Paths, r.roots, r.looked))
 			continue
 		case <-whole.C:
 			// What could not be done may be possible now, though no file shows
@@ -197,7 +198,7 @@ func (r *Reloader) Run(ctx context.Context) {
 		looked = time.Now()
 		if r.changed(ctx) {
 			r.Load()
-			hints.watch(slices.Concat(r.options.Paths, r.looked))
+			hints.watch(slices.Concat(r.options.Paths, r.roots, r.looked))
 		}
 	}
 }

@@ -52,7 +52,7 @@ func stateOf(files *flows.Files, ds []dsl.Diagnostic) (s state) {
 func (f *fixer) fix(ds []dsl.Diagnostic) {
 	f.read = f.files
 	best, first := *f, stateOf(f.files, ds)
-	own := func(src *dsl.Source) bool { return slices.Contains(f.files.Sources, src) }
+	own := func(src *dsl.Source) bool { return slices.Contains(f.files.Own(), src) }
 	for range mostRounds {
 		choice := dsl.Fixing(ds, own)
 		if len(choice.Made) == 0 {

@@ -86,7 +86,7 @@ func (f *formatter) files(paths []string) error {
 	if len(files.Sources) == 0 {
 		return fmt.Errorf("there are no .yaml or .yml files in %s", strings.Join(paths, ", "))
 	}
-	for _, src := range files.Sources {
+	for _, src := range files.Own() {
 		err := f.format(src, func(text string) error {
 			if text == src.Text {
 				return nil

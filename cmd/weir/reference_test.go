@@ -83,6 +83,15 @@ func reference(t *testing.T) map[string]string {
 		tests.kind(k.title, k.doc, k.schema, k.examples)
 	}
 
+	imports := newPage("Imports", "The section `imports:` is a list of paths. What is in these files and directories is part of the program, as if they had been given to "+
+		"the command.")
+	imports.line("\n```yaml\nimports: [../shared, ../gateways.yaml]\n```")
+	imports.line("\n- A path is relative to the file that it stands in. It may lead out of the directory of the program; it is neither absolute nor a directory that holds the file itself.")
+	imports.line("- A directory is all .yaml and .yml files below it. Names that begin with a dot are passed over, links are followed.")
+	imports.line("- A file is read once, in however many ways it is reached; files may import each other.")
+	imports.line("- The tests of imported files run where these are at home, and so do those in *.test.yaml. Nothing is said of what is imported and not used, and `weir fmt` leaves it as it is.")
+	imports.line("- A change of an imported file is a change of the program.")
+
 	functions := functionsPage()
 	diagnostics := newPage("Diagnostics", "What `weir check` says, by the code at the end of each message. Errors keep a program from being served. "+
 		"Warnings are about what it would hardly be meant to do; with `--strict` they fail the check, too. Notes, which `--notes` shows, are about what is not needed.")
@@ -100,6 +109,7 @@ func reference(t *testing.T) map[string]string {
 	index.line("- [Functions](functions.md): what expressions compute with")
 	index.line("- [Services](services.md): what flows call")
 	index.line("- [Gateways](gateways.md): where flows are served")
+	index.line("- [Imports](imports.md): what other directories hold")
 	index.line("- [Tests](tests.md): what flows are held against")
 	index.line("- [Diagnostics](diagnostics.md): what every code of a fault means")
 	index.section("Types", "What the tables call the values of keys.")
@@ -110,7 +120,7 @@ func reference(t *testing.T) map[string]string {
 	return map[string]string{
 		"README.md": index.String(), "flows.md": flow.String(), "steps.md": steps.String(),
 		"functions.md": functions.String(), "services.md": service.String(), "gateways.md": gateway.String(),
-		"tests.md": tests.String(), "diagnostics.md": diagnostics.String(),
+		"imports.md": imports.String(), "tests.md": tests.String(), "diagnostics.md": diagnostics.String(),
 	}
 }
 

@@ -19,6 +19,7 @@ func Grammar(c *flows.Catalog) *dsl.Grammar {
 			"services": {Type: dsl.MapType, Elem: connectors.ServiceKind.Schema()},
 			"gateways": {Type: dsl.MapType, Elem: flows.GatewayKind.Schema()},
 			"tests":    {Type: dsl.ListType, Elem: suite.TestKind.Schema()},
+			"imports":  {Type: dsl.ListType, Elem: &dsl.Schema{Type: dsl.TextType}},
 		},
 		Verbs:     map[string]*dsl.Schema{},
 		Modifiers: engine.ModifierSchema(),
