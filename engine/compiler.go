@@ -137,6 +137,7 @@ type Compiler struct {
 	closed  map[string]dsl.Span    // names of scopes that have ended
 	failed  bool
 	uses    []string // what the step at hand names, for a Probe
+	undoes  string   // the step whose undo is being compiled, for a Probe
 
 	plan *PlanStep // of the step at hand
 	body *PlanBody // that the steps at hand are of

@@ -13,6 +13,10 @@ type Probe interface {
 	Flow(f *Flow, steps Step) Step
 	// Verb gives what runs in place of a step's verb, under its modifiers.
 	Verb(at Site, verb Step) Step
+	// Undo gives what runs in place of the undo of a step. doubted is called when
+	// the step has failed such that nobody knows whether it has had its effect,
+	// and its undo cannot do without the result that it then does not have.
+	Undo(at Site, undo Step) (run Step, doubted func())
 	// Way gives what is called whenever the flow goes that way.
 	Way(w Way) (taken func())
 }
@@ -26,6 +30,8 @@ type Site struct {
 	ID   dsl.Span // of the id; not valid if the step has none
 	Slot Slot
 	Loop bool // the step runs once for each round of a loop
+	// Undoes is the name of the step whose undo this one is part of, or "".
+	Undoes string
 	// Uses are the things of the program that the step itself names, each a
 	// noun and a name: "service users".
 	Uses []string
@@ -74,7 +80,11 @@ func (c *Compiler) probe(g *guarded, verb string, m *modifiers) {
 	if n := m.Catch.Node; n != nil {
 		g.ways.handled = c.Way(n.KeySpan(), "the catch of "+g.step)
 	}
+	at := Site{Flow: c.flow, Name: g.step, Verb: verb, Span: g.span, ID: c.plan.ID, Slot: g.slot, Loop: c.frame.parent != nil, Undoes: c.undoes, Uses: c.uses}
 	if g.run != nil {
-		g.run = p.Verb(Site{Flow: c.flow, Name: g.step, Verb: verb, Span: g.span, ID: c.plan.ID, Slot: g.slot, Loop: c.frame.parent != nil, Uses: c.uses}, g.run)
+		g.run = p.Verb(at, g.run)
+	}
+	if g.undo != nil {
+		g.undo.steps, g.undo.doubted = p.Undo(at, g.undo.steps)
 	}
 }

@@ -50,10 +50,11 @@ type effect struct {
 // compensation is the undo of a step.
 type compensation struct {
 	into    LocalView[*journal]
-	steps   Sequence
+	steps   Step
 	errName *name
-	blind   bool // it can do without the step's result
-	taken   func()
+	blind   bool   // it can do without the step's result
+	taken   func() // for a Probe
+	doubted func() // for a Probe
 }
 
 // TallyUndoFailed counts compensations that failed.
@@ -105,9 +106,12 @@ func (c *Compiler) compileUndo(g *guarded, own *name, undo dsl.Steps) {
 	from := len(c.log)
 	in, errName := c.scope.handler(g.span)
 	var steps Sequence
+	outer := c.undoes
+	c.undoes = g.step
 	c.within(in, func() {
 		c.Lasting(func() { c.Inside(PartUndo, func() { steps = c.Steps(undo) }) })
 	})
+	c.undoes = outer
 	if g.undo != nil {
 		g.undo.steps, g.undo.errName, g.undo.blind = steps, errName, !slices.Contains(c.log[from:], own)
 	}
@@ -188,6 +192,9 @@ var errUndoTimeout = fmt.Errorf("the time for undoing is up: %w", context.Deadli
 // done what its undo undoes.
 func (c *compensation) note(x *Exchange, step *guarded, failed *Error) {
 	if failed != nil && !(c.blind && failed.doubtful()) {
+		if failed.doubtful() {
+			take(c.doubted)
+		}
 		return
 	}
 	j := c.into.In(x)

@@ -91,118 +91,6 @@ func branches(n int) string {
 	return fmt.Sprintf("%d branches", n)
 }
 
-func (w *resultWriter) faults(all []suite.Matrix) {
-	for _, m := range all {
-		within := ""
-		if m.Deadline > 0 {
-			within = ", deadline " + short(m.Deadline)
-		}
-		fmt.Fprintf(w, "\nfaults of %s%s, %s\n\n", m.Flow, within, plural(m.Tests, "test"))
-		w.matrix(m)
-		for _, d := range remarks(m) {
-			fmt.Fprintln(w)
-			dsl.Render(w, []dsl.Diagnostic{d}, dsl.RenderOptions{Color: w.color})
-		}
-	}
-	good, total, defects := suite.Resilience(all)
-	fmt.Fprintf(w, "\nresilience: %s", share(good, total))
-	if defects > 0 {
-		fmt.Fprintf(w, ", and %s", w.paint(inRed, plural(defects, "defect")))
-	}
-	fmt.Fprintln(w)
-}
-
-func share(good, total int) string {
-	if total == 0 {
-		return "no calls"
-	}
-	return fmt.Sprintf("%d of %s answered, degraded or failed clean (%d%%)", good, plural(total, "fault"), 100*good/total)
-}
-
-// matrix prints one line for each call.
-func (w *resultWriter) matrix(m suite.Matrix) {
-	rows := [][]string{append([]string{"step", "calls"}, suite.Kinds...)}
-	for _, r := range m.Rows {
-		row := []string{r.Step, r.Call}
-		for _, c := range r.Cells {
-			row = append(row, c.Outcome.String())
-		}
-		rows = append(rows, row)
-	}
-	widths := make([]int, len(rows[0]))
-	for _, row := range rows {
-		for i, text := range row {
-			widths[i] = max(widths[i], len(text))
-		}
-	}
-	for i, row := range rows {
-		line := " "
-		for j, text := range row {
-			cell := fmt.Sprintf(" %-*s", widths[j]+1, text)
-			if i > 0 && j > 1 {
-				cell = w.shade(m.Rows[i-1].Cells[j-2].Outcome, cell)
-			}
-			line += cell
-		}
-		fmt.Fprintln(w, strings.TrimRight(line, " "))
-	}
-}
-
-func (w *resultWriter) shade(o suite.Outcome, text string) string {
-	switch {
-	case o.Defect():
-		return w.paint(inRed, text)
-	case o.Good():
-		return text
-	}
-	return w.paint(inYellow, text)
-}
-
-// remedies say what to do about an outcome.
-var remedies = map[suite.Outcome]string{
-	suite.Unreached:    "add a test of the flow that makes this call",
-	suite.FailedLate:   "give the call a timeout that leaves time to answer, and a fallback if the flow can do without it",
-	suite.NoMock:       "mock it in that test, to see what the flow makes of the fault",
-	suite.OverDeadline: "bound what runs after the deadline, such as finally",
-	suite.Leaks:        "answer with words of your own: error.message and error.body are not for callers",
-}
-
-// remarks are about the outcomes that can be improved, one for each call and
-// outcome.
-func remarks(m suite.Matrix) (all []dsl.Diagnostic) {
-	for _, r := range m.Rows {
-		for _, outcome := range []suite.Outcome{suite.Leaks, suite.OverDeadline, suite.NoMock, suite.FailedLate, suite.Unreached} {
-			var kinds []string
-			var first suite.Cell
-			for i, c := range r.Cells {
-				if c.Outcome == outcome {
-					if kinds == nil {
-						first = c
-					}
-					kinds = append(kinds, suite.Kinds[i])
-				}
-			}
-			if kinds == nil {
-				continue
-			}
-			d := dsl.Diagnostic{Span: r.Span, Severity: dsl.Warning, Code: strings.ReplaceAll(outcome.String(), " ", "-"), Hint: remedies[outcome]}
-			switch outcome {
-			case suite.Unreached:
-				d.Code, d.Message = "unreached", "no test of flow "+m.Flow+" makes this call"
-			default:
-				d.Message = fmt.Sprintf("%s (%s): %s", outcome, strings.Join(kinds, ", "), first.Detail)
-				d.Related = []dsl.Related{{Message: fmt.Sprintf("seen in test %q", first.Test)}}
-			}
-			if outcome.Defect() {
-				d.Severity = dsl.Error
-			}
-			all = append(all, d)
-		}
-	}
-	slices.SortStableFunc(all, func(a, b dsl.Diagnostic) int { return int(a.Severity) - int(b.Severity) })
-	return all
-}
-
 // The forms for programs.
 
 type testJSON struct {
@@ -245,6 +133,9 @@ type callJSON struct {
 	Line    int               `json:"line"`
 	Faults  map[string]string `json:"faults"`
 	Details map[string]string `json:"details,omitempty"`
+	// Effects are what became of what sagas had done: by the fault, the steps
+	// of each fate (undone, doubted, stays, left).
+	Effects map[string]map[string][]string `json:"effects,omitempty"`
 }
 
 type resultsJSON struct {
@@ -303,6 +194,17 @@ func matrixOf(m suite.Matrix) matrixJSON {
 			if c.Detail != "" {
 				call.Details[suite.Kinds[i]] = c.Detail
 			}
+			for _, e := range c.Effects {
+				if call.Effects == nil {
+					call.Effects = map[string]map[string][]string{}
+				}
+				fates := call.Effects[suite.Kinds[i]]
+				if fates == nil {
+					fates = map[string][]string{}
+					call.Effects[suite.Kinds[i]] = fates
+				}
+				fates[e.Fate.String()] = append(fates[e.Fate.String()], e.Step)
+			}
 		}
 		x.Calls = append(x.Calls, call)
 	}
@@ -330,6 +232,7 @@ type caseXML struct {
 	Name    string      `xml:"name,attr"`
 	Time    string      `xml:"time,attr"` // seconds, virtual
 	Failure *failureXML `xml:"failure"`
+	Out     string      `xml:"system-out,omitempty"`
 }
 
 type failureXML struct {
@@ -368,7 +271,7 @@ func writeJUnit(w io.Writer, r *results) error {
 	for _, m := range r.faults {
 		for _, row := range m.Rows {
 			for i, cell := range row.Cells {
-				c := caseXML{Class: m.Flow, Name: fmt.Sprintf("%s: %s: %s", row.Step, suite.Kinds[i], cell.Outcome), Time: "0.000"}
+				c := caseXML{Class: m.Flow, Name: fmt.Sprintf("%s: %s: %s", row.Step, suite.Kinds[i], cell.Outcome), Time: "0.000", Out: (&resultWriter{}).fates(cell.Effects)}
 				if cell.Outcome.Defect() {
 					c.Failure = &failureXML{Message: cell.Outcome.String(), Text: row.Span.String() + ": " + cell.Detail}
 				}

@@ -41,8 +41,9 @@ test runs a flow alone: services are what the test mocks, no port is opened, and
 time is virtual, so that nothing is waited for.
 
 With --faults, each call that the tests make is then broken in each way a call
-can break, and a matrix shows what the callers get. A flow that answers after
-its deadline, or tells something of the inside, fails.`,
+can break, and a matrix shows what the callers get, and what sagas undo. A flow
+that answers after its deadline, tells something of the inside or leaves what it
+could undo fails.`,
 		Example: `  weir test flows/
   weir test flows/ --run 'customer|order' --coverage
   weir test flows/ --faults

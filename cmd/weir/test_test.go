@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/weir-run/weir/dsl"
 	"github.com/weir-run/weir/flows"
@@ -120,5 +121,26 @@ func TestWatchRunsTheTestsOfWhatIsThere(t *testing.T) {
 	}
 	if n := strings.Count(out.String(), "1 test passed"); n != 2 {
 		t.Errorf("passed %d times:\n%s", n, out.String())
+	}
+}
+
+func TestAMatrixFitsATerminal(t *testing.T) {
+	m := suite.Matrix{Rows: []suite.Row{
+		{Step: strings.Repeat("reservierung-", 4) + "é", Call: "the-service-of-all-reservations", Cells: make([]suite.Cell, len(suite.Kinds))},
+		{Step: "user", Call: "users", Cells: make([]suite.Cell, len(suite.Kinds))},
+	}}
+	for i := range suite.Kinds {
+		m.Rows[0].Cells[i].Outcome, m.Rows[1].Cells[i].Outcome = suite.Answered, suite.Degraded
+	}
+	var b strings.Builder
+	(&resultWriter{Writer: &b}).matrix(m)
+	lines := strings.Split(strings.TrimRight(b.String(), "\n"), "\n")
+	for _, line := range lines {
+		if n := utf8.RuneCountInString(line); n > 80 {
+			t.Errorf("%d columns: %s", n, line)
+		}
+	}
+	if at := strings.Index(lines[2], "degraded"); len(lines) != 3 || at < 0 || utf8.RuneCountInString(lines[1][:strings.Index(lines[1], "answered")]) != at {
+		t.Errorf("the columns do not stand below each other:\n%s", b.String())
 	}
 }

@@ -25,9 +25,10 @@ type outcome struct {
 	body    []byte
 	aborted bool // the answer broke off
 	took    time.Duration
-	failed  *engine.Error // what ended the steps of the flow
-	calls   []string      // services and mocked steps, in the order of their calls
-	sites   map[place]bool
+	failed  *engine.Error  // what ended the steps of the flow
+	calls   []string       // services and mocked steps, in the order of their calls
+	sites   map[place]bool // as those of the player
+	effects []Effect
 	results map[string]any
 	faults  []dsl.Diagnostic // calls that have no mock, or are not what it says
 }
@@ -87,7 +88,7 @@ func (s *Suite) play(t *Test, cover *coverage, broken *injection) *outcome {
 	if err != nil {
 		p.fault(t.Span, "", "%v", err)
 	}
-	o.calls, o.sites, o.faults, o.results = p.calls, p.sites, p.faults, p.results
+	o.calls, o.sites, o.faults, o.results, o.effects = p.calls, p.sites, p.faults, p.results, p.effects
 	if o.failed == nil {
 		o.failed = p.failed
 	}

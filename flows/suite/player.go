@@ -29,7 +29,8 @@ type player struct {
 	mu      sync.Mutex
 	calls   []string
 	asked   map[*mock]int
-	sites   map[place]bool // call sites that were reached
+	sites   map[place]bool // call sites that were reached, and whether one of their calls succeeded
+	effects []Effect
 	slots   map[string][]engine.Slot
 	results map[string]any
 	failed  *engine.Error
@@ -116,9 +117,7 @@ func (p *player) Verb(at engine.Site, verb engine.Step) engine.Step {
 		}
 		if calls {
 			ctx = context.WithValue(ctx, siteKey{}, &at)
-			p.mu.Lock()
-			p.sites[here] = true
-			p.mu.Unlock()
+			p.reach(here, false)
 		}
 		if m == nil || p.broken.replaces(here) {
 			return verb.Run(ctx, x)
@@ -128,6 +127,13 @@ func (p *player) Verb(at engine.Site, verb engine.Step) engine.Step {
 		}
 		return p.step(ctx, x, at, m)
 	})
+}
+
+// reach writes down that a call site was reached.
+func (p *player) reach(at place, succeeded bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.sites[at] = p.sites[at] || succeeded
 }
 
 // Way is what engine.Probe asks for.
@@ -169,6 +175,11 @@ func (p *player) step(ctx context.Context, x *engine.Exchange, at engine.Site, m
 	a := m.answers[min(p.next(m.name, m), len(m.answers)-1)]
 	if err := sleep(ctx, a.delay); err != nil {
 		return err
+	}
+	if a.fail != "" || a.status >= http.StatusBadRequest {
+		p.hinder(ctx)
+	} else {
+		p.reach(place{span: at.Span}, true)
 	}
 	if a.fail != "" {
 		if _, bounded := ctx.Deadline(); a.fail == "timeout" && bounded {
@@ -226,7 +237,8 @@ func (p *player) roundTrip(s *connectors.Service, req *http.Request) (*http.Resp
 		here, sent.span, sent.step = place{span: at.Span}, at.Span, at.Name
 	}
 	if p.broken.replaces(here) {
-		return p.broken.roundTrip(req)
+		p.hinder(ctx)
+		return p.broken.of(here).roundTrip(req)
 	}
 	if err := p.broken.delay(ctx, here, s.Timeout()); err != nil {
 		return nil, err
@@ -258,7 +270,13 @@ func (p *player) roundTrip(s *connectors.Service, req *http.Request) (*http.Resp
 		return nil, err
 	}
 	if a.fail != "" {
+		p.hinder(ctx)
 		return failing(req, a.fail)
+	}
+	if a.status >= http.StatusBadRequest {
+		p.hinder(ctx)
+	} else {
+		p.reach(here, true)
 	}
 	header, body, err := a.render(env)
 	if err != nil {
