@@ -58,7 +58,7 @@ func (k Kind[B, T]) Keys() []string { return planOf(k.config).keys }
 // of its also.
 func (k Kind[B, T]) Schema() *Schema {
 	s := schemaOf(k.config)
-	s.Doc = k.Doc
+	s.Kind, s.Doc, s.Examples = k.Name, k.Doc, k.Examples
 	return s
 }
 

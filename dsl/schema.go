@@ -3,7 +3,6 @@ package dsl
 import (
 	"reflect"
 	"strconv"
-	"strings"
 )
 
 // Type is the name of what a value may be, as reference pages show it.
@@ -43,13 +42,18 @@ var formTypes = [...]Type{
 // Decode follows.
 type Schema struct {
 	Type     Type
+	Kind     string // the name of the Kind whose configuration this is, or ""
 	Doc      string
+	Examples []Example  // of the Kind
 	Default  *Node      // nil for none
 	Enum     []string   // the texts that are allowed; nil for all
 	Min, Max string     // the range in the value's notation; "" for none
 	Required bool       // of a property: the key must be there
 	Fields   []Property // of an object, in the order of declaration
 	Elem     *Schema    // of a list, a map, or one of several
+
+	// Expands says that any scalar inside can be $(env.NAME), as Expand reads it.
+	Expands bool
 
 	// Name of an object's Go type if it contains itself. Where it recurs, the
 	// schema has the name and no Fields, and Recurs is true.
@@ -116,125 +120,6 @@ func describeObject(t reflect.Type, open map[reflect.Type]*Schema) *Schema {
 		d.Fields = append(d.Fields, Property{x.key, x.rank, property})
 	}
 	return d
-}
-
-// JSONSchema is the schema in JSON Schema 2020-12, without $schema, ready to be
-// part of a larger one. A recursive object is an $anchor named after its type.
-// It says the same as Decode, except for the ranges of durations, sizes and
-// percentages, which it cannot express, and for 3.0, which it takes for whole.
-func (s *Schema) JSONSchema() map[string]any {
-	j := s.constraints()
-	if s.Doc != "" {
-		j["description"] = s.Doc
-	}
-	if s.Default != nil {
-		j["default"] = s.Default.plainValue()
-	}
-	return j
-}
-
-// A text may be written without quotes, and so look like a number or a boolean.
-var textTypes = []string{"string", "number", "boolean"}
-
-func (s *Schema) constraints() map[string]any {
-	switch s.Type {
-	case ObjectType:
-		return s.objectJSON()
-	case ListType:
-		return map[string]any{"type": "array", "items": s.Elem.JSONSchema()}
-	case MapType:
-		return map[string]any{"type": "object", "additionalProperties": s.Elem.JSONSchema()}
-	case TextType:
-		if s.Enum != nil {
-			return map[string]any{"enum": s.enumJSON()}
-		}
-		return map[string]any{"type": textTypes}
-	case TemplateType, ConditionType:
-		return map[string]any{"type": textTypes}
-	case BoolType:
-		return map[string]any{"type": "boolean"}
-	case IntType, NumberType:
-		j := map[string]any{"type": "number"}
-		if s.Type == IntType {
-			j["type"] = "integer"
-		}
-		if f, err := strconv.ParseFloat(s.Min, 64); err == nil {
-			j["minimum"] = f
-		}
-		if f, err := strconv.ParseFloat(s.Max, 64); err == nil {
-			j["maximum"] = f
-		}
-		return j
-	case DurationType:
-		return patternJSON(unitsPattern(durationUnits))
-	case SizeType:
-		return patternJSON(unitsPattern(sizeUnits))
-	case PercentType:
-		return patternJSON(`^(100(\.0+)?|\d{1,2}(\.\d+)?)%$`)
-	case StepsType:
-		return map[string]any{"type": "array"}
-	case BlockType:
-		return map[string]any{"type": "object"}
-	case BranchesType:
-		return map[string]any{"type": []string{"array", "object"}}
-	}
-	return map[string]any{}
-}
-
-// unitsPattern is parseUnits as a regular expression. Only the smallest unit has
-// no fractions.
-func unitsPattern(units []unit) string {
-	var b strings.Builder
-	b.WriteByte('^')
-	for _, u := range units {
-		name, fraction := u.name, `(\.\d+)?`
-		if name == "us" {
-			name = "(us|µs|μs)"
-		}
-		if u.size == 1 {
-			fraction = `(\.0+)?`
-		}
-		b.WriteString(`(\d+` + fraction + name + `)?`)
-	}
-	return b.String() + "$"
-}
-
-func patternJSON(pattern string) map[string]any {
-	return map[string]any{"type": "string", "minLength": 1, "pattern": pattern}
-}
-
-func (s *Schema) objectJSON() map[string]any {
-	if s.Recurs {
-		return map[string]any{"$ref": "#" + s.Name}
-	}
-	properties := make(map[string]any, len(s.Fields))
-	required := []string{}
-	for _, f := range s.Fields {
-		properties[f.Key] = f.JSONSchema()
-		if f.Required {
-			required = append(required, f.Key)
-		}
-	}
-	j := map[string]any{"type": "object", "properties": properties, "additionalProperties": false}
-	if len(required) > 0 {
-		j["required"] = required
-	}
-	if s.Name != "" {
-		j["$anchor"] = s.Name
-	}
-	return j
-}
-
-// enumJSON has a text that looks like a number in both forms.
-func (s *Schema) enumJSON() []any {
-	var all []any
-	for _, text := range s.Enum {
-		all = append(all, text)
-		if value, ok := scalarValue(text, resolve(text)).(string); !ok || value != text {
-			all = append(all, scalarValue(text, resolve(text)))
-		}
-	}
-	return all
 }
 
 // plainValue is the node as encoding/json would decode it.

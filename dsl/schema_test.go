@@ -20,7 +20,7 @@ func jsonSchemaOf(t *testing.T, s *Schema) *jsonschema.Schema {
 		t.Fatal(err)
 	}
 	c := jsonschema.NewCompiler()
-	c.DefaultDraft(jsonschema.Draft2020)
+	c.DefaultDraft(jsonschema.Draft7)
 	if err := c.AddResource("config.json", doc); err != nil {
 		t.Fatal(err)
 	}
@@ -105,7 +105,7 @@ func TestSchemaTellsDefaultsAndRanges(t *testing.T) {
 	}
 	const want = `{"additionalProperties":false,"properties":{` +
 		`"attempts":{"default":3,"maximum":10,"minimum":1,"type":"integer"},` +
-		`"budget":{"default":"20%","minLength":1,"pattern":"^(100(\\.0+)?|\\d{1,2}(\\.\\d+)?)%$","type":"string"},` +
+		`"budget":{"default":"20%","errorMessage":"write a share, such as 20%","minLength":1,"pattern":"^((100(\\.0+)?|\\d{1,2}(\\.\\d+)?)%)$","type":"string"},` +
 		`"on":{"default":["connect"],"items":{"enum":["connect","502",502,"503",503]},"type":"array"}},"type":"object"}`
 	if string(got) != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)

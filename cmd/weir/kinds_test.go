@@ -221,7 +221,7 @@ func compileSchema(t *testing.T, s *dsl.Schema) *jsonschema.Schema {
 		t.Fatal(err)
 	}
 	c := jsonschema.NewCompiler()
-	c.DefaultDraft(jsonschema.Draft2020)
+	c.DefaultDraft(jsonschema.Draft7)
 	if err := c.AddResource("kind.json", doc); err != nil {
 		t.Fatal(err)
 	}

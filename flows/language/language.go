@@ -16,10 +16,10 @@ func Grammar(c *flows.Catalog) *dsl.Grammar {
 	g := &dsl.Grammar{
 		Flow: engine.FlowSchema(),
 		Sections: map[string]*dsl.Schema{
-			"services": {Type: dsl.MapType, Elem: connectors.ServiceKind.Schema()},
-			"gateways": {Type: dsl.MapType, Elem: flows.GatewayKind.Schema()},
-			"tests":    {Type: dsl.ListType, Elem: suite.TestKind.Schema()},
-			"imports":  {Type: dsl.ListType, Elem: &dsl.Schema{Type: dsl.TextType}},
+			"services": {Type: dsl.MapType, Doc: "What flows call, by name.", Expands: true, Elem: connectors.ServiceKind.Schema()},
+			"gateways": {Type: dsl.MapType, Doc: "Where flows are served, by name.", Expands: true, Elem: flows.GatewayKind.Schema()},
+			"tests":    {Type: dsl.ListType, Doc: "What flows are held against.", Elem: suite.TestKind.Schema()},
+			"imports":  {Type: dsl.ListType, Doc: "Files and directories that are part of the program, too, relative to this file.", Elem: &dsl.Schema{Type: dsl.TextType}},
 		},
 		Verbs:     map[string]*dsl.Schema{},
 		Modifiers: engine.ModifierSchema(),
