@@ -30,6 +30,12 @@ var testGrammar = &Grammar{
 			Status int    `yaml:"status" doc:"."`
 			Body   string `yaml:"body" doc:"."`
 		}] `yaml:"answers" doc:"."`
+	}]()}, "settings": {Type: MapType, Expands: true, Elem: SchemaOf[struct {
+		N int      `yaml:"n" doc:"."`
+		D Duration `yaml:"d" doc:"."`
+		S Size     `yaml:"s" doc:"."`
+		B bool     `yaml:"b" doc:"."`
+		E string   `yaml:"e" doc:"." enum:"x|y"`
 	}]()}},
 	Verbs: map[string]*Schema{
 		"call": SchemaOf[struct {

@@ -9,9 +9,11 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
 
-func jsonSchemaOf(t *testing.T, s *Schema) *jsonschema.Schema {
+func jsonSchemaOf(t *testing.T, s *Schema) *jsonschema.Schema { return compiled(t, s.JSONSchema()) }
+
+func compiled(t *testing.T, schema map[string]any) *jsonschema.Schema {
 	t.Helper()
-	text, err := json.Marshal(s.JSONSchema())
+	text, err := json.Marshal(schema)
 	if err != nil {
 		t.Fatal(err)
 	}

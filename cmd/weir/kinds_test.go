@@ -212,7 +212,12 @@ func with(n, other *dsl.Node) *dsl.Node {
 
 func compileSchema(t *testing.T, s *dsl.Schema) *jsonschema.Schema {
 	t.Helper()
-	text, err := json.Marshal(s.JSONSchema())
+	return compileJSON(t, s.JSONSchema())
+}
+
+func compileJSON(t *testing.T, schema map[string]any) *jsonschema.Schema {
+	t.Helper()
+	text, err := json.Marshal(schema)
 	if err != nil {
 		t.Fatal(err)
 	}

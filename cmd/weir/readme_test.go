@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"net"
 	"net/http"
@@ -26,6 +27,7 @@ const root = "../.."
 //   - console holds commands after "$ " and below each what it prints;
 //   - text is what the server has printed;
 //   - yaml is a part of an example's file;
+//   - json is JSON;
 //   - sh is not executed, but its make targets exist.
 //
 // "…" stands for what differs each time. A command that starts a server or a
@@ -35,7 +37,7 @@ func TestReadmes(t *testing.T) {
 	if err != nil || len(examples) == 0 {
 		t.Fatal("no examples", err)
 	}
-	for _, path := range append(examples, root+"/README.md", root+"/docs/guide/testing.md", root+"/docs/guide/schemas.md") {
+	for _, path := range append(examples, root+"/README.md", root+"/docs/guide/testing.md", root+"/docs/guide/schemas.md", root+"/docs/guide/editors.md") {
 		name, _ := filepath.Rel(root, path)
 		t.Run(name, func(t *testing.T) {
 			text := read(t, path)
@@ -48,6 +50,10 @@ func TestReadmes(t *testing.T) {
 					r.printed(b.text)
 				case "yaml":
 					r.partOfExample(b.text)
+				case "json":
+					if !json.Valid([]byte(b.text)) {
+						t.Errorf("this is no JSON:\n%s", b.text)
+					}
 				case "sh":
 					makeTargets(t, b.text)
 				default:
