@@ -525,14 +525,49 @@ func (c *Compiler) verb(n *dsl.Node) (kind StepKind, ok bool) {
 			return c.lang.Steps.Kind(owners[0])
 		}
 		c.Report(dsl.Diagnostic{Span: verbs[1].Span, Code: "two-verbs", Message: fmt.Sprintf("a step has one verb; this one has %s and %s", verbs[0].Text, verbs[1].Text),
-			Hint: "make two steps of it", Related: []dsl.Related{{Span: verbs[0].Span, Message: "the first verb"}}})
+			Hint: c.twoVerbs(n, verbs[0].Text, verbs[1].Text), Related: []dsl.Related{{Span: verbs[0].Span, Message: "the first verb"}}})
 		return kind, false
 	}
-	if len(verbs) == 1 {
+	if len(verbs) == 1 && !c.detail(n, kind.Name) {
 		return kind, true
 	}
 	c.noVerb(n)
 	return kind, false
+}
+
+// twoVerbs says what to make of two verbs in one step: one of them may be meant
+// to stand around the other.
+func (c *Compiler) twoVerbs(n *dsl.Node, a, b string) string {
+	around := func(verb string) bool {
+		k, _ := c.lang.Steps.Kind(verb)
+		return n.Field("steps") == nil && slices.Contains(k.Keys(), "steps")
+	}
+	if around(b) {
+		a, b = b, a
+	}
+	if around(a) && !around(b) {
+		return fmt.Sprintf("%s runs steps: write %s as one of its steps, or make two steps of it", a, b)
+	}
+	return "make two steps of it"
+}
+
+// detail reports whether what looks like the verb of a step is a key of another
+// verb, which is misspelt: limit is a verb, and a key of each.
+func (c *Compiler) detail(n *dsl.Node, verb string) bool {
+	own, _ := c.lang.Steps.Kind(verb)
+	return slices.ContainsFunc(n.Fields, func(f dsl.Field) bool {
+		if isModifier(f.Key.Text) || slices.Contains(own.Keys(), f.Key.Text) {
+			return false
+		}
+		var owners []string
+		for _, k := range c.lang.Steps.All() {
+			if k.Name != verb && slices.Contains(k.Keys(), verb) {
+				owners = append(owners, k.Name)
+			}
+		}
+		_, misspelt := dsl.Nearest(f.Key.Text, owners)
+		return misspelt
+	})
 }
 
 // notAStep is about what stands in the place of a step.
@@ -557,7 +592,7 @@ func (c *Compiler) noVerb(n *dsl.Node) {
 	}
 	var strange []*dsl.Node
 	for _, f := range n.Fields {
-		if !isModifier(f.Key.Text) {
+		if _, is := c.lang.Steps.Kind(f.Key.Text); !is && !isModifier(f.Key.Text) {
 			strange = append(strange, f.Key)
 		}
 	}

@@ -56,8 +56,7 @@ func TestTimeout(t *testing.T) {
 - return: 1` + errors, more: `services: { b: { endpoints: ["http://b"], timeout: 1m } }`,
 			backend: stall, status: 504, body: `{"kind":"deadline","step":"a"}`, took: 10 * time.Second},
 		{name: "of an outer step before that of the inner", steps: `
-- id: out
-  try: [{ id: a, call: GET b /, timeout: 2s }]
+- try: [{ id: a, call: GET b /, timeout: 2s }]
   timeout: 1s
 - return: 1` + errors, backend: stall, status: 504, body: `{"kind":"timeout","step":"a"}`, took: time.Second},
 		{name: "of an outer step is not what an inner one handles", steps: `

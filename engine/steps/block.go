@@ -35,7 +35,8 @@ func compileBlock(c *engine.Compiler, at *dsl.Node, verb string, cfg *blockConfi
 	if at == nil {
 		return b
 	}
-	if id := at.Field("id"); id != nil && cfg.Yield.Node == nil {
+	handled := at.Field("fallback") != nil || at.Field("catch") != nil // whether it failed can be read, and what then
+	if id := at.Field("id"); id != nil && cfg.Yield.Node == nil && !handled {
 		c.Report(dsl.Diagnostic{Span: id.Span, Code: "no-result", Message: "this " + verb + " has an id but yields nothing", Hint: "add yield: what its result is"})
 	}
 	return b

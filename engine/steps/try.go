@@ -10,6 +10,7 @@ import (
 
 type tryConfig struct {
 	Try     dsl.Steps `yaml:"try" doc:"The steps. The first that fails ends them; catch beside them handles the failure." required:"true"`
+	Yield   dsl.Shape `yaml:"yield" doc:"The result. It can read the results of the steps."`
 	Finally dsl.Steps `yaml:"finally" order:"last" doc:"Steps that run at the end in any case: on success, on failure, on return and when the time is up; after catch, and once for all attempts of retry."`
 }
 
@@ -25,20 +26,29 @@ catch:
     level: warn
 finally:
   - log: done
+`},
+	dsl.Example{Name: "a price from two calls, or none", YAML: `
+id: price
+try:
+  - id: list
+    call: GET offers /prices/$(params.id)
+  - id: discount
+    call: GET offers /discounts/$(params.id)
+yield: $(list.price - discount.amount)
+fallback: null
 `})
 
 // cleanup is how long finally may take when the flow's own time is up.
 const cleanup = 5 * time.Second
 
 type try struct {
-	body, finally engine.Sequence
+	body    block
+	finally engine.Sequence
+	result  engine.Slot
 }
 
-func compileTry(c *engine.Compiler, _ *dsl.Node, cfg *tryConfig) engine.Step {
-	if len(cfg.Try.Node.Items) == 0 {
-		c.Report(dsl.Diagnostic{Span: cfg.Try.Node.KeySpan(), Code: "empty-steps", Message: "this try has no steps", Hint: "write the steps below it, each with a dash and a space"})
-	}
-	t := &try{body: c.Steps(cfg.Try)}
+func compileTry(c *engine.Compiler, at *dsl.Node, cfg *tryConfig) engine.Step {
+	t := &try{body: compileBlock(c, at, "try", &blockConfig{Steps: cfg.Try, Yield: cfg.Yield}), result: c.Result()}
 	if cfg.Finally.Node != nil {
 		c.Inside("finally", func() { t.finally = c.Steps(cfg.Finally) })
 	}
@@ -54,7 +64,7 @@ func (t *try) Describe(p *engine.PlanStep) {
 }
 
 // Run is what engine.Step asks for.
-func (t *try) Run(ctx context.Context, x *engine.Exchange) error { return t.body.Run(ctx, x) }
+func (t *try) Run(ctx context.Context, x *engine.Exchange) error { return t.body.into(ctx, x, t.result) }
 
 // Finish is what engine.Finisher asks for.
 func (t *try) Finish(ctx context.Context, x *engine.Exchange) error {

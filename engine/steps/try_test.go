@@ -142,6 +142,41 @@ func TestFinallyRunsInAnyCase(t *testing.T) {
 	}
 }
 
+func TestTryYields(t *testing.T) {
+	for _, s := range []scenario{
+		{name: "what its steps gave", steps: `
+- id: sum
+  try: [{ id: a, call: GET s /a }, { id: b, call: GET s /b }]
+  yield: $(a.id + b.id)
+- return: [$(sum)]`, status: 200, body: "[3]", calls: "GET /a, GET /b"},
+		{name: "the fallback if they fail", steps: `
+- id: sum
+  try: [{ id: a, call: GET s /a }, { fail: bad }]
+  yield: $(a.id)
+  fallback: $(error.message)
+- return: $(sum)`, status: 200, body: "bad", calls: "GET /a"},
+		{name: "null if they fail and it is caught", steps: `
+- id: sum
+  try: [{ fail: bad }]
+  yield: 1
+  catch: [{ log: caught }]
+- return: [$(sum), $(steps.sum.error.kind)]`, status: 200, body: `[null,"fail"]`, said: "caught"},
+		{name: "the last of its attempts", steps: `
+- id: got
+  try: [{ id: a, call: GET s /a }, { fail: again, when: a.id < 3 }]
+  yield: $(a.id)
+  retry: { on: [fail], backoff: 1ns }
+- return: [$(got)]`, status: 200, body: "[3]", calls: "GET /a, GET /a, GET /a"},
+		{name: "what is not asked for is not there, but whether it failed", steps: `
+- id: done
+  try: [{ log: in }]
+  catch: [{ log: caught }]
+- return: [$(steps.done.error), $(done)]`, status: 200, body: "[null,null]", said: "in"},
+	} {
+		s.run(t)
+	}
+}
+
 func TestFinallyRunsForAClientThatHasGone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
