@@ -54,6 +54,7 @@ type PlanStep struct {
 	Ends    bool          // if it succeeds, the flow ends
 	Fails   bool          // it never succeeds
 	Pure    bool          // it does nothing but make its result
+	Detail  string        // in words, what neither its settings nor the rest tell
 
 	slot Slot
 }

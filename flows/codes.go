@@ -150,7 +150,7 @@ var Codes = []Code{
 	{"unused-key", "The key says nothing beside the others.", "Remove it."},
 	{"unused-result", "A step has an id, and nothing in the flow reads its result.", "Remove the id, or the step."},
 	{"unused-service", "No flow calls this service.", "Call it, or remove it."},
-	{"unused-value", "A set makes a value that nothing reads.", "Remove the step."},
+	{"unused-value", "A step does nothing but make a value, and nothing reads it.", "Remove the step."},
 	{"waits-too-long", "A wait takes longer than what it stands in.", "Write a shorter wait, or a longer deadline."},
 	{"wrong-type", "A value is of another kind than its key takes.", "Write what the hint shows."},
 	{"yaml-alias", "YAML's aliases are not used.", "Write the value out, or quote text that begins with *."},

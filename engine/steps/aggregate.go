@@ -126,6 +126,18 @@ func groupType(items *dsl.StaticType, complete bool) *dsl.StaticType {
 // Describe is what engine.Describer asks for.
 func (s *aggregate) Describe(p *engine.PlanStep) {
 	p.Waiting = true // for its turn
+	by := "one group for all"
+	if s.by != nil {
+		by = "a group for each " + s.at.Text()
+	}
+	complete := []string{fmt.Sprintf("with %d items", s.when.size)}
+	if s.until != nil {
+		complete = append(complete, "when "+s.until.String())
+	}
+	if s.when.idle > 0 {
+		complete = append(complete, fmt.Sprintf("%v after its last item", dsl.Duration(s.when.idle)))
+	}
+	p.Detail = fmt.Sprintf("%s, complete %s or %v after its first", by, strings.Join(complete, ", "), dsl.Duration(s.when.age))
 	for _, b := range p.Bodies {
 		if b.Part == engine.PartSteps {
 			b.Part, b.Within = engine.PartAggregate, s.within

@@ -86,6 +86,11 @@ func tooSmall(c *engine.Compiler, at *dsl.Node) {
 	}
 }
 
+// Describe is what engine.Describer asks for.
+func (s *batch) Describe(p *engine.PlanStep) {
+	p.Detail = fmt.Sprintf("the steps run once for the keys of all rounds at hand, of which there are %d at most", s.size)
+}
+
 // Run is what engine.Step asks for.
 func (s *batch) Run(ctx context.Context, x *engine.Exchange) error {
 	key, err := engine.ValueOf(ctx, x, s.key)

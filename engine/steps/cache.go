@@ -45,6 +45,11 @@ func compileCache(c *engine.Compiler, at *dsl.Node, cfg *cacheConfig) engine.Ste
 	return s
 }
 
+// Describe is what engine.Describer asks for.
+func (s *cache) Describe(p *engine.PlanStep) {
+	p.Detail = "the steps run if there is no result for the key; who asks meanwhile waits for it"
+}
+
 // Run is what engine.Step asks for.
 func (s *cache) Run(ctx context.Context, x *engine.Exchange) error {
 	key, err := keyText(ctx, x, s.key, s.at)

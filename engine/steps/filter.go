@@ -32,6 +32,11 @@ func compileFilter(c *engine.Compiler, _ *dsl.Node, cfg *filterConfig) engine.St
 	return &filter{c.Cond(cfg.Filter)}
 }
 
+// Describe is what engine.Describer asks for.
+func (s *filter) Describe(p *engine.PlanStep) {
+	p.Detail = "a round for which it is false ends here and leaves nothing"
+}
+
 // Run is what engine.Step asks for.
 func (s *filter) Run(ctx context.Context, x *engine.Exchange) error {
 	stays, err := s.cond.Bool(ctx, x)

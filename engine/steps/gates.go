@@ -136,7 +136,16 @@ type gated struct {
 }
 
 // Describe is what engine.Describer asks for.
-func (s *gated) Describe(p *engine.PlanStep) { p.Sure, p.Waiting = true, true }
+func (s *gated) Describe(p *engine.PlanStep) {
+	p.Sure, p.Waiting = true, true
+	p.Detail = fmt.Sprintf("%d at a time", s.most)
+	if s.key == nil {
+		return
+	}
+	if _, static := s.key.Static(); !static {
+		p.Detail += " for each " + s.at.Text()
+	}
+}
 
 // Run is what engine.Step asks for.
 func (s *gated) Run(ctx context.Context, x *engine.Exchange) error {

@@ -53,6 +53,14 @@ func compileIdempotent(c *engine.Compiler, at *dsl.Node, cfg *idempotentConfig) 
 	return s
 }
 
+// Describe is what engine.Describer asks for.
+func (s *idempotent) Describe(p *engine.PlanStep) {
+	p.Detail = "the steps run once for each key; a duplicate waits for the outcome"
+	if s.match != nil {
+		p.Detail += ", and is refused if it is not the same in match"
+	}
+}
+
 // Run is what engine.Step asks for.
 func (s *idempotent) Run(ctx context.Context, x *engine.Exchange) error {
 	key, err := s.key.String(ctx, x)

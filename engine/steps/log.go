@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
+	"strings"
 
 	"github.com/weir-run/weir/dsl"
 	"github.com/weir-run/weir/engine"
@@ -44,6 +45,17 @@ func compileLog(c *engine.Compiler, at *dsl.Node, cfg *logConfig) engine.Step {
 		}
 	}
 	return s
+}
+
+// Describe is what engine.Describer asks for.
+func (s *logStep) Describe(p *engine.PlanStep) {
+	names := make([]string, len(s.fields))
+	for i := range s.fields {
+		names[i] = s.fields[i].name
+	}
+	if len(names) > 0 {
+		p.Detail = "with " + strings.Join(names, ", ")
+	}
 }
 
 // Run is what engine.Step asks for.

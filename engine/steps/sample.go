@@ -31,6 +31,7 @@ steps:
 type sample struct {
 	share  float64
 	by     *dsl.TextTemplate // nil: chance
+	at     dsl.Span          // of by
 	block  block
 	result engine.Slot
 }
@@ -38,11 +39,19 @@ type sample struct {
 func compileSample(c *engine.Compiler, at *dsl.Node, cfg *sampleConfig) engine.Step {
 	s := &sample{share: float64(cfg.Sample), result: c.Result()}
 	if cfg.By.Node != nil {
-		s.by = distinctKey(c, cfg.By.Node, "all of them would fare the same", "write an expression, such as $(params.id), or remove by")
+		s.by, s.at = distinctKey(c, cfg.By.Node, "all of them would fare the same", "write an expression, such as $(params.id), or remove by"), cfg.By.Node.Span
 	}
 	s.block = compileBlock(c, at, "sample", &cfg.blockConfig)
 	c.Result().Hold(nil) // it may be null
 	return s
+}
+
+// Describe is what engine.Describer asks for.
+func (s *sample) Describe(p *engine.PlanStep) {
+	p.Detail = "by chance"
+	if s.by != nil {
+		p.Detail = "by " + s.at.Text()
+	}
 }
 
 // Run is what engine.Step asks for.

@@ -173,6 +173,14 @@ func templateFault(n *dsl.Node, err error) dsl.Diagnostic {
 	return d
 }
 
+// Describe is what engine.Describer asks for.
+func (s *templateStep) Describe(p *engine.PlanStep) {
+	p.Pure = true
+	if _, escapes := s.text.(*html.Template); escapes {
+		p.Detail = "values are escaped for their place"
+	}
+}
+
 // Run is what engine.Step asks for.
 func (s *templateStep) Run(ctx context.Context, x *engine.Exchange) error {
 	data, err := engine.ValueOf(ctx, x, s.data)

@@ -138,6 +138,14 @@ func label(format string) string {
 	return format
 }
 
+// Describe is what engine.Describer asks for.
+func (s *transform) Describe(p *engine.PlanStep) {
+	p.Pure = true
+	if s.from == "" {
+		p.Detail = "from what the media type says"
+	}
+}
+
 // Run is what engine.Step asks for.
 func (s *transform) Run(ctx context.Context, x *engine.Exchange) error {
 	v, err := engine.ValueOf(ctx, x, s.shape)

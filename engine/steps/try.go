@@ -64,7 +64,9 @@ func (t *try) Describe(p *engine.PlanStep) {
 }
 
 // Run is what engine.Step asks for.
-func (t *try) Run(ctx context.Context, x *engine.Exchange) error { return t.body.into(ctx, x, t.result) }
+func (t *try) Run(ctx context.Context, x *engine.Exchange) error {
+	return t.body.into(ctx, x, t.result)
+}
 
 // Finish is what engine.Finisher asks for.
 func (t *try) Finish(ctx context.Context, x *engine.Exchange) error {

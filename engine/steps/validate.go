@@ -34,17 +34,24 @@ type validate struct {
 	value   *dsl.ShapeTemplate
 	schema  *schema.Schema
 	foreign bool // a backend has a part in the value
+	against string
 	result  engine.Slot
 }
 
 func compileValidate(c *engine.Compiler, _ *dsl.Node, cfg *validateConfig) engine.Step {
-	s := &validate{result: c.Result()}
+	s := &validate{result: c.Result(), against: "the schema beside it"}
+	if ref := cfg.Schema.Field("$ref"); ref != nil && len(cfg.Schema.Fields) == 1 {
+		s.against = ref.Text
+	}
 	s.foreign = c.Derived(func() { s.value = c.Shape(cfg.Validate) })
 	var static *dsl.StaticType
 	s.schema, static = c.Schema(cfg.Schema)
 	s.result.Hold(static)
 	return s
 }
+
+// Describe is what engine.Describer asks for.
+func (s *validate) Describe(p *engine.PlanStep) { p.Detail = "against " + s.against }
 
 // Run is what engine.Step asks for.
 func (s *validate) Run(ctx context.Context, x *engine.Exchange) error {

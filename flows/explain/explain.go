@@ -52,7 +52,8 @@ type Step struct {
 	Service  string    `json:"service,omitempty"`
 	Method   string    `json:"method,omitempty"`
 	Path     string    `json:"path,omitempty"`
-	Runs     string    `json:"runs,omitempty"` // a flow
+	Runs     string    `json:"runs,omitempty"`   // a flow
+	Detail   string    `json:"detail,omitempty"` // in words, what the rest does not tell
 	AtMost   Worst     `json:"atMost"`
 	Bodies   []Steps   `json:"bodies,omitempty"`
 
@@ -195,7 +196,7 @@ func (x *explainer) steps(plans []*engine.PlanStep) []Step {
 	for _, p := range plans {
 		s := Step{
 			Name: p.Name, Verb: p.Verb, What: p.What, At: p.Span.String(), When: p.When, WaitsFor: p.Waits, Reads: p.Reads,
-			Settings: x.settings(p), Fallback: p.Fallback.Valid(), AtMost: worst(x.bounds.Step(p)), plan: p,
+			Settings: x.settings(p), Detail: p.Detail, Fallback: p.Fallback.Valid(), AtMost: worst(x.bounds.Step(p)), plan: p,
 		}
 		if c := p.Call; c != nil {
 			s.Service, s.Method, s.Path = c.Service, c.Method, c.Path

@@ -3,10 +3,13 @@ package explain_test
 import (
 	"encoding/xml"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/weir-run/weir/connectors"
@@ -26,19 +29,89 @@ services:
 gateways: { public: { listen: ":8080" } }
 `
 
+var update = flag.Bool("update", false, "rewrite the explanations in testdata")
+
 func explained(t *testing.T, text, flow string) *explain.Flow {
 	t.Helper()
-	verbs, err := dsl.NewCatalog(slices.Concat(steps.All(), connectors.All())...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	catalog := &flows.Catalog{Steps: verbs}
-	p, ds := flows.Check(&flows.Files{Sources: []*dsl.Source{dsl.NewSource("flow.yaml", text+site)}}, catalog, flows.Environment{Plans: true})
+	return explainedIn(t, text+site, flow, nil)
+}
+
+func explainedIn(t *testing.T, text, flow string, probe engine.Probe) *explain.Flow {
+	t.Helper()
+	catalog := &flows.Catalog{Steps: verbs(t)}
+	p, ds := flows.Check(&flows.Files{Sources: []*dsl.Source{dsl.NewSource("flow.yaml", text)}}, catalog, flows.Environment{Plans: true, Probe: probe})
 	if p == nil {
 		t.Fatal(ds)
 	}
 	i := slices.IndexFunc(p.Flows, func(f *engine.Flow) bool { return f.Name.Value == flow })
 	return explain.Explain(p, catalog, p.Flows[i])
+}
+
+func verbs(t *testing.T) *dsl.Catalog[*engine.Compiler, engine.Step] {
+	t.Helper()
+	all, err := dsl.NewCatalog(slices.Concat(steps.All(), connectors.All())...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// mute is a Probe that looks for verbs that do not describe themselves.
+type mute struct {
+	t    *testing.T
+	mu   sync.Mutex
+	seen map[string]bool
+}
+
+func (m *mute) Flow(_ *engine.Flow, steps engine.Step) engine.Step { return steps }
+
+func (m *mute) Undo(_ engine.Site, undo engine.Step) (run engine.Step, doubted func()) {
+	return undo, nil
+}
+
+func (m *mute) Way(engine.Way) func() { return nil }
+
+func (m *mute) Verb(at engine.Site, verb engine.Step) engine.Step {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.seen[at.Verb] = true
+	if _, describes := verb.(engine.Describer); !describes {
+		m.t.Errorf("%s does not describe itself", at.Verb)
+	}
+	return verb
+}
+
+// TestEveryVerbDescribesItself has a flow with all verbs, which none may leave
+// without saying what it comes to.
+func TestEveryVerbDescribesItself(t *testing.T) {
+	text, err := os.ReadFile("testdata/verbs.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := &mute{t: t, seen: map[string]bool{}}
+	f := explainedIn(t, string(text), "verbs", m)
+	for _, name := range verbs(t).Names() {
+		if !m.seen[name] {
+			t.Errorf("testdata/verbs.yaml has no %s", name)
+		}
+	}
+	var got strings.Builder
+	if err := f.Text(&got); err != nil {
+		t.Fatal(err)
+	}
+	const golden = "testdata/verbs.txt"
+	if *update {
+		if err := os.WriteFile(golden, []byte(got.String()), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.String() != string(want) {
+		t.Errorf("got\n%s\nwant\n%s", got.String(), want)
+	}
 }
 
 func TestTheWorstOfStructures(t *testing.T) {
@@ -55,6 +128,7 @@ func TestTheWorstOfStructures(t *testing.T) {
 		{"finally has its time", `[{ try: [{ ` + other + ` }], finally: [{ wait: 4s }, { ` + call + ` }] }]`, "6s users 3 orders 1"},
 		{"undo is not the flow's time", `[{ saga: [{ ` + other + `, undo: [{ ` + call + ` }] }] }]`, "1s users 3 orders 1"},
 		{"nobody waits for a tap", `[{ tap: [{ ` + other + `, timeout: 20s, fallback: 1 }] }]`, "0s orders 1"},
+		{"a group has its time, after its turn", `[{ aggregate: 1, max_age: 1h, within: 2s, steps: [{ ` + other + ` }, { wait: 4s }] }]`, "2s or more orders 1"},
 		{"rounds that nobody counts", `[{ each: x in query.list, steps: [{ ` + other + ` }] }]`, "1s or more orders 0+1"},
 		{"rounds in a timeout", `[{ each: x in query.list, steps: [{ ` + other + ` }], timeout: 5s }]`, "5s orders 0+1"},
 		{"rounds that are counted", `[{ while: state < 3, limit: 4, steps: [{ ` + other + ` }], yield: $(state + 1) }]`, "4s orders 4"},

@@ -178,6 +178,9 @@ func (s Step) notes(order string) (lines []string) {
 	if len(runs) > 0 {
 		lines = append(lines, strings.Join(runs, "; "))
 	}
+	if s.Detail != "" {
+		lines = append(lines, oneLine(s.Detail))
+	}
 	if written, defaults := split(s.Settings); written != "" || defaults != "" {
 		lines = append(lines, written+defaults)
 	}
