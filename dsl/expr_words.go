@@ -180,6 +180,8 @@ func unfinished(about words, _ []string) (string, string) {
 	switch {
 	case strings.HasPrefix(text, "let "):
 		return message, "write let name = value; and behind it what the expression gives"
+	case strings.Contains(text, "?["):
+		return message, `for a part of what may be absent write ?. before the bracket: a?.["b"]`
 	case strings.Contains(strings.NewReplacer("??", "", "?.", "").Replace(text), "?"):
 		return message, "a choice has three parts: condition ? a : b; for absence write a ?? b"
 	}

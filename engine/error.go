@@ -88,6 +88,18 @@ func (e *Error) HTTPStatus() int {
 	return http.StatusInternalServerError
 }
 
+// told is what the caller may be told in words: of a fail step what it says, of
+// what the caller sent what is wrong with it; nil of all else.
+func (e *Error) told() any {
+	switch {
+	case e.Kind == KindFail:
+		return e.Message
+	case e.Kind == KindInput && e.Detail != "":
+		return e.Detail
+	}
+	return nil
+}
+
 // ErrReturn ends a flow that has its answer. Steps pass it on; nothing
 // catches it.
 var ErrReturn = errors.New("the flow returned")

@@ -230,6 +230,9 @@ func (s *scope) handler(at dsl.Span) (*scope, *name) {
 	violations := s.beside(n, dsl.TypeAny, func(o *outcome, p dsl.Path) any { return violationsValue(o.err, p) })
 	violations.Static = violationsType
 	in.names["error"].Fields["violations"] = violations
+	detail := s.beside(n, dsl.TypeAny, func(o *outcome, _ dsl.Path) any { return o.err.told() })
+	detail.Static = dsl.Static(dsl.IsText).OrNull()
+	in.names["error"].Fields["detail"] = detail
 	return in, n
 }
 

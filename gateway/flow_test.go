@@ -141,6 +141,21 @@ errors:
 	})
 }
 
+func TestWhatACallerMayBeToldIsTheDetail(t *testing.T) {
+	const told = "\nerrors: [{ return: { it: $(error.detail) } }]"
+	for _, tt := range []struct{ name, steps, body string }{
+		{"what a fail says", "- fail: Sorry", `{"it":"Sorry"}`},
+		{"what is wrong with the request", "- return: $(body.a.b)", `{"it":"The body of the request has no a.b, which this route reads."}`},
+		{"nothing of the inside", "- { id: a, call: GET b / }\n- return: $(a)", `{"it":null}`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := flowtest.Serve(t, flowtest.Flow(tt.steps+told), flowtest.Backends{"b": flowtest.JSON(503, `"inside"`)})
+			a := w.Post("/", `{"a":1}`)
+			a.Is(t, a.Status, tt.body)
+		})
+	}
+}
+
 func TestAFailIsTheAuthorsProblem(t *testing.T) {
 	w := flowtest.Serve(t, flowtest.Flow(`
 - { when: query.q == "1", fail: "At most \"$(query.q)\"", status: 422, code: too-many }

@@ -107,7 +107,10 @@ func otherwise(prefix, uri, known string) string {
 // innermost last.
 type bindings []binding
 
-type binding struct{ prefix, uri string }
+type binding struct {
+	prefix, uri string
+	shown       string // the prefix that names have in JSON, if the namespace is not one of the flow's
+}
 
 // declare adds what an attribute xmlns:prefix="uri" says, or with no prefix
 // xmlns="uri" (Namespaces in XML 1.0, section 3).
@@ -120,20 +123,20 @@ func (b *bindings) declare(prefix, uri string) string {
 	case len(*b) == maxPrefixes:
 		return fmt.Sprintf("more than %d prefixes are declared", maxPrefixes)
 	}
-	*b = append(*b, binding{prefix, uri})
+	*b = append(*b, binding{prefix, uri, prefix})
 	return ""
 }
 
-func (b bindings) find(prefix string) (uri string, ok bool) {
+func (b bindings) find(prefix string) (found binding, ok bool) {
 	if prefix == "xml" {
-		return uriXML, true
+		return binding{prefix, uriXML, prefix}, true
 	}
 	for i := len(b) - 1; i >= 0; i-- {
 		if b[i].prefix == prefix {
-			return b[i].uri, true
+			return b[i], true
 		}
 	}
-	return "", false
+	return binding{}, false
 }
 
 // declared tells whether an attribute declares a namespace, and for what prefix.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/weir-run/weir/dsl"
@@ -197,25 +198,47 @@ func (r *xmlReader) start(t *xml.StartElement) error {
 }
 
 func (r *xmlReader) declare(prefix, uri string) error {
+	if prefix != "" && !isNCName(prefix) {
+		return faultf(r.line(), "%s is not a prefix", excerpt(prefix))
+	}
 	if problem := r.bindings.declare(prefix, uri); problem != "" {
 		return faultf(r.line(), "%s", problem)
 	}
 	// Names in known namespaces get their prefixes from the flow, whatever these
-	// are declared as here. A prefix of another namespace goes with its names.
-	if _, known := r.o.prefix(uri); known {
-		return nil
-	}
-	if known, ok := r.o.namespace(prefix); ok {
-		return faultf(r.line(), "%s", otherwise(prefix, uri, known))
+	// are declared as here. A prefix of another namespace goes with its names, if
+	// it does not mean something else in JSON.
+	if _, known := r.o.prefix(uri); !known && uri != "" && r.clashes(prefix) {
+		r.bindings[len(r.bindings)-1].shown = r.free()
 	}
 	return nil
 }
 
+// clashes reports whether names with a prefix of the document's own would be
+// taken for names of another namespace.
+func (r *xmlReader) clashes(prefix string) bool {
+	_, taken := r.o.namespace(prefix)
+	return taken || slices.ContainsFunc(r.bindings, func(b binding) bool { return b.shown == prefix && b.prefix != prefix })
+}
+
+// free is a prefix that nothing here has.
+func (r *xmlReader) free() string {
+	for n := 1; ; n++ {
+		prefix := "ns" + strconv.Itoa(n)
+		_, taken := r.o.namespace(prefix)
+		if !taken && !slices.ContainsFunc(r.bindings, func(b binding) bool { return b.prefix == prefix || b.shown == prefix }) {
+			return prefix
+		}
+	}
+}
+
 func (r *xmlReader) attribute(e *openNode, a xml.Attr) error {
 	name := join(a.Name.Space, a.Name.Local)
-	if _, ok := declared(name); ok {
+	if prefix, ok := declared(name); ok {
 		if _, known := r.o.prefix(a.Value); known {
 			return nil
+		}
+		if b, _ := r.bindings.find(prefix); b.shown != prefix {
+			name = join("xmlns", b.shown)
 		}
 	} else {
 		var err error
@@ -238,26 +261,26 @@ func (r *xmlReader) attribute(e *openNode, a xml.Attr) error {
 // name gives the name that an element or attribute has in JSON.
 func (r *xmlReader) name(n xml.Name, isAttribute bool) (string, error) {
 	switch {
-	case strings.Contains(n.Local, ":"):
+	case !isNCName(n.Local): // the decoder looks at the name as a whole
 		return "", faultf(r.line(), "%s is not a name", excerpt(n.Local))
 	case isAttribute && n.Space == "":
 		return n.Local, nil
 	case n.Space == "xml":
 		return join(n.Space, n.Local), nil
 	}
-	uri, ok := r.bindings.find(n.Space)
+	b, ok := r.bindings.find(n.Space)
 	if !ok && n.Space != "" {
 		return "", faultf(r.line(), "the prefix %s is not declared", excerpt(n.Space))
 	}
-	if uri == "" {
+	if b.uri == "" {
 		if none, ok := r.o.namespace(""); ok {
 			return "", faultf(r.line(), "<%s> has no namespace, where it must be %s", excerptName(n), excerpt(none))
 		}
 		return n.Local, nil
 	}
-	prefix, ok := r.o.prefix(uri)
+	prefix, ok := r.o.prefix(b.uri)
 	if !ok {
-		return join(n.Space, n.Local), nil
+		return join(b.shown, n.Local), nil
 	}
 	if prefix == "" && isAttribute {
 		return "", faultf(r.line(), "the attribute %s is in the namespace of names without prefix, and attributes need one", excerpt(join(n.Space, n.Local)))
