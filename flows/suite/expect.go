@@ -173,21 +173,25 @@ func (e *expectation) judge(o *outcome) []dsl.Diagnostic {
 	return slices.Concat(o.faults, m.faults)
 }
 
-// answer judges the answer alone.
+// answer judges the answer alone. One with another status is another answer: it
+// is shown, and not compared further.
 func (e *expectation) answer(m *matcher, o *outcome) {
 	if o.aborted {
 		m.fault(e.at, "", "the answer broke off")
 		return
 	}
+	before := len(m.faults)
 	switch {
 	case e.status != nil:
-		before := len(m.faults)
 		m.match("status", e.status, o.status)
-		if len(m.faults) > before && o.status >= 400 && m.faults[before].Hint == "" {
+		if len(m.faults) > before && m.faults[before].Hint == "" {
 			m.faults[before].Hint = "the answer is " + o.shown()
 		}
 	case e.failure == nil && o.status >= http.StatusBadRequest:
 		m.fault(e.at, "expect that status, if it is right; the answer is "+o.shown(), "status is %d, and the test does not expect a failure", o.status)
+	}
+	if len(m.faults) > before {
+		return
 	}
 	for _, f := range e.headers {
 		m.match("headers."+f.name, f.pattern, oneOrMany(f.pattern, o.header.Values(f.name)))
