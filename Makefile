@@ -46,7 +46,7 @@ fuzz: ## Run every fuzz target for FUZZTIME (10s)
 	done
 
 generate: ## Write docs/reference from the code
-	@go test ./cmd/weir -run '^TestReferenceIsUpToDate$$' -update
+	@go run ./cmd/weir docs
 
 check-generated: ## Fail if docs/reference is not what the code says
 	@go test ./cmd/weir -run '^TestReferenceIsUpToDate$$'

@@ -294,6 +294,7 @@ type diagnosticJSON struct {
 	placeJSON
 	Severity string        `json:"severity"`
 	Code     string        `json:"code"`
+	Page     string        `json:"page,omitempty"`
 	Message  string        `json:"message"`
 	Hint     string        `json:"hint,omitempty"`
 	Related  []relatedJSON `json:"related,omitempty"`
@@ -318,12 +319,13 @@ func (s Span) json() placeJSON {
 }
 
 // RenderJSON writes diagnostics as one JSON array. Lines and columns are 1-based,
-// columns count runes, the end is exclusive; all are 0 without an address.
-func RenderJSON(w io.Writer, ds []Diagnostic) error {
+// columns count runes, the end is exclusive; all are 0 without an address. page
+// gives the address of what explains a code, or "".
+func RenderJSON(w io.Writer, ds []Diagnostic, page func(code string) string) error {
 	all := make([]diagnosticJSON, len(ds))
 	for i, d := range ds {
 		all[i] = diagnosticJSON{
-			placeJSON: d.Span.json(), Severity: d.Severity.String(), Code: d.Code, Message: d.Message, Hint: d.Hint,
+			placeJSON: d.Span.json(), Severity: d.Severity.String(), Code: d.Code, Page: page(d.Code), Message: d.Message, Hint: d.Hint,
 		}
 		for _, r := range d.Related {
 			all[i].Related = append(all[i].Related, relatedJSON{r.Span.json(), r.Message})

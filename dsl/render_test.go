@@ -169,22 +169,28 @@ func TestRenderJSON(t *testing.T) {
 		{Span: Span{src, 4, 7}, Code: "c", Message: "m", Hint: "h", Related: []Related{{Span{src, 8, 9}, "r"}}},
 		{Severity: Warning, Code: "d", Message: "<n>"},
 	}
+	page := func(code string) string {
+		if code == "c" {
+			return "#c"
+		}
+		return ""
+	}
 	var got bytes.Buffer
-	if err := RenderJSON(&got, faults); err != nil {
+	if err := RenderJSON(&got, faults, page); err != nil {
 		t.Fatal(err)
 	}
 	var compact bytes.Buffer
 	if err := json.Compact(&compact, got.Bytes()); err != nil {
 		t.Fatal(err)
 	}
-	const want = `[{"file":"a.yaml","line":1,"column":4,"endLine":1,"endColumn":7,"severity":"error","code":"c","message":"m","hint":"h",` +
+	const want = `[{"file":"a.yaml","line":1,"column":4,"endLine":1,"endColumn":7,"severity":"error","code":"c","page":"#c","message":"m","hint":"h",` +
 		`"related":[{"file":"a.yaml","line":2,"column":1,"endLine":2,"endColumn":2,"message":"r"}]},` +
 		`{"file":"","line":0,"column":0,"endLine":0,"endColumn":0,"severity":"warning","code":"d","message":"<n>"}]`
 	if compact.String() != want {
 		t.Errorf("got\n%s\nwant\n%s", compact.String(), want)
 	}
 	got.Reset()
-	if err := RenderJSON(&got, nil); err != nil || got.String() != "[]\n" {
+	if err := RenderJSON(&got, nil, page); err != nil || got.String() != "[]\n" {
 		t.Errorf("no faults give %q, %v", got.String(), err)
 	}
 }

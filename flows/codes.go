@@ -1,5 +1,19 @@
 package flows
 
+import (
+	"slices"
+	"strings"
+)
+
+// Page is the address of what the reference says about a code of diagnostics,
+// or "" if it is none of Codes.
+func Page(code string) string {
+	if _, known := slices.BinarySearchFunc(Codes, code, func(c Code, code string) int { return strings.Compare(c.Code, code) }); !known {
+		return ""
+	}
+	return "https://github.com/weir-run/weir/blob/main/docs/reference/diagnostics.md#" + code
+}
+
 // Code is what one code of diagnostics stands for.
 type Code struct {
 	Code   string

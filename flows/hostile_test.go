@@ -72,7 +72,7 @@ func FuzzCheck(f *testing.F) {
 			t.Errorf("the program is %v, the faults %v", p, faults)
 		}
 		dsl.Render(io.Discard, faults, dsl.RenderOptions{Color: true})
-		if err := dsl.RenderJSON(io.Discard, faults); err != nil {
+		if err := dsl.RenderJSON(io.Discard, faults, flows.Page); err != nil {
 			t.Error(err)
 		}
 	})

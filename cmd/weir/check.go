@@ -81,7 +81,7 @@ func (p *process) check(dirs []string, format string, notes, strict, fix bool) e
 		tests, ds = suite.Check(files, c, env)
 	}
 	if format == "json" {
-		err = dsl.RenderJSON(p.stdout, ds)
+		err = dsl.RenderJSON(p.stdout, ds, flows.Page)
 	} else {
 		dsl.Render(p.stdout, ds, dsl.RenderOptions{Color: p.color(p.stdout), Limit: mostFaults})
 		err = summarize(p.stdout, files, tests, ds)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/weir-run/weir/dsl"
+	"github.com/weir-run/weir/flows"
 	"github.com/weir-run/weir/flows/suite"
 )
 
@@ -153,7 +154,7 @@ func writeJSON(w io.Writer, r *results) error {
 		x := testJSON{Name: t.Test.Name, Flow: t.Test.Flow, File: t.Test.Span.Source.Name, Line: line, Passed: t.Passed(), Status: t.Status, Took: t.Took.String()}
 		if !t.Passed() {
 			var b bytes.Buffer
-			if err := dsl.RenderJSON(&b, t.Faults); err != nil {
+			if err := dsl.RenderJSON(&b, t.Faults, flows.Page); err != nil {
 				return err
 			}
 			x.Faults = b.Bytes()

@@ -180,7 +180,7 @@ func (t *tester) refuse(ds []dsl.Diagnostic, files *flows.Files) error {
 	ds = slices.DeleteFunc(ds, func(d dsl.Diagnostic) bool { return d.Severity != dsl.Error })
 	var err error
 	if t.format.value == "json" {
-		err = dsl.RenderJSON(t.stdout, ds)
+		err = dsl.RenderJSON(t.stdout, ds, flows.Page)
 	} else {
 		w := t.stdout
 		if t.format.value == "junit" {
