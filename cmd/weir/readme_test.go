@@ -40,30 +40,35 @@ func TestReadmes(t *testing.T) {
 	for _, path := range append(examples, root+"/README.md", root+"/docs/guide/testing.md", root+"/docs/guide/schemas.md", root+"/docs/guide/editors.md") {
 		name, _ := filepath.Rel(root, path)
 		t.Run(name, func(t *testing.T) {
-			text := read(t, path)
-			r := newReader(t)
-			for _, b := range blocks(text) {
-				switch b.language {
-				case "console":
-					r.console(b.text)
-				case "text":
-					r.printed(b.text)
-				case "yaml":
-					r.partOfExample(b.text)
-				case "json":
-					if !json.Valid([]byte(b.text)) {
-						t.Errorf("this is no JSON:\n%s", b.text)
-					}
-				case "sh":
-					makeTargets(t, b.text)
-				default:
-					t.Errorf("a block of %q, which nobody checks", b.language)
-				}
-			}
-			r.metrics(text)
-			r.finish()
+			newReader(t).follow(path)
 		})
 	}
+}
+
+// follow does all that a document says.
+func (r *reader) follow(path string) {
+	r.t.Helper()
+	text := read(r.t, path)
+	for _, b := range blocks(text) {
+		switch b.language {
+		case "console":
+			r.console(b.text)
+		case "text":
+			r.printed(b.text)
+		case "yaml":
+			r.partOfExample(b.text)
+		case "json":
+			if !json.Valid([]byte(b.text)) {
+				r.t.Errorf("this is no JSON:\n%s", b.text)
+			}
+		case "sh":
+			makeTargets(r.t, b.text)
+		default:
+			r.t.Errorf("a block of %q, which nobody checks", b.language)
+		}
+	}
+	r.metrics(text)
+	r.finish()
 }
 
 func read(t *testing.T, path string) string {
@@ -159,8 +164,9 @@ func (r *reader) console(text string) {
 				r.t.Error("make run is something else")
 			}
 			r.serve("examples/quickstart")
-		case strings.HasPrefix(command, "bin/weir run "):
-			r.serve(strings.TrimPrefix(command, "bin/weir run "))
+		case strings.HasPrefix(strings.TrimPrefix(command, "bin/"), "weir run "):
+			_, dirs, _ := strings.Cut(command, "weir run ")
+			r.serve(strings.Fields(dirs)...)
 		case strings.HasPrefix(command, "while "):
 			r.repeat(command)
 		default:
@@ -170,10 +176,10 @@ func (r *reader) console(text string) {
 }
 
 // serve runs weir until the reader finishes.
-func (r *reader) serve(dir string) {
+func (r *reader) serve(dirs ...string) {
 	r.t.Helper()
 	r.env = append(r.env, "PWD="+r.dir)
-	b, err := launch(r.dir, r.env, "run", dir)
+	b, err := launch(r.dir, r.env, append([]string{"run"}, dirs...)...)
 	if err != nil {
 		r.t.Fatal(err)
 	}

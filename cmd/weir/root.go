@@ -26,7 +26,7 @@ of it is served, and a change that has faults changes nothing.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
-	root.AddCommand(p.runCommand(), p.checkCommand(), p.explainCommand(), p.graphCommand(), p.testCommand(), p.evalCommand(), p.fmtCommand(), p.importCommand(), p.openAPICommand(), p.schemaCommand(), p.docsCommand(), p.versionCommand())
+	root.AddCommand(p.newCommand(), p.runCommand(), p.checkCommand(), p.explainCommand(), p.graphCommand(), p.testCommand(), p.evalCommand(), p.fmtCommand(), p.importCommand(), p.openAPICommand(), p.schemaCommand(), p.docsCommand(), p.versionCommand())
 	root.Args = func(_ *cobra.Command, args []string) error {
 		if len(args) == 0 {
 			return nil
