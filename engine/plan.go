@@ -54,7 +54,10 @@ type PlanStep struct {
 	Ends    bool          // if it succeeds, the flow ends
 	Fails   bool          // it never succeeds
 	Pure    bool          // it does nothing but make its result
-	Detail  string        // in words, what neither its settings nor the rest tell
+
+	Asks      bool   // its steps ask for something, and have no effect
+	Remembers bool   // once its steps have succeeded, they do not run again for the same key
+	Detail    string // in words, what neither its settings nor the rest tell
 
 	slot Slot
 }

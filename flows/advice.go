@@ -62,6 +62,7 @@ type silence struct {
 type surroundings struct {
 	budget  budget
 	factors []factor
+	handled bool // a failure of the steps is handled further out
 }
 
 // budget is how long steps can take before something around them ends.
@@ -141,6 +142,10 @@ func (a *advisor) step(p *engine.PlanStep, s surroundings) {
 		a.unsafeRetry(p)
 		inner.factors = append(inner.factors[:len(inner.factors):len(inner.factors)], factor{p.Retry.Attempts, "attempts of " + p.Name, p.Retry.Span})
 	}
+	inner.handled = s.handled || p.Handled()
+	if p.Order == engine.Rounds && !inner.handled {
+		a.unsafeLoop(p)
+	}
 	if p.Call != nil {
 		a.called[p.Call.Service] = true
 		a.storm(p, inner.factors)
@@ -183,6 +188,7 @@ func (a *advisor) enter(f *engine.Flow, s surroundings) {
 	if product(s.factors) > product(known.factors) {
 		known.factors = s.factors
 	}
+	known.handled = known.handled && s.handled
 }
 
 func (a *advisor) warn(d dsl.Diagnostic) {
@@ -308,74 +314,6 @@ func (a *advisor) storm(p *engine.PlanStep, factors []factor) {
 	}
 	d.Message = fmt.Sprintf("this call can become %d requests to %s: %s", n, p.Call.Service, strings.Join(spelled, " x "))
 	a.warn(d)
-}
-
-// doubtful are the failures after which nobody knows whether the service has
-// done what it was asked to. 503 is not among them: it says that it has not.
-var doubtful = []string{string(engine.KindTimeout), string(engine.KindReset), string(engine.KindStatus), string(engine.KindMalformed), "500", "502", "504", "5xx"}
-
-// unsafeRetry warns of a retry by which a service may do twice what it is to do
-// once.
-func (a *advisor) unsafeRetry(p *engine.PlanStep) {
-	on := slices.IndexFunc(p.Retry.On, func(on string) bool { return slices.Contains(doubtful, on) })
-	if on < 0 {
-		return
-	}
-	unsafe := unsafeCall(p, map[*engine.Flow]bool{})
-	if unsafe == nil {
-		return
-	}
-	d := dsl.Diagnostic{Span: p.Retry.Span, Code: "unsafe-retry",
-		Message: fmt.Sprintf("%s may do this %s twice: after %s nobody knows whether it has been done", unsafe.Call.Service, unsafe.Call.Method, failureNamed(p.Retry.On[on])),
-		Hint:    "send the header Idempotency-Key with the call, or write on: [connect, 503], which say that nothing was done"}
-	if unsafe != p {
-		d.Related = []dsl.Related{{Span: unsafe.Span, Message: "the call"}}
-	}
-	a.warn(d)
-}
-
-func failureNamed(on string) string {
-	switch on {
-	case string(engine.KindTimeout):
-		return "a timeout"
-	case string(engine.KindReset):
-		return "a broken connection"
-	case string(engine.KindStatus), "5xx":
-		return "a status such as 500"
-	case string(engine.KindMalformed):
-		return "a malformed answer"
-	}
-	return "status " + on
-}
-
-// unsafeCall is a call that a retry of p repeats, and that must not be.
-func unsafeCall(p *engine.PlanStep, seen map[*engine.Flow]bool) *engine.PlanStep {
-	if c := p.Call; c != nil && !c.Repeats {
-		return p
-	}
-	among := func(steps []*engine.PlanStep) *engine.PlanStep {
-		for _, inner := range steps {
-			if inner.Body(engine.PartUndo) != nil {
-				continue // what an attempt did is taken back before the next
-			}
-			if found := unsafeCall(inner, seen); found != nil {
-				return found
-			}
-		}
-		return nil
-	}
-	for _, b := range p.Bodies {
-		if b.Part == engine.PartSteps {
-			if found := among(b.Steps); found != nil {
-				return found
-			}
-		}
-	}
-	if f := p.Runs; f != nil && !seen[f] && f.Plan() != nil {
-		seen[f] = true
-		return among(f.Plan().Steps)
-	}
-	return nil
 }
 
 // shown is a duration as people write it.

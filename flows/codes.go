@@ -156,6 +156,7 @@ var Codes = []Code{
 	{"unreachable", "A case of a switch without a condition stands before others.", "Add when, or move it to the end."},
 	{"unreachable-answer", "An answer of errors stands behind one that takes every failure.", "Give the one before it a condition, or move it to the end."},
 	{"unreachable-step", "A step stands behind one that always ends the flow, or always fails.", "Remove it, or give the step before it a condition."},
+	{"unsafe-loop", "When one round of a loop fails, a POST or PATCH of others has been done: who starts the loop again does it twice.", "Send the header Idempotency-Key, handle the failure in the round, or undo the call in a saga."},
 	{"unsafe-retry", "A retry repeats a POST or PATCH after a failure that does not tell whether it was done.", "Send the header Idempotency-Key, or retry only on connect and 503."},
 	{"unset-variable", "The environment has no such variable.", "Set it, or give a default: $(env.NAME ?? \"...\")."},
 	{"unsupported-section", "This version of Weir does not have this section.", "Remove it."},

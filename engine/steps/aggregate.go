@@ -50,8 +50,10 @@ aggregate: $(body)
 size: 100
 max_age: 1s
 steps:
+  - id: load
+    set: $(uuid())
   - call: POST orders /events/bulk
-    headers: { Idempotency-Key: $(uuid()) }
+    headers: { Idempotency-Key: $(load) }
     body: $(group.items)
     retry: { attempts: 5, backoff: 100ms, max_backoff: 5s }
 `})

@@ -88,6 +88,7 @@ func tooSmall(c *engine.Compiler, at *dsl.Node) {
 
 // Describe is what engine.Describer asks for.
 func (s *batch) Describe(p *engine.PlanStep) {
+	p.Asks = true
 	p.Detail = fmt.Sprintf("the steps run once for the keys of all rounds at hand, of which there are %d at most", s.size)
 }
 

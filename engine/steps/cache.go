@@ -47,6 +47,7 @@ func compileCache(c *engine.Compiler, at *dsl.Node, cfg *cacheConfig) engine.Ste
 
 // Describe is what engine.Describer asks for.
 func (s *cache) Describe(p *engine.PlanStep) {
+	p.Asks = true
 	p.Detail = "the steps run if there is no result for the key; who asks meanwhile waits for it"
 }
 

@@ -55,6 +55,7 @@ func compileIdempotent(c *engine.Compiler, at *dsl.Node, cfg *idempotentConfig) 
 
 // Describe is what engine.Describer asks for.
 func (s *idempotent) Describe(p *engine.PlanStep) {
+	p.Remembers = true
 	p.Detail = "the steps run once for each key; a duplicate waits for the outcome"
 	if s.match != nil {
 		p.Detail += ", and is refused if it is not the same in match"

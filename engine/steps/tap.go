@@ -24,6 +24,7 @@ var Tap = dsl.Define("tap",
 	dsl.Example{Name: "tell another system of an order", YAML: `
 tap:
   - call: POST offers /orders
+    headers: { Idempotency-Key: $(body.id) }
     body: { id: $(body.id), items: $(body.items) }
     retry: { attempts: 5, backoff: 100ms, max_backoff: 5s }
 queue: 1000
