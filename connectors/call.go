@@ -221,7 +221,8 @@ func (s *call) request(ctx context.Context, x *engine.Exchange) (*http.Request, 
 	if x.In.ID != "" {
 		h["X-Request-Id"] = []string{x.In.ID}
 	}
-	req := &http.Request{Method: s.method, URL: u, Header: h, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1}
+	req := blank.WithContext(ctx)
+	req.Method, req.URL, req.Header = s.method, u, h
 	if s.body != nil {
 		if err := s.setBody(ctx, x, req); err != nil {
 			return nil, err
@@ -234,8 +235,11 @@ func (s *call) request(ctx context.Context, x *engine.Exchange) (*http.Request, 
 		req.Host = host[0]
 		delete(h, "Host")
 	}
-	return req.WithContext(ctx), nil
+	return req, nil
 }
+
+// blank is what requests are made of: only its copy takes a context.
+var blank = &http.Request{Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1}
 
 func (s *call) rawQuery(ctx context.Context, x *engine.Exchange) (string, error) {
 	if len(s.query) == 0 {

@@ -159,13 +159,21 @@ func (s *forward) request(ctx context.Context, x *engine.Exchange) (*http.Reques
 	} else {
 		h["Via"] = via
 	}
-	h["X-Request-Id"] = []string{x.In.ID}
-	forwarded(h, in)
+	values := new([3]string) // one allocation for all
+	h["X-Request-Id"] = append(values[:0:1], x.In.ID)
+	if x.In.Remote != in.RemoteAddr { // it has a port, so it is an address of the network
+		h["X-Forwarded-For"] = append(values[1:1:2], x.In.Remote)
+	}
+	h["X-Forwarded-Host"] = append(values[2:2:3], in.Host)
+	h["X-Forwarded-Proto"] = plain
+	if in.TLS != nil {
+		h["X-Forwarded-Proto"] = tls
+	}
 	if _, err := engine.AppendHeaders(ctx, x, h, s.headers); err != nil {
 		return nil, err
 	}
-	req := &http.Request{Method: in.Method, URL: u, Header: h, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		ContentLength: in.ContentLength, Trailer: in.Trailer}
+	req := blank.WithContext(ctx)
+	req.Method, req.URL, req.Header, req.ContentLength, req.Trailer = in.Method, u, h, in.ContentLength, in.Trailer
 	if host := h["Host"]; host != nil {
 		req.Host = host[0]
 		delete(h, "Host")
@@ -173,7 +181,7 @@ func (s *forward) request(ctx context.Context, x *engine.Exchange) (*http.Reques
 	if err := setUpload(req, in); err != nil {
 		return nil, err
 	}
-	return req.WithContext(ctx), nil
+	return req, nil
 }
 
 // setUpload gives req the body of in. A handler or a retry may forward a
@@ -224,18 +232,6 @@ func (*upload) Close() error { return nil }
 // They are not passed on: only a gateway that trusts the caller could.
 func claimsOrigin(name string) bool {
 	return name == "Forwarded" || name == "X-Real-Ip" || strings.HasPrefix(name, "X-Forwarded-")
-}
-
-// forwarded says where the request came from.
-func forwarded(h http.Header, in *http.Request) {
-	if host, _, err := net.SplitHostPort(in.RemoteAddr); err == nil {
-		h["X-Forwarded-For"] = []string{host}
-	}
-	h["X-Forwarded-Host"] = []string{in.Host}
-	h["X-Forwarded-Proto"] = plain
-	if in.TLS != nil {
-		h["X-Forwarded-Proto"] = tls
-	}
 }
 
 var plain, tls = []string{"http"}, []string{"https"}

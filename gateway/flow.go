@@ -37,7 +37,8 @@ type flowHandler struct {
 
 func (h *flowHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	q := FromContext(r.Context())
-	in := &engine.Input{ID: q.ID, Request: r, Writer: w, Params: q, Remote: remote(r), Log: h.log}
+	in := &q.input
+	*in = engine.Input{ID: q.ID, Request: r, Writer: w, Params: q, Remote: remote(r), Log: h.log}
 	if h.readsBody {
 		if problem, err := readBody(r, in); err != nil {
 			q.Err = err

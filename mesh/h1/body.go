@@ -59,6 +59,7 @@ func (x *exchange) receive(cn *conn, h head) {
 // giveBack ends the exchange. The connection is kept if nothing more is coming
 // over it in either direction.
 func (x *exchange) giveBack(cn *conn, clean bool) {
+	cn.unsettled = nil
 	if x.stop != nil && !x.stop() {
 		clean = false // the context's end aborts the connection at any moment
 	}
@@ -149,6 +150,7 @@ func (b *body) drain() error {
 		return errNotDrained
 	}
 	if b.kind != exact || b.left > int64(b.cn.buffered()) {
+		b.cn.unsettled = nil // it has nothing to wait for any more
 		b.cn.setDeadline(earlier(b.x.deadline, time.Now().Add(drainTime)))
 	}
 	buf := buffers.Get().(*[]byte)
@@ -199,7 +201,7 @@ func (b *body) readLeft(cn *conn, p []byte) (int, error) {
 func (cn *conn) read(p []byte) (int, error) {
 	if cn.buffered() == 0 {
 		if len(p) >= len(cn.in) {
-			return cn.nc.Read(p)
+			return cn.receive(p)
 		}
 		if _, err := cn.fill(len(cn.in)); err != nil {
 			return 0, err

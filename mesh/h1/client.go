@@ -156,7 +156,7 @@ func (c *Client) idle(x *exchange) *conn {
 		if cn == nil {
 			return nil
 		}
-		cn.setDeadline(x.deadline)
+		x.begin(cn)
 		if cn.quiet() {
 			return cn
 		}
@@ -182,7 +182,7 @@ func (c *Client) dial(x *exchange) (*conn, error) {
 	}
 	c.dialed.Add(1)
 	cn := newConn(c, nc)
-	cn.setDeadline(x.deadline)
+	x.begin(cn)
 	return cn, nil
 }
 

@@ -23,9 +23,10 @@ type conn struct {
 	end    int
 	out    []byte // the request's header and small body
 
-	timed   bool      // a deadline is set
-	expires time.Time // not to be kept after this; zero is never
-	since   time.Time // when it became idle
+	timed     bool      // a deadline is set
+	unsettled *exchange // whose deadline and context do not apply yet; else nil
+	expires   time.Time // not to be kept after this; zero is never
+	since     time.Time // when it became idle
 
 	raw    syscall.RawConn // nil where there is none
 	probe  func(fd uintptr) bool
@@ -95,12 +96,48 @@ func (cn *conn) fill(limit int) (int, error) {
 			return 0, errHeaderTooLarge
 		}
 	}
-	n, err := cn.nc.Read(cn.in[cn.end:])
+	n, err := cn.receive(cn.in[cn.end:])
 	cn.end += n
 	if n > 0 {
 		return n, nil
 	}
 	return 0, err
+}
+
+// settle gives the connection the deadline of its exchange, and watches the
+// context, if an operation failed with err because that had been put off.
+func (cn *conn) settle(err error) bool {
+	x := cn.unsettled
+	if x == nil || !isTimeout(err) {
+		return false
+	}
+	cn.unsettled = nil
+	if cn.aborted.Load() {
+		return false
+	}
+	x.stop = watch(x.ctx, cn.abort)
+	cn.setDeadline(x.deadline)
+	return true
+}
+
+// receive reads once from the network.
+func (cn *conn) receive(p []byte) (int, error) {
+	n, err := cn.nc.Read(p)
+	if n == 0 && cn.settle(err) {
+		n, err = cn.nc.Read(p)
+	}
+	return n, err
+}
+
+// send writes all of p.
+func (cn *conn) send(p []byte) (int, error) {
+	n, err := cn.nc.Write(p)
+	if n < len(p) && cn.settle(err) {
+		var more int
+		more, err = cn.nc.Write(p[n:])
+		n += more
+	}
+	return n, err
 }
 
 // release gives the connection back after an exchange that ended cleanly.

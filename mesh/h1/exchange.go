@@ -26,7 +26,7 @@ type exchange struct {
 	deadline  time.Time // of the connection; zero is none
 	byContext bool      // it is the context's
 
-	stop      func() bool // ends the watch on ctx; nil if ctx cannot end
+	stop      func() bool // ends the watch on ctx; nil if there is none
 	progress  progress
 	uploading bool // an upload will report on conn.upload
 	keep      bool // the server lets the connection be used again
@@ -53,9 +53,26 @@ func (x *exchange) setDeadline(o Options) {
 	}
 }
 
+// begin readies cn, which was idle or is new, for the exchange. If watching ctx
+// is costly then cn gets a nearer deadline than the call's, and the watch begins
+// when that has passed: see [conn.settle].
+func (x *exchange) begin(cn *conn) {
+	if w, ok := x.ctx.(LateWatcher); ok && (!x.framing.body || x.framing.inline) {
+		unwatched := time.Now().Add(w.Unwatched())
+		if x.deadline.IsZero() || unwatched.Before(x.deadline) {
+			cn.unsettled = x
+			cn.setDeadline(unwatched)
+			return
+		}
+	}
+	cn.setDeadline(x.deadline)
+}
+
 // run makes the exchange on cn, which it owns from here on.
 func (x *exchange) run(cn *conn, o Options) (*http.Response, error) {
-	x.stop = watch(x.ctx, cn.abort)
+	if cn.unsettled == nil {
+		x.stop = watch(x.ctx, cn.abort)
+	}
 	h, err := x.converse(cn)
 	if err != nil {
 		if x.stop != nil {
@@ -66,7 +83,9 @@ func (x *exchange) run(cn *conn, o Options) (*http.Response, error) {
 	}
 	if o.Stream {
 		x.setDeadline(Options{})
-		cn.setDeadline(x.deadline)
+		if cn.unsettled == nil {
+			cn.setDeadline(x.deadline)
+		}
 	}
 	x.keep = !h.close
 	x.receive(cn, h)
@@ -80,6 +99,14 @@ type CancelWatcher interface {
 	context.Context
 	// AfterCancel is context.AfterFunc, but for the passing of the deadline.
 	AfterCancel(f func()) (stop func() bool)
+}
+
+// A LateWatcher is a CancelWatcher for which AfterCancel is too costly to be
+// asked for by a call that ends at once.
+type LateWatcher interface {
+	CancelWatcher
+	// Unwatched is how long a call may go on before it watches.
+	Unwatched() time.Duration
 }
 
 // watch calls f when ctx is cancelled, until stop. stop is nil if it cannot be.

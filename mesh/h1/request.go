@@ -150,7 +150,7 @@ func (x *exchange) send(cn *conn) error {
 		x.upload(cn, out)
 		return nil
 	}
-	n, err := cn.nc.Write(cn.out)
+	n, err := cn.send(cn.out)
 	if n > 0 {
 		x.progress = sentSome
 	}

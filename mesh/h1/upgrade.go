@@ -19,6 +19,7 @@ func (x *exchange) takeOver(cn *conn) io.ReadCloser {
 		cn.close()
 		return http.NoBody
 	}
+	cn.unsettled = nil
 	cn.setDeadline(time.Time{})
 	return &upgraded{cn: cn}
 }
