@@ -13,6 +13,7 @@ import (
 )
 
 func main() {
+	limitMemory(os.LookupEnv, "/sys/fs/cgroup", "/proc/self/cgroup")
 	p := &process{
 		args:     os.Args[1:],
 		stdin:    os.Stdin,
@@ -21,6 +22,7 @@ func main() {
 		env:      os.LookupEnv,
 		terminal: isTerminal,
 		notify:   notify,
+		tune:     func() { tuneCollector(os.LookupEnv) },
 	}
 	os.Exit(p.run(context.Background()))
 }

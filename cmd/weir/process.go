@@ -26,6 +26,8 @@ type process struct {
 	// notify begins to take SIGINT, SIGTERM and SIGHUP away from the system's
 	// default, until stop.
 	notify func() (signals <-chan os.Signal, stop func())
+	// tune sets the process up to serve. nil leaves it as it is.
+	tune func()
 }
 
 // usageError is a wrong call of the command, as opposed to work that failed.

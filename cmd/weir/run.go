@@ -112,6 +112,9 @@ func (p *process) serve(ctx context.Context, dirs []string, o *runOptions) error
 		return errReported
 	}
 	s.state.Store(nil)
+	if p.tune != nil {
+		p.tune() // not before: what loading left behind does not stay
+	}
 
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
