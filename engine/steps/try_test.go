@@ -191,7 +191,7 @@ func TestFinallyRunsForAClientThatHasGone(t *testing.T) {
 - log: after`), flowtest.Backends{"stall": &flowtest.Stall{}, "held": held})
 		ctx, leave := context.WithCancel(t.Context())
 		go w.Send(w.Request("GET", "/", "").WithContext(ctx))
-		synctest.Wait()
+		time.Sleep(100 * time.Millisecond) // a call that has only begun may be told a moment later
 		leave()
 		synctest.Wait()
 		close(release)
