@@ -26,7 +26,7 @@ func (s *Service) Describe(docs *schema.Documents, r dsl.Reporter) {
 }
 
 // API is the service's OpenAPI document, or nil. It is there while a program is
-// compiled.
+// compiled, and for as long as Forget is not called.
 func (s *Service) API() *openapi.Document { return s.api }
 
 // Forget lets go of the document, which nothing needs once the program is

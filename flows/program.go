@@ -330,7 +330,9 @@ func (c *checker) compile() {
 	lang := &engine.Language{Steps: c.catalog.Steps, Resources: &engine.Resources{Partial: c.partial}, Env: c.env.Env, Probe: c.env.Probe, Index: c.env.Index, Documents: c.documents}
 	for _, s := range p.Services {
 		s.Describe(c.documents, &c.ds)
-		defer s.Forget()
+		if c.env.Probe == nil { // tests are held against the document, too
+			defer s.Forget()
+		}
 		engine.Provide(lang.Resources, "service", s.Name.Value, s)
 	}
 	for _, f := range p.Flows {

@@ -82,6 +82,7 @@ var onlyChecked = map[string]struct {
 	faults int
 	why    string
 }{
+	"contracts":          {3, "values that must fit a schema of another file"},
 	"expressions/shapes": {2, "what a shape is depends on what reads it: an expected value knows no directives"},
 	"gateways":           {1, "headers and queries are shapes, most of which are texts"},
 	"others":             {1, "whether a request is needed depends on what stands beside it"},

@@ -58,6 +58,7 @@ type Parameter struct {
 // place is a node, and the root that references in it start at.
 type place struct{ node, root *dsl.Node }
 
+// field is a part of the place; a place without a node has none.
 func (p place) field(key string) place { return place{p.node.Field(key), p.root} }
 
 func (p place) text(key string) string {

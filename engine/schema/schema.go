@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -37,19 +38,75 @@ func (d *Documents) Compile(n *dsl.Node, r dsl.Reporter) *Schema {
 	if l.schema(n, n); l.failed {
 		return nil
 	}
-	d.inline++
-	address := inlineScheme + strconv.Itoa(d.inline)
-	told, err := d.compiled(address, d.forLibrary(n, false))
+	address := d.fresh()
+	s, err := d.made(address, d.forLibrary(n, false))
 	if err != nil {
 		d.report(err, n, address, r)
-		return nil
+	}
+	return s
+}
+
+// CompileIn compiles the schema at n in a file that flow files refer to, of
+// which root is the root. It gives nil for one that cannot be used: the file is
+// somebody else's.
+func (d *Documents) CompileIn(root, n *dsl.Node) *Schema {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if s, known := d.schemas[n]; known {
+		return s
+	}
+	var s *Schema
+	for _, f := range d.files {
+		if path, ok := pathTo(f.root, n); f.root == root && ok {
+			ref := fileScheme + strconv.Itoa(f.number) + "#" + (&url.URL{Path: pointer(path)}).EscapedPath()
+			s, _ = d.made(d.fresh(), map[string]any{"$ref": ref}) // what keeps it from being used is not ours to tell
+			break
+		}
+	}
+	if d.schemas == nil {
+		d.schemas = map[*dsl.Node]*Schema{}
+	}
+	d.schemas[n] = s
+	return s
+}
+
+// pathTo is the way from a node to one below it.
+func pathTo(from, to *dsl.Node) (path []string, ok bool) {
+	if from == nil || from == to {
+		return nil, from != nil
+	}
+	if to.Span.Start < from.Span.Start || to.Span.End > from.Span.End {
+		return nil, false
+	}
+	for i, item := range from.Items {
+		if path, ok := pathTo(item, to); ok {
+			return append([]string{strconv.Itoa(i)}, path...), true
+		}
+	}
+	for _, f := range from.Fields {
+		if path, ok := pathTo(f.Value, to); ok {
+			return append([]string{f.Key.Text}, path...), true
+		}
+	}
+	return nil, false
+}
+
+// fresh is an address that no schema has.
+func (d *Documents) fresh() string {
+	d.inline++
+	return inlineScheme + strconv.Itoa(d.inline)
+}
+
+func (d *Documents) made(address string, resource any) (*Schema, error) {
+	told, err := d.compiled(address, resource)
+	if err != nil {
+		return nil, err
 	}
 	fits, err := d.compiled(address+"/fits", map[string]any{"if": map[string]any{"$ref": address}, "else": false})
 	if err != nil {
-		d.report(err, n, address, r)
-		return nil
+		return nil, err
 	}
-	return &Schema{fits: fits, told: told}
+	return &Schema{fits: fits, told: told}, nil
 }
 
 func (d *Documents) compiled(address string, resource any) (*jsonschema.Schema, error) {
@@ -287,9 +344,12 @@ type Violation struct {
 	Pointer string `json:"pointer"` // where in the value (RFC 6901)
 	Message string `json:"message"` // such as: must be a whole number, not text
 
-	tokens []string
-	short  bool // a list has too few elements
+	tokens []string // the Pointer in parts
+	short  bool     // a list has too few elements
 }
+
+// Path is the Pointer in its parts.
+func (v Violation) Path() []string { return v.tokens }
 
 // mostViolations of one value are told.
 const mostViolations = 100

@@ -43,7 +43,7 @@ type Test struct {
 // diagnostics is an error.
 func Check(files *flows.Files, catalog *flows.Catalog, env flows.Environment) (*Suite, []dsl.Diagnostic) {
 	s := &Suite{draft: flows.Parse(files), catalog: catalog, env: env, plan: newPlan()}
-	env.Probe = s.plan
+	env.Probe, env.Plans = s.plan, true
 	var faults []dsl.Diagnostic
 	if s.Program, faults = s.draft.Check(catalog, env); s.Program == nil {
 		return nil, faults // a test can only be held against flows that are sound
@@ -55,10 +55,14 @@ func Check(files *flows.Files, catalog *flows.Catalog, env flows.Environment) (*
 	for _, n := range s.Program.Tests {
 		c.test(n)
 	}
-	if c.Failed() {
-		return nil, c.All()
+	for _, f := range s.Program.Flows {
+		f.Forget()
 	}
-	return s, c.All()
+	all := slices.DeleteFunc(c.All(), func(d dsl.Diagnostic) bool { return d.Severity == dsl.Note && !env.Notes })
+	if c.Failed() {
+		return nil, all
+	}
+	return s, all
 }
 
 // checker is one check.
@@ -69,8 +73,17 @@ type checker struct {
 	exprs *dsl.Expressions
 
 	// Of the test at hand.
-	flow *engine.Flow // nil: no route takes the request
-	name string       // what is mocked
+	flow  *engine.Flow       // nil: no route takes the request
+	calls []*engine.PlanStep // of its flows
+	name  string             // what is mocked
+
+	beside []dsl.Related // what takes part in all faults that are reported
+}
+
+// Report is what dsl.Reporter asks for.
+func (c *checker) Report(d dsl.Diagnostic) {
+	d.Related = append(d.Related[:len(d.Related):len(d.Related)], c.beside...)
+	c.Diagnostics.Report(d)
 }
 
 // test compiles one test.
@@ -126,6 +139,7 @@ func compileTest(c *checker, at *dsl.Node, cfg *testConfig) *Test {
 		c.clock(t, cfg.Now)
 	}
 	if mocks := at.Field("mock"); mocks != nil && mocks.Kind == dsl.Map {
+		c.calls = c.suite.callsOf(t.flows())
 		for _, f := range mocks.Fields {
 			if m := c.mock(f); m != nil {
 				t.mocks = append(t.mocks, m)

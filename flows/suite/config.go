@@ -62,13 +62,15 @@ type errorConfig struct {
 }
 
 type mockConfig struct {
-	When    dsl.String           `yaml:"when" doc:"Which requests this answers: METHOD /path as in a trigger, with {name} for a segment, or a condition about request, query, headers and body. Of several mocks the first that fits answers; a last one without when answers the rest."`
-	Sent    *sentConfig          `yaml:"sent" doc:"What the request must be; the test fails if it is something else."`
-	Status  int                  `yaml:"status" doc:"The status of the answer. Of a mocked step one from 400 is a failure." default:"200" min:"200" max:"599"`
-	Headers map[string]dsl.Shape `yaml:"headers" doc:"Headers of the answer."`
-	Body    dsl.Shape            `yaml:"body" doc:"The body of the answer: a shape becomes JSON, text stays text. Expressions see the request as params (of when), request, query, headers and body."`
-	Delay   dsl.Duration         `yaml:"delay" doc:"How long the answer takes, in virtual time."`
-	Fail    string               `yaml:"fail" doc:"Instead of an answer: the connection is refused (connect), nothing comes (timeout), the connection breaks (reset), or what comes is not what it says it is (malformed)." enum:"connect|timeout|reset|malformed"`
+	When         dsl.String           `yaml:"when" doc:"Which requests this answers: METHOD /path as in a trigger, with {name} for a segment, or a condition about request, query, headers and body. Of several mocks the first that fits answers; a last one without when answers the rest."`
+	Sent         *sentConfig          `yaml:"sent" doc:"What the request must be; the test fails if it is something else."`
+	Status       int                  `yaml:"status" doc:"The status of the answer. Of a mocked step one from 400 is a failure." default:"200" min:"200" max:"599"`
+	Headers      map[string]dsl.Shape `yaml:"headers" doc:"Headers of the answer."`
+	Body         dsl.Shape            `yaml:"body" doc:"The body of the answer: a shape becomes JSON, text stays text. Expressions see the request as params (of when), request, query, headers and body."`
+	Delay        dsl.Duration         `yaml:"delay" doc:"How long the answer takes, in virtual time."`
+	Optional     bool                 `yaml:"optional" doc:"The test passes, too, if nothing asks for this mock. Others must be asked: a mock that is not shows that the flow does something else than the test says."`
+	Undocumented bool                 `yaml:"undocumented" doc:"The answer may be none that the OpenAPI document of the service has: for tests of what a flow does when a service breaks its contract."`
+	Fail         string               `yaml:"fail" doc:"Instead of an answer: the connection is refused (connect), nothing comes (timeout), the connection breaks (reset), or what comes is not what it says it is (malformed)." enum:"connect|timeout|reset|malformed"`
 }
 
 type sentConfig struct {

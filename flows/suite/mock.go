@@ -17,10 +17,22 @@ import (
 
 // mock stands for a service, or for a step.
 type mock struct {
-	name    string // as expectations call it: a service, or steps.ID
-	step    string // the id of the step; "" for a service
+	name    string   // as expectations call it: a service, or steps.ID
+	step    string   // the id of the step; "" for a service
+	at      dsl.Span // of the name
 	answers []*answer
 	cases   bool // the first that fits answers, and not one after the other
+}
+
+// unused are the mocks of a test that nobody asked, and that are not optional.
+func (p *player) unused() (faults []dsl.Diagnostic) {
+	for _, m := range p.test.mocks {
+		if p.asked[m] == 0 && !slices.ContainsFunc(m.answers, func(a *answer) bool { return a.optional }) {
+			faults = append(faults, dsl.Diagnostic{Span: m.at, Code: "unused-mock", Message: "nothing asks for the mock of " + m.name,
+				Hint: "remove it; write optional: true in it if it is for --faults, or for some values of env only"})
+		}
+	}
+	return faults
 }
 
 // answer is what a mock gives once.
@@ -34,6 +46,13 @@ type answer struct {
 	body    *dsl.ShapeTemplate
 	delay   time.Duration
 	fail    string
+
+	optional     bool
+	undocumented bool
+	contract     *contract // nil: which operation it is of is known when it is asked
+	settled      bool      // all of it was held against the contract
+	statusAt     dsl.Span  // of the status, if it is written
+	bodyNode     *dsl.Node // nil: there is no body
 }
 
 type header struct {
@@ -49,16 +68,13 @@ type sentPattern struct {
 	exact          bool
 }
 
-// asked are the names that a mock's expressions see.
-var asked = []string{"params", "request", "query", "headers", "body"}
-
 // mock compiles one entry of mock.
 func (c *checker) mock(f dsl.Field) *mock {
 	name := dsl.String{Value: f.Key.Text, Span: f.Key.Span}
 	if !c.target(name) || f.Value.Broken() {
 		return nil
 	}
-	m := &mock{name: name.Value}
+	m := &mock{name: name.Value, at: name.Span}
 	m.step, _ = strings.CutPrefix(name.Value, "steps.")
 	if m.step == name.Value {
 		m.step = ""
@@ -100,8 +116,16 @@ func (c *checker) mock(f dsl.Field) *mock {
 var routePattern = regexp.MustCompile(`^([A-Z]+)\s+(/.*)$`)
 
 func compileMock(c *checker, at *dsl.Node, cfg *mockConfig) *answer {
-	a := &answer{at: at.KeySpan(), status: cfg.Status, delay: time.Duration(cfg.Delay), fail: cfg.Fail}
-	scope := names{lookup: c.suite.env.Env, values: asked}
+	a := &answer{at: at.KeySpan(), status: cfg.Status, delay: time.Duration(cfg.Delay), fail: cfg.Fail, optional: cfg.Optional, undocumented: cfg.Undocumented}
+	if n := at.Field("status"); n != nil {
+		a.statusAt = n.Span
+	}
+	var unknown dsl.Reporter = c
+	if cfg.Undocumented {
+		unknown = &dsl.Diagnostics{}
+	}
+	a.contract = c.contractOf(cfg, unknown)
+	scope := c.asked(cfg.When.Value, a.contract)
 	if n := at.Field("when"); n != nil {
 		if m := routePattern.FindStringSubmatch(cfg.When.Value); m != nil {
 			method := m[1]
@@ -114,7 +138,7 @@ func compileMock(c *checker, at *dsl.Node, cfg *mockConfig) *answer {
 		}
 	}
 	if cfg.Sent != nil {
-		a.sent = c.sent(at.Field("sent"), cfg.Sent)
+		a.sent = c.sent(at.Field("sent"), cfg.Sent, scope)
 	}
 	for _, name := range sortedKeys(cfg.Headers) {
 		if n := cfg.Headers[name].Node; n != nil {
@@ -123,10 +147,11 @@ func compileMock(c *checker, at *dsl.Node, cfg *mockConfig) *answer {
 			}
 		}
 	}
-	if cfg.Body.Node != nil {
-		a.body = c.exprs.Shape(cfg.Body.Node, scope)
+	if n := cfg.Body.Node; n != nil {
+		a.bodyNode, a.body = n, c.exprs.Shape(n, scope)
 	}
 	if a.fail == "" {
+		c.keeps(a, at)
 		return a
 	}
 	for _, key := range []string{"status", "headers", "body"} {
@@ -137,8 +162,8 @@ func compileMock(c *checker, at *dsl.Node, cfg *mockConfig) *answer {
 	return a
 }
 
-func (c *checker) sent(at *dsl.Node, cfg *sentConfig) *sentPattern {
-	scope := names{lookup: c.suite.env.Env, values: []string{it, "params", "request", "query", "headers", "body"}}
+func (c *checker) sent(at *dsl.Node, cfg *sentConfig, scope names) *sentPattern {
+	scope.values = append([]string{it}, scope.values...)
 	return &sentPattern{
 		method: c.texty(cfg.Method.Node, scope), path: c.texty(cfg.Path.Node, scope),
 		query: c.textFields(at.Field("query"), scope), headers: c.textFields(at.Field("headers"), scope),
@@ -263,6 +288,29 @@ func oneOrMany(p *pattern, texts []string) any {
 		return nil
 	}
 	return strings.Join(texts, ", ")
+}
+
+// given is the content of an answer as it goes out.
+type given struct {
+	header http.Header
+	text   string // of the body
+	ofStep bool   // it is the result of a step, which has no headers of its own
+}
+
+// give makes the answer to a request that has these values.
+func (a *answer) give(env values) (*given, error) {
+	header, body, err := a.render(env)
+	if err != nil || a.body == nil {
+		return &given{header: header}, err
+	}
+	text, media := body.JSON(), "application/json"
+	if t, is := body.Text(); is {
+		text, media = t, "text/plain; charset=utf-8"
+	}
+	if header["Content-Type"] == nil {
+		header["Content-Type"] = []string{media}
+	}
+	return &given{header: header, text: text}, nil
 }
 
 // render is the content of an answer.

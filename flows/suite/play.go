@@ -29,6 +29,7 @@ type outcome struct {
 	calls   []string       // services and mocked steps, in the order of their calls
 	sites   map[place]bool // as those of the player
 	effects []Effect
+	unused  []dsl.Diagnostic // mocks that nobody asked
 	results map[string]any
 	faults  []dsl.Diagnostic // calls that have no mock, or are not what it says
 }
@@ -52,7 +53,7 @@ func (o *outcome) shown() string { return cut(string(bytes.TrimSpace(o.body)), 3
 
 // play runs a test once.
 func (s *Suite) play(t *Test, cover *coverage, broken *injection) *outcome {
-	p := &player{test: t, cover: cover, broken: broken, asked: map[*mock]int{}, sites: map[place]bool{}, slots: map[string][]engine.Slot{}}
+	p := &player{suite: s, test: t, cover: cover, broken: broken, asked: map[*mock]int{}, sites: map[place]bool{}, slots: map[string][]engine.Slot{}}
 	env := flows.Environment{Env: environment(t.env, s.env.Env), Log: slog.New(slog.DiscardHandler), Probe: p}
 	program, faults := s.draft.Check(s.catalog, env, s.parts(t.flows()...)...)
 	if program == nil {
@@ -88,6 +89,7 @@ func (s *Suite) play(t *Test, cover *coverage, broken *injection) *outcome {
 	if err != nil {
 		p.fault(t.Span, "", "%v", err)
 	}
+	o.unused = p.unused()
 	o.calls, o.sites, o.faults, o.results, o.effects = p.calls, p.sites, p.faults, p.results, p.effects
 	if o.failed == nil {
 		o.failed = p.failed

@@ -21,6 +21,7 @@ import (
 // player plays all that is around a flow for one run of a test: its services
 // and mocked steps. It is the Probe of the program.
 type player struct {
+	suite   *Suite
 	test    *Test
 	program *flows.Program
 	cover   *coverage // nil: nobody counts
@@ -188,10 +189,14 @@ func (p *player) step(ctx context.Context, x *engine.Exchange, at engine.Site, m
 		}
 		return &engine.Error{Kind: failures[a.fail], Message: "the mock of " + m.name + " fails: " + a.fail, Attempts: 1}
 	}
-	header, body, err := a.render(values{"headers": http.Header{}})
+	header, body, err := a.render(values{})
 	if err != nil {
 		p.fault(a.at, "a mocked step sees no request", "the mock of %s cannot be made: %v", m.name, err)
 		return err
+	}
+	if given, err := a.give(values{}); err == nil && a.contract != nil {
+		given.ofStep = true
+		p.keeps(a, given, nil, []dsl.Related{{Span: at.Span, Message: "the step"}})
 	}
 	if a.status >= http.StatusBadRequest {
 		return &engine.Error{Kind: engine.KindStatus, Status: a.status, Body: body, Message: fmt.Sprintf("the mock of %s has status %d", m.name, a.status), Attempts: 1}
@@ -278,21 +283,32 @@ func (p *player) roundTrip(s *connectors.Service, req *http.Request) (*http.Resp
 	} else {
 		p.reach(here, true)
 	}
-	header, body, err := a.render(env)
+	given, err := a.give(env)
 	if err != nil {
 		p.fault(a.at, "its expressions see params, request, query, headers and body", "the mock of %s cannot be made: %v", name, err)
 		return nil, refused(req)
 	}
-	text, media := body.JSON(), "application/json"
-	if t, is := body.Text(); is {
-		text, media = t, "text/plain; charset=utf-8"
+	p.keeps(a, given, &engine.PlanCall{Service: name, Method: sent.method, Path: sent.path}, call)
+	return respond(req, a.status, given.header, given.text), nil
+}
+
+// keeps holds an answer that could not be judged before against the document of
+// its service.
+func (p *player) keeps(a *answer, given *given, of *engine.PlanCall, related []dsl.Related) {
+	if a.settled || a.undocumented || p.broken != nil {
+		return
 	}
-	if a.body == nil {
-		text = ""
-	} else if header["Content-Type"] == nil {
-		header["Content-Type"] = []string{media}
+	contract := a.contract
+	if contract == nil {
+		contract = p.suite.called(of)
 	}
-	return respond(req, a.status, header, text), nil
+	if contract == nil {
+		return
+	}
+	for _, d := range contract.judge(a, given) {
+		d.Related = append(d.Related, related...)
+		p.report(d)
+	}
 }
 
 // receive reads a request as the service would. Its path is as the flow wrote

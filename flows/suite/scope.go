@@ -13,6 +13,9 @@ import (
 type names struct {
 	lookup func(string) (string, bool) // of env
 	values []string
+	types  map[string]*dsl.StaticType // what is known of some values
+	params *dsl.Name                  // nil: any can be read, if params is among values
+	denied *dsl.Denied                // why what is of a request is not there
 }
 
 // Name is what dsl.Scope asks for.
@@ -20,11 +23,20 @@ func (s names) Name(name string) (*dsl.Name, bool) {
 	if name == "env" {
 		return dsl.EnvName(s.lookup), true
 	}
+	if s.denied != nil && slices.Contains(ofRequest, name) {
+		return &dsl.Name{Denied: s.denied}, true
+	}
 	if !slices.Contains(s.values, name) {
 		return nil, false
 	}
-	return &dsl.Name{Bind: func(p dsl.Path) dsl.Read { return read{name, p} }}, true
+	if name == "params" && s.params != nil {
+		return s.params, true
+	}
+	return &dsl.Name{Static: s.types[name], Bind: func(p dsl.Path) dsl.Read { return read{name, p} }}, true
 }
+
+// ofRequest are the names of what the expressions of a mock see of a request.
+var ofRequest = []string{"params", "request", "query", "headers", "body"}
 
 // Names is what dsl.Scope asks for.
 func (s names) Names() []string { return append([]string{"env"}, s.values...) }

@@ -30,7 +30,10 @@ func load(t testing.TB, a *txtar.Archive) (*suite.Suite, []dsl.Diagnostic) {
 	t.Helper()
 	files := &flows.Files{}
 	for _, f := range a.Files {
-		if f.Name != "want" {
+		switch {
+		case strings.HasPrefix(f.Name, "api/"): // not a flow file: one that flow files refer to
+			files.Documents = append(files.Documents, dsl.NewSource(f.Name, string(f.Data)))
+		case f.Name != "want":
 			files.Sources = append(files.Sources, dsl.NewSource(f.Name, string(f.Data)))
 		}
 	}
