@@ -33,7 +33,7 @@ var arrows = map[string][]string{
 	"cmd/weir":           {"connectors/openapi", "flows", "flows/suite", "flows/explain", "flows/language", "connectors", "engine", "engine/steps", "gateway", "dsl"},
 	"cmd/bench":          {}, // measures the binary from outside
 
-	"flows/suite":    {"flows", "connectors", "engine", "gateway", "dsl"},
+	"flows/suite":    {"flows", "connectors", "connectors/openapi", "engine", "gateway", "dsl"},
 	"flows/explain":  {"flows", "connectors", "engine", "gateway", "dsl"},
 	"flows/language": {"flows", "flows/suite", "connectors", "engine", "dsl"},
 

@@ -11,7 +11,6 @@ import (
 	"github.com/weir-run/weir/connectors/openapi"
 	"github.com/weir-run/weir/dsl"
 	"github.com/weir-run/weir/engine"
-	"github.com/weir-run/weir/engine/schema"
 )
 
 // A mock that answers what the service never would proves nothing. Where a
@@ -151,10 +150,10 @@ func (c *contract) judge(h *answer, given *given) (faults []dsl.Diagnostic) {
 	case response.JSON && strings.Contains(media, "json"):
 		for _, v := range c.violations(response, dsl.DecodeJSON(given.text)) {
 			place := "the body"
-			if v.Pointer != "" {
-				place = v.Pointer
+			if len(v.path) > 0 {
+				place = "/" + strings.Join(v.path, "/")
 			}
-			fault(h.bodyAt(v.path), response.Place(v.path), v.hint, "%s: %s %s", what, place, v.Message)
+			fault(h.bodyAt(v.path), response.Place(v.path), v.hint, "%s: %s %s", what, place, v.message)
 		}
 	}
 	return faults
@@ -163,9 +162,8 @@ func (c *contract) judge(h *answer, given *given) (faults []dsl.Diagnostic) {
 const accepting = "write undocumented: true if the service answers so all the same"
 
 type violation struct {
-	schema.Violation
-	path []string
-	hint string
+	path          []string
+	message, hint string
 }
 
 // violations are what a body does not keep to: what its schema says, and fields
@@ -173,7 +171,7 @@ type violation struct {
 func (c *contract) violations(r *openapi.Response, value any) (all []violation) {
 	if s := r.Schema(); s != nil {
 		for _, v := range s.Check(value) {
-			all = append(all, violation{Violation: v, path: v.Path()})
+			all = append(all, violation{path: v.Path(), message: v.Message})
 		}
 	}
 	var visit func(v any, t *dsl.StaticType, path []string)
@@ -194,8 +192,7 @@ func (c *contract) violations(r *openapi.Response, value any) (all []violation) 
 				case known:
 					visit(v[name], field.Type, at)
 				case t.Fields != nil && !t.Open && t.Kinds&dsl.IsObject != 0:
-					x := violation{path: at}
-					x.Pointer, x.Message = "/"+strings.Join(at, "/"), "is not known here"
+					x := violation{path: at, message: "is not known here"}
 					if near, ok := dsl.Nearest(name, sortedKeys(t.Fields)); ok {
 						x.hint = fmt.Sprintf("did you mean %q?", near)
 					}
