@@ -41,8 +41,9 @@ Variables that the files name with $(env.NAME) are looked up in the environment.
   weir check flows/ --fix           # corrects what is certain
   weir check flows/ --strict        # for CI: a warning fails, too
   weir check flows/ --format json | jq '.[].message'`,
-		Args: paths,
-		RunE: func(_ *cobra.Command, args []string) error { return p.check(args, format.value, notes, strict, fix) },
+		Args:              paths,
+		ValidArgsFunction: flowFiles,
+		RunE:              func(_ *cobra.Command, args []string) error { return p.check(args, format.value, notes, strict, fix) },
 	}
 	cmd.Flags().Var(format, "format", "how to print the faults")
 	cmd.Flags().BoolVar(&notes, "notes", false, "tell also what is not needed")

@@ -28,10 +28,11 @@ weir docs has not written are left alone.`,
   weir docs /tmp/weir-reference`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 1 {
-				return usagef("weir docs needs one directory")
+				return usagef("needs one directory")
 			}
 			return nil
 		},
+		ValidArgsFunction: directory,
 		RunE: func(_ *cobra.Command, args []string) error {
 			return p.docs(append(args, referenceDir)[0])
 		},

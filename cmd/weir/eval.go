@@ -43,15 +43,16 @@ With --template, EXPR is a shape: YAML with $(...) at its leaves.`,
   weir eval 'formatTime(now(), "http")' --raw`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 1 {
-				return usagef("weir eval needs one expression; put quotes around it")
+				return usagef("needs one expression; put quotes around it")
 			}
 			return nil
 		},
-		RunE: func(cmd *cobra.Command, args []string) error { return e.run(cmd.Context(), args[0]) },
+		ValidArgsFunction: cobra.NoFileCompletions,
+		RunE:              func(cmd *cobra.Command, args []string) error { return e.run(cmd.Context(), args[0]) },
 	}
 	f := cmd.Flags()
-	f.StringVar(&e.data, "data", "", "the file of JSON that is body; - is standard input")
-	f.StringArrayVar(&e.vars, "var", nil, "name=JSON: one more name and its value")
+	f.StringVar(&e.data, "data", "", "the `file` of JSON that is body; - is standard input")
+	f.StringArrayVar(&e.vars, "var", nil, "one more name and its value, as `name=JSON`")
 	f.BoolVar(&e.template, "template", false, "EXPR is a shape, which is YAML with $(...)")
 	f.BoolVar(&e.raw, "raw", false, "print text without quotes")
 	return cmd

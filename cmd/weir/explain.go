@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -37,10 +38,11 @@ Without a DIR it is the directory at hand. Nothing is opened.`,
   weir explain --request "GET /customers/7" flows/`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if request == "" && len(args) == 0 {
-				return usagef("weir explain needs the name of a flow, or --request")
+				return usagef("needs the name of a flow, or --request")
 			}
 			return nil
 		},
+		ValidArgsFunction: p.flowNames,
 		RunE: func(_ *cobra.Command, args []string) error {
 			if request != "" {
 				return p.explainRequest(request, args, format.value)
@@ -53,7 +55,7 @@ Without a DIR it is the directory at hand. Nothing is opened.`,
 		},
 	}
 	cmd.Flags().Var(format, "format", "how to print it")
-	cmd.Flags().StringVar(&request, "request", "", "the request that is looked for, METHOD /path")
+	cmd.Flags().StringVar(&request, "request", "", "the `request` that is looked for, METHOD /path")
 	return cmd
 }
 
@@ -118,9 +120,5 @@ func (p *process) flow(name string, dirs []string) (*flows.Program, *flows.Catal
 		}
 		names = append(names, f.Name.Value)
 	}
-	hint := nearest(name, names, "")
-	if hint == "" {
-		hint = "; there are " + strings.Join(names, ", ")
-	}
-	return nil, nil, nil, fmt.Errorf("there is no flow %q%s", name, hint)
+	return nil, nil, nil, fmt.Errorf("there is no flow %q%s", name, cmp.Or(nearest(name, names, ""), "; there are "+strings.Join(names, ", ")))
 }

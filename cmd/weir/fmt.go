@@ -38,8 +38,9 @@ as it is; unknown keys and other faults of meaning do not matter.`,
   weir fmt --check flows/           # for CI: changes nothing, exits with 1
   weir fmt --diff flows/            # shows what would change
   weir fmt - < flow.yaml`,
-		Args: paths,
-		RunE: func(_ *cobra.Command, args []string) error { return f.run(args) },
+		Args:              paths,
+		ValidArgsFunction: flowFiles,
+		RunE:              func(_ *cobra.Command, args []string) error { return f.run(args) },
 	}
 	cmd.Flags().BoolVar(&f.check, "check", false, "change nothing, and fail if a file is not in the canonical form")
 	cmd.Flags().BoolVar(&f.diff, "diff", false, "change nothing, and print what would change")

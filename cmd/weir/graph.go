@@ -20,10 +20,11 @@ Without a DIR it is the directory at hand. Nothing is opened.`,
   weir graph customer-profile flows/ --format dot | dot -Tpdf > profile.pdf`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				return usagef("weir graph needs the name of a flow")
+				return usagef("needs the name of a flow")
 			}
 			return nil
 		},
+		ValidArgsFunction: p.flowNames,
 		RunE: func(_ *cobra.Command, args []string) error {
 			program, c, flow, err := p.flow(args[0], args[1:])
 			if err != nil {

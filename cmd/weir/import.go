@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -20,7 +21,7 @@ func (p *process) importCommand() *cobra.Command {
 		Short: "Make flow files of documents of other formats",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				return usagef("weir import needs a format: openapi")
+				return usagef("needs a format: openapi")
 			}
 			return usagef("unknown format %q; openapi is known", args[0])
 		},
@@ -35,14 +36,10 @@ requests and passes them on. It is a place to start from.
 
 FILE is written into the flow files as it is given here: run this in the
 directory that the output goes to.`,
-		Example: `  weir import openapi users.yaml > flows.yaml && weir check .`,
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) != 1 {
-				return usagef("weir import openapi needs one file")
-			}
-			return nil
-		},
-		RunE: func(_ *cobra.Command, args []string) error { return p.importOpenAPI(args[0]) },
+		Example:           `  weir import openapi users.yaml > flows.yaml && weir check .`,
+		Args:              one("file"),
+		ValidArgsFunction: files("yaml", "yml", "json"),
+		RunE:              func(_ *cobra.Command, args []string) error { return p.importOpenAPI(args[0]) },
 	})
 	return cmd
 }
@@ -50,7 +47,7 @@ directory that the output goes to.`,
 func (p *process) importOpenAPI(file string) error {
 	text, err := os.ReadFile(file)
 	if err != nil {
-		return err
+		return fmt.Errorf("cannot read %s: %w", file, errors.Unwrap(err))
 	}
 	file = filepath.Clean(file)
 	// The document may refer to others, as it does when a service names it.

@@ -26,13 +26,9 @@ calls, a Dockerfile and a README that says what to do with them.
 DIR must not be there yet, or be empty: nothing is ever overwritten.`,
 		Example: `  weir new shop
   weir new .`,
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) != 1 {
-				return usagef("weir new needs one directory")
-			}
-			return nil
-		},
-		RunE: func(_ *cobra.Command, args []string) error { return p.start(args[0]) },
+		Args:              one("directory"),
+		ValidArgsFunction: directory,
+		RunE:              func(_ *cobra.Command, args []string) error { return p.start(args[0]) },
 	}
 }
 

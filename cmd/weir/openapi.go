@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"log/slog"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -21,12 +23,13 @@ that they serve: what trigger.input says of requests, what output says of the
 answers, and the answers to failures.`,
 		Example: `  weir openapi flows/ > openapi.json
   weir openapi flows/ --title Shop --api-version 2`,
-		Args: paths,
-		RunE: func(_ *cobra.Command, args []string) error { return p.openAPI(args, gateway, title, version) },
+		Args:              paths,
+		ValidArgsFunction: flowFiles,
+		RunE:              func(_ *cobra.Command, args []string) error { return p.openAPI(args, gateway, title, version) },
 	}
-	cmd.Flags().StringVar(&gateway, "gateway", "", "only the routes of this gateway")
-	cmd.Flags().StringVar(&title, "title", "Flows", "the title of the document")
-	cmd.Flags().StringVar(&version, "api-version", "1", "the version of what is described")
+	cmd.Flags().StringVar(&gateway, "gateway", "", "only the routes of the gateway of this `name`")
+	cmd.Flags().StringVar(&title, "title", "Flows", "the `title` of the document")
+	cmd.Flags().StringVar(&version, "api-version", "1", "the `version` of what is described")
 	return cmd
 }
 
@@ -50,7 +53,7 @@ func (p *process) openAPI(dirs []string, gateway, title, version string) error {
 		known[i] = g.Name.Value
 	}
 	if gateway != "" && !slices.Contains(known, gateway) {
-		return usagef("there is no gateway %q%s", gateway, nearest(gateway, known, ""))
+		return usagef("there is no gateway %q%s", gateway, cmp.Or(nearest(gateway, known, ""), "; there are "+strings.Join(known, ", ")))
 	}
 	out := json.NewEncoder(p.stdout)
 	out.SetEscapeHTML(false)

@@ -40,7 +40,7 @@ var errReported = errors.New("reported")
 
 // run runs one command and gives the exit code.
 func (p *process) run(ctx context.Context) int {
-	err := p.command().ExecuteContext(ctx)
+	cmd, err := p.command().ExecuteContextC(ctx)
 	var usage usageError
 	switch {
 	case err == nil:
@@ -48,7 +48,7 @@ func (p *process) run(ctx context.Context) int {
 	case errors.Is(err, errReported):
 		return exitFailed
 	case errors.As(err, &usage):
-		fmt.Fprintf(p.stderr, "weir: %v (see weir --help)\n", err)
+		fmt.Fprintf(p.stderr, "%s: %v (see %[1]s --help)\n", cmd.CommandPath(), err)
 		return exitUsage
 	default:
 		fmt.Fprintf(p.stderr, "weir: %v\n", err)

@@ -3,10 +3,8 @@ package main
 import (
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"github.com/weir-run/weir/dsl"
 )
@@ -20,43 +18,71 @@ func (p *process) command() *cobra.Command {
 
 A directory of flow files is one program: it is checked as a whole before any
 of it is served, and a change that has faults changes nothing.`,
-		Example: `  weir check flows/                 # are there faults?
-  weir run flows/                   # serve, and follow changes
-  weir run flows/ --log-format json # the same, for machines`,
+		Example: `  weir new shop                     # a directory to start from
+  weir check flows/                 # are there faults?
+  weir run flows/                   # serve, and follow changes`,
+		Version:       thisBuild().String(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
-	root.AddCommand(p.newCommand(), p.runCommand(), p.checkCommand(), p.explainCommand(), p.graphCommand(), p.testCommand(), p.evalCommand(), p.fmtCommand(), p.importCommand(), p.openAPICommand(), p.schemaCommand(), p.docsCommand(), p.versionCommand())
+	root.SetHelpCommand(helpCommand(root))
+	for _, group := range []struct {
+		title    string
+		commands []*cobra.Command
+	}{
+		{"Write flows", []*cobra.Command{p.newCommand(), p.importCommand(), p.checkCommand(), p.testCommand(), p.fmtCommand(), p.explainCommand(), p.graphCommand(), p.evalCommand()}},
+		{"Serve them", []*cobra.Command{p.runCommand()}},
+		{"For other tools", []*cobra.Command{p.openAPICommand(), p.schemaCommand(), p.docsCommand(), p.versionCommand()}},
+	} {
+		root.AddGroup(&cobra.Group{ID: group.title, Title: group.title})
+		for _, cmd := range group.commands {
+			cmd.GroupID = group.title
+		}
+		root.AddCommand(group.commands...)
+		root.SetCompletionCommandGroupID(group.title) // the last of them
+		root.SetHelpCommandGroupID(group.title)
+	}
 	root.Args = func(_ *cobra.Command, args []string) error {
 		if len(args) == 0 {
 			return nil
 		}
-		return usagef("unknown command %q%s", args[0], nearest(args[0], commandNames(root), ""))
+		return unknownCommand(root, args[0])
 	}
 	root.RunE = func(cmd *cobra.Command, _ []string) error {
 		cmd.SetOut(p.stderr)
-		return errors.Join(cmd.Help(), usageError{errors.New("a command is missing")})
+		return errors.Join(cmd.Help(), usagef("a command is missing"))
 	}
 	root.SetArgs(p.args)
 	root.SetOut(p.stdout)
 	root.SetErr(p.stderr)
 	root.SetFlagErrorFunc(flagError)
 	root.SetUsageTemplate(usageTemplate)
+	root.SetVersionTemplate("{{.Version}}\n")
+	p.finish(root)
+	addCompletion(root)
+	return root
+}
+
+// finish gives all commands what they have in common.
+func (p *process) finish(root *cobra.Command) {
 	for _, cmd := range root.Commands() {
 		p.followEnvironment(cmd)
+		completeFlags(cmd)
+		p.finish(cmd)
 	}
-	root.InitDefaultCompletionCmd()
-	return root
 }
 
 const usageTemplate = `Usage:
   {{if .HasAvailableSubCommands}}{{.CommandPath}} COMMAND{{else}}{{.UseLine}}{{end}}{{if .HasExample}}
 
 Examples:
-{{.Example}}{{end}}{{if .HasAvailableSubCommands}}
+{{.Example}}{{end}}{{if .HasAvailableSubCommands}}{{$parent := .}}{{range $group := .Groups}}
 
-Commands:{{range .Commands}}{{if .IsAvailableCommand}}
-  {{rpad .Name .NamePadding}} {{.Short}}{{end}}{{end}}
+{{.Title}}:{{range $parent.Commands}}{{if and .IsAvailableCommand (eq .GroupID $group.ID)}}
+  {{rpad .Name .NamePadding}} {{.Short}}{{end}}{{end}}{{end}}{{if not .AllChildCommandsHaveGroup}}
+
+Commands:{{range .Commands}}{{if and .IsAvailableCommand (not .GroupID)}}
+  {{rpad .Name .NamePadding}} {{.Short}}{{end}}{{end}}{{end}}
 
 {{.CommandPath}} COMMAND --help says more.{{end}}{{if and .HasAvailableLocalFlags .HasParent}}
 
@@ -69,54 +95,43 @@ variable.{{end}}
 Exit codes: 0 done, 1 failed, 2 called wrongly.
 `
 
-// paths are the arguments of commands that read flow files.
-func paths(cmd *cobra.Command, args []string) error {
-	if len(args) == 0 {
-		return usagef("weir %s needs a directory or a file", cmd.Name())
-	}
-	return nil
-}
-
-// followEnvironment gives every flag of a command a variable that it falls
-// back on, and says so in its help.
-func (p *process) followEnvironment(cmd *cobra.Command) {
-	cmd.Flags().VisitAll(func(f *pflag.Flag) { f.Usage += " [$" + variable(f) + "]" })
-	cmd.Annotations = map[string]string{"environment": "true"} // for the help
-	cmd.PreRunE = func(cmd *cobra.Command, _ []string) error {
-		var fault error
-		cmd.Flags().VisitAll(func(f *pflag.Flag) {
-			value, set := p.env(variable(f))
-			if f.Changed || !set || value == "" || f.Name == "help" || fault != nil {
-				return
+// helpCommand says what --help says. That of cobra takes any word for one.
+func helpCommand(root *cobra.Command) *cobra.Command {
+	return &cobra.Command{
+		Use:    "help [COMMAND]",
+		Short:  "Say how a command is used",
+		Hidden: true, // every help says how to get it
+		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+			cmd, _, err := root.Find(args)
+			if err != nil {
+				return nil, cobra.ShellCompDirectiveNoFileComp
 			}
-			if err := f.Value.Set(value); err != nil {
-				fault = usagef("%s=%q: %w", variable(f), value, err)
+			return commandNames(cmd), cobra.ShellCompDirectiveNoFileComp
+		},
+		RunE: func(_ *cobra.Command, args []string) error {
+			cmd, unknown, err := root.Find(args)
+			if err != nil {
+				return err
 			}
-		})
-		return fault
+			if len(unknown) > 0 {
+				return unknownCommand(cmd, unknown[0])
+			}
+			cmd.InitDefaultHelpFlag()
+			return cmd.Help()
+		},
 	}
 }
 
-func variable(f *pflag.Flag) string {
-	return "WEIR_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
+func unknownCommand(parent *cobra.Command, name string) error {
+	return usagef("unknown command %q%s", name, nearest(name, commandNames(parent), ""))
 }
 
-// flagError makes one line of what is wrong with a flag.
-func flagError(cmd *cobra.Command, err error) error {
-	var unknown *pflag.NotExistError
-	if errors.As(err, &unknown) && unknown.GetSpecifiedShortnames() == "" {
-		var names []string
-		cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
-		name := unknown.GetSpecifiedName()
-		return usagef("unknown flag --%s%s", name, nearest(name, names, "--"))
-	}
-	return usageError{err}
-}
-
-func commandNames(root *cobra.Command) []string {
+func commandNames(parent *cobra.Command) []string {
 	var names []string
-	for _, cmd := range root.Commands() {
-		names = append(names, cmd.Name())
+	for _, cmd := range parent.Commands() {
+		if cmd.IsAvailableCommand() {
+			names = append(names, cmd.Name())
+		}
 	}
 	return names
 }
@@ -128,25 +143,27 @@ func nearest(name string, among []string, prefix string) string {
 	return ""
 }
 
-// choice is a flag whose value is one of a few words.
-type choice struct {
-	value   string
-	allowed []string
+// paths are the arguments of commands that read flow files.
+func paths(_ *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return usagef("needs a directory or a file; . is the directory at hand")
+	}
+	return nil
 }
 
-// String is what pflag.Value asks for.
-func (c *choice) String() string { return c.value }
-
-// Type is what pflag.Value asks for: it stands for the value in help.
-func (c *choice) Type() string { return strings.Join(c.allowed, "|") }
-
-// Set is what pflag.Value asks for.
-func (c *choice) Set(s string) error {
-	for _, word := range c.allowed {
-		if s == word {
-			c.value = s
-			return nil
-		}
+func noArguments(_ *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usagef("takes no arguments")
 	}
-	return fmt.Errorf("must be %s", strings.Join(c.allowed, " or "))
+	return nil
+}
+
+// one is the arguments of commands that take one thing.
+func one(what string) cobra.PositionalArgs {
+	return func(_ *cobra.Command, args []string) error {
+		if len(args) != 1 {
+			return usagef("needs one %s", what)
+		}
+		return nil
+	}
 }

@@ -50,8 +50,9 @@ once.`,
 		Example: `  weir run flows/
   weir run flows/ shared/services.yaml --admin :9900
   WEIR_LOG_LEVEL=debug weir run flows/ --drain 10s`,
-		Args: paths,
-		RunE: func(cmd *cobra.Command, args []string) error { return p.serve(cmd.Context(), args, &o) },
+		Args:              paths,
+		ValidArgsFunction: flowFiles,
+		RunE:              func(cmd *cobra.Command, args []string) error { return p.serve(cmd.Context(), args, &o) },
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.admin, "admin", gateway.DefaultAdminAddr, "the `address` of /healthz, /readyz and /metrics, or "+adminOff)

@@ -16,8 +16,9 @@ func (p *process) schemaCommand() *cobra.Command {
 can be written with. An editor that knows it completes keys, explains them, and
 marks what is misspelt or of the wrong form. What names and expressions mean is
 for weir check. docs/guide/editors.md tells how to set editors up.`,
-		Example: `  weir schema > weir.schema.json`,
-		Args:    noArguments,
+		Example:           `  weir schema > weir.schema.json`,
+		Args:              noArguments,
+		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(*cobra.Command, []string) error {
 			c, err := catalog()
 			if err != nil {

@@ -49,11 +49,12 @@ could undo fails.`,
   weir test flows/ --faults
   weir test flows/ --watch
   weir test flows/ --format junit > report.xml`,
-		Args: paths,
-		RunE: func(cmd *cobra.Command, args []string) error { return t.run(cmd.Context(), args) },
+		Args:              paths,
+		ValidArgsFunction: flowFiles,
+		RunE:              func(cmd *cobra.Command, args []string) error { return t.run(cmd.Context(), args) },
 	}
 	f := cmd.Flags()
-	f.StringVar(&t.pattern, "run", "", "run only tests whose name, or whose flow, matches this regular expression")
+	f.StringVar(&t.pattern, "run", "", "run only tests whose name, or whose flow, matches this `pattern`, a regular expression")
 	f.Var(t.format, "format", "how to print the results")
 	f.BoolVar(&t.coverage, "coverage", false, "print which steps and branches no test runs")
 	f.BoolVar(&t.faults, "faults", false, "break every call in every way, and print what callers get")

@@ -30,6 +30,8 @@ func thisBuild() build {
 	return b
 }
 
+func (b build) String() string { return fmt.Sprintf("weir %s %s %s", b.Version, b.Go, b.Platform) }
+
 func (p *process) versionCommand() *cobra.Command {
 	format := &choice{value: "text", allowed: []string{"text", "json"}}
 	cmd := &cobra.Command{
@@ -37,23 +39,17 @@ func (p *process) versionCommand() *cobra.Command {
 		Short: "Say which version of Weir this is",
 		Example: `  weir version
   weir version --format json`,
-		Args: noArguments,
+		Args:              noArguments,
+		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(*cobra.Command, []string) error {
 			b := thisBuild()
 			if format.value == "json" {
 				return json.NewEncoder(p.stdout).Encode(b)
 			}
-			_, err := fmt.Fprintf(p.stdout, "weir %s %s %s\n", b.Version, b.Go, b.Platform)
+			_, err := fmt.Fprintln(p.stdout, b)
 			return err
 		},
 	}
 	cmd.Flags().Var(format, "format", "how to print")
 	return cmd
-}
-
-func noArguments(cmd *cobra.Command, args []string) error {
-	if len(args) > 0 {
-		return usagef("weir %s takes no arguments", cmd.Name())
-	}
-	return nil
 }
