@@ -5,9 +5,9 @@ import (
 	"sync/atomic"
 )
 
-// Balancer chooses the endpoint of an attempt. It is shared by all calls of a
-// service, so it must be safe for concurrent use, and is asked on every attempt,
-// so it should not allocate.
+// Balancer chooses the endpoint of an attempt. It is made for one set of
+// endpoints and shared by all calls of a service, so it must be safe for
+// concurrent use, and is asked on every attempt, so it should not allocate.
 type Balancer interface {
 	// Pick returns the index of a usable endpoint in c, or -1 if none is.
 	Pick(c Choice) int
@@ -36,9 +36,15 @@ func (s *endpointSet) add(i int)     { *s |= 1 << (i % 64) }
 
 const balanceRoundRobin = "round_robin"
 
-// balancers makes a balancer by name, a new one for each service.
-var balancers = map[string]func() Balancer{
-	balanceRoundRobin: func() Balancer { return new(roundRobin) },
+// balancers makes a balancer by name, a new one for each set of endpoints. from
+// is the one of the set before, which it may go on from; nil if there is none.
+var balancers = map[string]func(endpoints []*Endpoint, from Balancer) Balancer{
+	balanceRoundRobin: func(_ []*Endpoint, from Balancer) Balancer {
+		if r, ok := from.(*roundRobin); ok {
+			return r
+		}
+		return new(roundRobin)
+	},
 }
 
 // roundRobin takes the endpoints in turn and passes over those not usable.

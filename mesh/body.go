@@ -115,7 +115,7 @@ func (b *liveBody) Read(p []byte) (int, error) {
 		b.service.failures[class].Add(1)
 		b.endpoint.failures[class].Add(1)
 	}
-	return n, &Error{Service: b.service.name, Class: class, Endpoint: b.endpoint.address, Attempts: b.attempts, Err: err}
+	return n, &Error{Service: b.service.name, Class: class, Endpoint: b.endpoint.target.URL, Attempts: b.attempts, Err: err}
 }
 
 // Buffered is how many bytes a Read could give without waiting; 0 if that is

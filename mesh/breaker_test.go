@@ -113,7 +113,7 @@ func TestOneProbeAtATime(t *testing.T) {
 func TestStaleResultsDoNotCount(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := open(t, Config{Endpoints: []string{"http://a"}, Transport: &fake{}, Breaker: Breaker{Failures: 2}})
-		b := s.endpoints[0].breaker
+		b := s.set.Load().endpoints[0].breaker
 		acquire := func() permit {
 			p, ok := b.acquire()
 			if !ok {

@@ -127,7 +127,7 @@ func BenchmarkStack(b *testing.B) {
 		cfg.Timeout = 0
 		s := open(b, cfg)
 		resp := &http.Response{StatusCode: 200, Body: http.NoBody}
-		for _, e := range s.endpoints {
+		for _, e := range s.set.Load().endpoints {
 			e.transport = nothing{resp}
 		}
 		req := newRequest(b, "GET", base+"/", nil)
@@ -156,7 +156,7 @@ func BenchmarkPick(b *testing.B) {
 			s := open(b, cfg)
 			req := newRequest(b, "GET", "/", nil)
 			for b.Loop() {
-				s.balancer.Pick(Choice{Request: req, Endpoints: s.endpoints})
+				s.set.Load().balancer.Pick(Choice{Request: req, Endpoints: s.set.Load().endpoints})
 			}
 		})
 	}

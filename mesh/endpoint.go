@@ -5,12 +5,19 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/weir-run/weir/mesh/discovery"
 	"github.com/weir-run/weir/mesh/h1"
 )
 
-// Endpoint is one place that serves a service.
+// Endpoint is one place that serves a service, as it is in one set of endpoints.
 type Endpoint struct {
-	address   string
+	target discovery.Target
+	*vitals
+}
+
+// vitals are what is known of an endpoint and what leads to it. They outlive
+// the set that an Endpoint is in.
+type vitals struct {
 	transport transport
 	breaker   *breaker // nil without one
 
@@ -19,8 +26,8 @@ type Endpoint struct {
 	failures [classes]atomic.Int64
 }
 
-// Address returns the endpoint's base URL as it was configured.
-func (e *Endpoint) Address() string { return e.address }
+// Address returns the endpoint's base URL as it was configured or found.
+func (e *Endpoint) Address() string { return e.target.URL }
 
 // InFlight returns the number of attempts under way, those whose reply is still
 // being read included.
@@ -35,10 +42,10 @@ type transport interface {
 	connections() (dialed, closed int64)
 }
 
-// newEndpoint expects a base that Validate has accepted.
-func newEndpoint(base string, cfg Config, clock func() time.Duration) *Endpoint {
-	u, _, _ := parseEndpoint(base)
-	e := &Endpoint{address: base, breaker: newBreaker(cfg.Breaker, clock)}
+// newEndpoint expects a target whose URL is valid.
+func newEndpoint(target discovery.Target, cfg Config, clock func() time.Duration) *Endpoint {
+	u, _, _ := parseEndpoint(target.URL)
+	e := &Endpoint{target: target, vitals: &vitals{breaker: newBreaker(cfg.Breaker, clock)}}
 	switch {
 	case cfg.Transport != nil:
 		e.transport = &stdTransport{base: u, rt: cfg.Transport}

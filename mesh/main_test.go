@@ -84,8 +84,8 @@ func open(t testing.TB, cfg Config) *Service {
 
 // overStd replaces the transports of s by net/http's.
 func overStd(s *Service) *Service {
-	for _, e := range s.endpoints {
-		u, _, _ := parseEndpoint(e.address)
+	for _, e := range s.set.Load().endpoints {
+		u, _, _ := parseEndpoint(e.target.URL)
 		e.transport = newStdTransport(u, s.cfg)
 	}
 	return s

@@ -31,9 +31,9 @@ func (s *Service) Stats() Stats {
 		Retries:  s.retries.Load(),
 		Failures: counts(&s.failures),
 	}
-	for _, e := range s.endpoints {
+	for _, e := range s.set.Load().endpoints {
 		es := EndpointStats{
-			Address:  e.address,
+			Address:  e.target.URL,
 			Attempts: e.attempts.Load(),
 			InFlight: e.inFlight.Load(),
 			Failures: counts(&e.failures),

@@ -1,0 +1,105 @@
+package mesh
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/weir-run/weir/mesh/discovery"
+)
+
+// set is the endpoints of a service at one moment, with the balancer made for
+// them. It is immutable, but for what its endpoints count.
+type set struct {
+	endpoints []*Endpoint
+	balancer  Balancer
+}
+
+// update makes targets the endpoints of the service. Those that were there
+// before keep their connections, breakers and statistics; those that are gone
+// close their connections when the calls on them have ended. Targets are valid
+// and no two have the same URL. It is called by one goroutine at a time.
+func (s *Service) update(targets []discovery.Target) {
+	old := s.set.Load()
+	next := &set{endpoints: make([]*Endpoint, len(targets))}
+	for i, target := range targets {
+		if j := old.index(target); j >= 0 {
+			next.endpoints[i] = &Endpoint{target: target, vitals: old.endpoints[j].vitals}
+		} else {
+			next.endpoints[i] = newEndpoint(target, s.cfg, s.clock)
+		}
+	}
+	var from Balancer
+	if old != nil {
+		from = old.balancer
+	}
+	next.balancer = balancers[s.cfg.Balance](next.endpoints, from)
+	s.set.Store(next)
+	if old == nil {
+		return
+	}
+	for _, e := range old.endpoints {
+		if next.index(e.target) < 0 {
+			e.transport.close()
+		}
+	}
+}
+
+// index is the place of the endpoint that a target's connections lead to; -1 if
+// there is none.
+func (s *set) index(target discovery.Target) int {
+	if s == nil {
+		return -1
+	}
+	return slices.IndexFunc(s.endpoints, func(e *Endpoint) bool {
+		return e.target.URL == target.URL && e.target.Host == target.Host
+	})
+}
+
+// pick chooses an endpoint, which it adds to tried, and takes its breaker's
+// permit. An endpoint that was tried is chosen again only when there is no other.
+func (s *set) pick(req *http.Request, tried *endpointSet, clock func() time.Duration) (*Endpoint, permit, error) {
+	if len(s.endpoints) == 0 {
+		return nil, permit{}, errNoEndpoint
+	}
+	for range 2 * len(s.endpoints) {
+		i := s.balancer.Pick(Choice{Request: req, Endpoints: s.endpoints, tried: *tried})
+		switch {
+		case i >= 0:
+			tried.add(i) // also if another call took the probe since the balancer looked
+			if leave, ok := s.endpoints[i].breaker.acquire(); ok {
+				return s.endpoints[i], leave, nil
+			}
+		case *tried != 0:
+			*tried = 0
+		default:
+			return nil, permit{}, s.breakersOpen(clock())
+		}
+	}
+	return nil, permit{}, s.breakersOpen(clock())
+}
+
+// breakersOpen is the error of a call that no endpoint may be tried for. It says
+// when that changes.
+func (s *set) breakersOpen(now time.Duration) error {
+	next := int64(never)
+	for _, e := range s.endpoints {
+		next = min(next, e.breaker.blockedUntil.Load())
+	}
+	if next == never {
+		return errors.New("the breakers of all endpoints are open, and a probe is under way")
+	}
+	return fmt.Errorf("the breakers of all endpoints are open, the next probe is in %v",
+		max(0, time.Duration(next)-now).Round(time.Millisecond))
+}
+
+func (s *set) anyUsable() bool {
+	for _, e := range s.endpoints {
+		if e.breaker.mayPass() {
+			return true
+		}
+	}
+	return false
+}
