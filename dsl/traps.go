@@ -396,11 +396,15 @@ func plainNumber(text string) (plain string, ok bool) {
 	return sign + strings.TrimSuffix(plain, "."), plain != body
 }
 
-// quoted writes text as a single-quoted scalar if it is short enough to show.
+// quoted writes text in the quotes that Format gives it, if it is short enough
+// to show.
 func quoted(text string) string {
 	text = strings.TrimSpace(text)
 	if utf8.RuneCountInString(text) > 80 {
 		return "'...'"
+	}
+	if !strings.ContainsAny(text, "\"\\") {
+		return `"` + text + `"`
 	}
 	return "'" + strings.ReplaceAll(text, "'", "''") + "'"
 }

@@ -35,6 +35,7 @@ type cache struct{ remembered }
 
 func compileCache(c *engine.Compiler, at *dsl.Node, cfg *cacheConfig) engine.Step {
 	s := &cache{remembered{at: cfg.Cache.Node.Span, ttl: time.Duration(cfg.TTL), result: c.Result()}}
+	s.again = c.Way(cfg.Cache.Node.KeySpan(), "the same key again")
 	s.key = c.Text(cfg.Cache.Node, dsl.PlainText)
 	c.Inside("cache", func() { c.Lasting(func() { s.block = compileBlock(c, at, "cache", &cfg.blockConfig) }) })
 	if cfg.Yield.Node == nil && at.Field("id") == nil {
@@ -60,6 +61,9 @@ func (s *cache) Run(ctx context.Context, x *engine.Exchange) error {
 	o, err := s.memory.It().recall(ctx, key, "", s.ttl, func(ctx context.Context) (outcome, error) { return s.make(ctx, x) })
 	if err != nil {
 		return err
+	}
+	if o.known && s.again != nil {
+		s.again()
 	}
 	return s.leave(x, o)
 }

@@ -25,11 +25,14 @@ steps:
 yield: $(order)
 `})
 
-type filter struct{ cond *dsl.Expr }
+type filter struct {
+	cond *dsl.Expr
+	left func() // for a Probe
+}
 
 func compileFilter(c *engine.Compiler, _ *dsl.Node, cfg *filterConfig) engine.Step {
 	c.Round(cfg.Filter.Node.KeySpan(), "filter")
-	return &filter{c.Cond(cfg.Filter)}
+	return &filter{c.Cond(cfg.Filter), c.Way(cfg.Filter.Node.KeySpan(), "leaving a round out")}
 }
 
 // Describe is what engine.Describer asks for.
@@ -41,6 +44,9 @@ func (s *filter) Describe(p *engine.PlanStep) {
 func (s *filter) Run(ctx context.Context, x *engine.Exchange) error {
 	stays, err := s.cond.Bool(ctx, x)
 	if err == nil && !stays {
+		if s.left != nil {
+			s.left()
+		}
 		err = engine.ErrLeave
 	}
 	return err

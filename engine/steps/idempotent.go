@@ -43,6 +43,7 @@ type idempotent struct {
 
 func compileIdempotent(c *engine.Compiler, at *dsl.Node, cfg *idempotentConfig) engine.Step {
 	s := &idempotent{remembered: remembered{at: cfg.Idempotent.Node.Span, ttl: time.Duration(cfg.TTL), result: c.Result()}}
+	s.again = c.Way(cfg.Idempotent.Node.KeySpan(), "the same key again")
 	s.key = distinctKey(c, cfg.Idempotent.Node, "the steps would run once for all of them", `write an expression, such as $(headers["idempotency-key"])`)
 	if cfg.Match.Node != nil {
 		s.match = c.Shape(cfg.Match)
@@ -80,19 +81,17 @@ func (s *idempotent) Run(ctx context.Context, x *engine.Exchange) error {
 		sum := sha256.Sum256(text)
 		match = string(sum[:])
 	}
-	made := false
-	o, err := s.memory.It().recall(ctx, key, match, s.ttl, func(ctx context.Context) (outcome, error) {
-		made = true
-		return s.make(ctx, x)
-	})
+	o, err := s.memory.It().recall(ctx, key, match, s.ttl, func(ctx context.Context) (outcome, error) { return s.make(ctx, x) })
 	switch {
 	case err != nil:
 		return err
 	case o.match != match:
 		return &engine.Error{Kind: engine.KindFail, Status: http.StatusUnprocessableEntity, Code: "idempotency-key-reused",
 			Message: "The idempotency key was used for another request", Err: errReused}
-	case made && o.answer != nil:
+	case !o.known && o.answer != nil:
 		return engine.ErrReturn // it is the flow's answer already
+	case o.known && s.again != nil:
+		s.again()
 	}
 	return s.leave(x, o)
 }

@@ -45,6 +45,7 @@ type outcome struct {
 	answer *engine.Answer
 	match  string // what it was made from; only for that it is good
 	size   int
+	known  bool // it was not made for who has it now
 }
 
 type entry struct {
@@ -82,6 +83,7 @@ func (m *memory) recall(ctx context.Context, key, match string, ttl time.Duratio
 		if o, ok := m.get(key); ok {
 			m.hits++
 			m.mu.Unlock()
+			o.known = true
 			return o, nil
 		}
 		f := m.flights[key]
@@ -106,7 +108,9 @@ func (m *memory) recall(ctx context.Context, key, match string, ttl time.Duratio
 			return outcome{}, engine.Interrupted(ctx)
 		}
 		if !f.deserted {
-			return f.outcome, engine.Apart(f.err)
+			o := f.outcome
+			o.known = true
+			return o, engine.Apart(f.err)
 		}
 	}
 }
@@ -235,6 +239,7 @@ type remembered struct {
 	ttl    time.Duration
 	block  block
 	result engine.Slot
+	again  func() // for a Probe: the key is known
 }
 
 // make runs the block and gives what came of it.

@@ -34,6 +34,7 @@ type sample struct {
 	at     dsl.Span          // of by
 	block  block
 	result engine.Slot
+	passed func() // for a Probe
 }
 
 func compileSample(c *engine.Compiler, at *dsl.Node, cfg *sampleConfig) engine.Step {
@@ -43,6 +44,7 @@ func compileSample(c *engine.Compiler, at *dsl.Node, cfg *sampleConfig) engine.S
 	}
 	s.block = compileBlock(c, at, "sample", &cfg.blockConfig)
 	c.Result().Hold(nil) // it may be null
+	s.passed = c.Way(at.Field("sample").KeySpan(), "no sample")
 	return s
 }
 
@@ -65,6 +67,9 @@ func (s *sample) Run(ctx context.Context, x *engine.Exchange) error {
 		point = pointOf(text)
 	}
 	if point >= s.share {
+		if s.passed != nil {
+			s.passed()
+		}
 		return nil
 	}
 	return s.block.into(ctx, x, s.result)

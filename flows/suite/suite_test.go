@@ -285,6 +285,55 @@ flow.yaml:24:5 this answer of errors
 	}
 }
 
+const withoutEvents = `
+flow: quiet
+trigger: { http: GET /quiet }
+steps:
+  - id: kept
+    cache: $(query.key)
+    ttl: 1m
+    steps: [{ log: made }]
+    yield: 1
+  - idempotent: $(query.key)
+    steps: [{ log: done }]
+  - sample: 50%
+    by: $(query.key)
+    steps: [{ log: seen }]
+  - each: n in [1]
+    id: left
+    steps: [{ filter: n > 0 }]
+    yield: $(n + kept)
+  - return: $(left)
+---
+gateways: { public: { listen: ":8080" } }
+---
+tests:
+  - test: nothing is known, and nothing left out
+    request: GET /quiet?key=a
+`
+
+func TestCoverageKnowsWhatHappensWithoutSteps(t *testing.T) {
+	const again = `  - { test: another time, before: [{ request: "GET /quiet?key=a" }], request: "GET /quiet?key=a" }
+  - { test: another key, request: "GET /quiet?key=b" }
+`
+	for text, want := range map[string][]string{
+		withoutEvents:         {"flow.yaml:6:5 the same key again", "flow.yaml:10:5 the same key again", "flow.yaml:14:15 the step log", "flow.yaml:17:15 leaving a round out"},
+		withoutEvents + again: {"flow.yaml:17:15 leaving a round out"},
+	} {
+		s, ds := load(t, program(text))
+		if s == nil {
+			t.Fatal(rendered(ds))
+		}
+		var missed []string
+		for _, m := range s.Run(s.Tests, func(suite.Result) {})[0].Missed {
+			missed = append(missed, m.Span.String()+" "+m.What)
+		}
+		if !slices.Equal(missed, want) {
+			t.Errorf("missed %q, want %q", missed, want)
+		}
+	}
+}
+
 const breakable = `
 flow: good
 trigger: { http: GET /good, deadline: 2s }
