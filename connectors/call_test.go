@@ -33,12 +33,14 @@ func TestWhatACallSends(t *testing.T) {
 		{"JSON", `{ id: a, call: POST b /, body: { n: $(body.n), t: "$(body.t)" } }`, `POST /|application/json||{"n":12345678901234567890,"t":"\"é"}`},
 		{"a part of the request's body as it stands", `{ id: a, call: PUT b /, body: $(body.n) }`, "PUT /|application/json||12345678901234567890"},
 		{"text", `{ id: a, call: PATCH b /, body: "t $(body.t)" }`, `PATCH /|text/plain; charset=utf-8||t "é`},
+		{"text of the request's body", `{ id: a, call: PATCH b /, body: $(body.t) }`, `PATCH /|text/plain; charset=utf-8||"é`},
+		{"text of a list", `{ id: a, each: t in body.l, steps: [{ id: s, call: PATCH b /, body: $(t) }], yield: $(s) }`, `["PATCH /|text/plain; charset=utf-8||x"]`},
 		{"a content type of its own", `{ id: a, call: POST b /, body: "<p>", headers: { content-type: text/html } }`, "POST /|text/html||<p>"},
 		{"null is JSON", `{ id: a, call: DELETE b /, body: null }`, "DELETE /|application/json||null"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			w := flowtest.Serve(t, flowtest.Flow("- "+tt.call+"\n- return: $(a)"), flowtest.Backends{"b": received})
-			w.Post("/", `{"n":12345678901234567890,"t":"\"é"}`).Is(t, 200, tt.want)
+			w.Post("/", `{"n":12345678901234567890,"t":"\"é","l":["x"]}`).Is(t, 200, tt.want)
 		})
 	}
 }

@@ -349,10 +349,19 @@ func exprValue(ctx context.Context, x *Exchange, e *dsl.Expr) (Value, error) {
 		return Value{}, err
 	}
 	if ok {
-		return JSON(text), nil
+		return part(text), nil
 	}
 	v, err := e.Eval(ctx, x)
 	return Go(v), err
+}
+
+// part is a value from the JSON text of a part of a document. Text in it is text
+// like any other, not a document.
+func part(text string) Value {
+	if strings.HasPrefix(text, `"`) {
+		return Go(dsl.DecodeJSON(text))
+	}
+	return JSON(text)
 }
 
 // AppendJSON appends a value as JSON text.

@@ -91,7 +91,7 @@ func Items(ctx context.Context, x *Exchange, e *dsl.Expr) ([]Value, error) {
 		}
 		var items []Value
 		list.ForEach(func(_, item gjson.Result) bool {
-			items = append(items, JSON(item.Raw))
+			items = append(items, part(item.Raw))
 			return len(items) <= maxItems
 		})
 		return items, tooMany(e, len(items))

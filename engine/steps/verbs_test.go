@@ -50,6 +50,8 @@ steps:
 		{"switch: a condition that fails ends the flow", `
 - { id: s, switch: [{ when: body.n.x == 1, yield: big }, { yield: 1 }] }
 - return: { s: $(s) }`, `{"n":1}`, 400, "", "bad-request"},
+		{"return: text of a document is text", "- return: $(body.t)", `{"t":"x \u00e9"}`, 200, `x é`, ""},
+		{"return: a document that is a text stays one", "- return: $(body)", `"x"`, 200, `"x"`, ""},
 		{"switch: a case can return", `
 - switch: [{ when: body.n == 1, steps: [{ return: one }] }]
 - return: other`, `{"n":1}`, 200, `one`, ""},

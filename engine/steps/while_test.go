@@ -48,7 +48,7 @@ func TestWhile(t *testing.T) {
   yield: $(poll)
 - return: $(job.result)`, post: `{"id":7,"status":"running"}`, script: map[string]http.Handler{"GET /jobs/7": flowtest.InTurn(
 			flowtest.JSON(200, `{"id":7,"status":"running"}`), flowtest.JSON(200, `{"id":7,"status":"done","result":"r"}`))},
-			status: 200, body: `"r"`, calls: "GET /jobs/7, GET /jobs/7", took: time.Second},
+			status: 200, body: `r`, calls: "GET /jobs/7, GET /jobs/7", took: time.Second},
 		{name: "as many rounds as the limit", steps: `
 - { id: a, while: state < 3, from: 0, limit: 3, yield: $(state + 1) }
 - return: [$(a)]`, status: 200, body: `[3]`},
