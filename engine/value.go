@@ -16,7 +16,7 @@ type Value struct {
 	form        form
 	text        string // formJSON: checked JSON; formBytes: anything
 	contentType string // formBytes
-	value       any    // formGo
+	value       any    // formGo; formJSON: the text as it came, if space stood around it
 }
 
 // A cell holds the Value of one name for one request. All paths that a flow
@@ -79,7 +79,23 @@ func Body(text, contentType string) (Value, error) {
 	if err := dsl.CheckJSON(text); err != nil {
 		return Value{}, err
 	}
-	return JSON(strings.Trim(text, " \t\r\n")), nil
+	v := JSON(strings.Trim(text, " \t\r\n"))
+	if len(v.text) < len(text) {
+		v.value = text
+	}
+	return v, nil
+}
+
+// Source is the text of JSON as it came, to the last space: what signatures are
+// about.
+func (v Value) Source() (text string, ok bool) {
+	if v.form != formJSON {
+		return "", false
+	}
+	if s, ok := v.value.(string); ok {
+		return s, true
+	}
+	return v.text, true
 }
 
 // isJSON reports whether a media type is JSON (RFC 8259, RFC 6839).
@@ -389,6 +405,9 @@ func (v Value) Keep() (kept Value, size int) {
 // back.
 func (v Value) Clone() Value {
 	v.text = strings.Clone(v.text)
+	if s, ok := v.value.(string); ok && v.form == formJSON {
+		v.value = strings.Clone(s)
+	}
 	return v
 }
 

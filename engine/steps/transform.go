@@ -203,6 +203,10 @@ func (s *transform) read(v engine.Value) (string, error) {
 			case v.Null():
 				return "", fmt.Errorf("%s is needed here, and there is nothing", label(from))
 			}
+			source, ok := v.Source()
+			if ok && (from == "text" || from == "bytes") {
+				return s.formats[from].Decode(source, "")
+			}
 			return "", fmt.Errorf("%s is read from a document, and this is a value", label(from))
 		}
 	}

@@ -42,6 +42,8 @@ func TestTransformReads(t *testing.T) {
 		{"a format by name", "transform: $(body)\n  from: xml", "text/plain", "<o/>", `{"o":""}`},
 		{"JSON by name", "transform: $(body)\n  from: json", "text/plain", "[1.10]", `[1.10]`},
 		{"bytes by name", "transform: $(body)\n  from: bytes", "image/png", "\x89PNG", `"iVBORw=="`},
+		{"JSON as it came", "transform: $(body)\n  from: text", "application/json", " {\"b\":1.50, \"a\":0}\n", `" {\"b\":1.50, \"a\":0}\n"`},
+		{"JSON as it came, in bytes", "transform: $(body)\n  from: bytes", "application/json", "[1 ]", `"WzEgXQ=="`},
 		{"a document inside a value", "transform: $(body.doc)\n  from: csv\n  csv: { header: false, types: {} }", "application/json", `{"doc":"1,2"}`, `[["1","2"]]`},
 		{"a text that is no document", "transform: $(body.doc)", "application/json", `{"doc":"1,2"}`, `"1,2"`},
 		{"a value", "transform: { a: $(body.doc) }", "application/json", `{"doc":"1,2"}`, `{"a":"1,2"}`},
