@@ -98,6 +98,34 @@ func TestCallThroughAnOpenBreaker(t *testing.T) {
 	})
 }
 
+// A service that hangs is no better for it that the step has a shorter timeout
+// than the service; that the flow's own time ends tells nothing of the service.
+func TestWhoseTimeoutOpensABreaker(t *testing.T) {
+	for name, tt := range map[string]struct {
+		step, deadline string
+		opens          bool
+	}{
+		"the step's": {"{ id: a, call: GET b /, timeout: 1s }", "30s", true},
+		"the flow's": {"{ id: a, call: GET b / }", "1s", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				hangs := flowtest.InTurn(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
+				w := flowtest.Serve(t, "flow: test\ntrigger: { http: GET /, deadline: "+tt.deadline+" }\nsteps:\n- "+tt.step+"\n- return: $(a)\n---\n"+
+					`services: { b: { endpoints: ["http://b"], breaker: { failures: 2 } } }`, flowtest.Backends{"b": hangs})
+				for range 2 {
+					if a := w.Get("/"); a.Status != 504 {
+						t.Errorf("%+v", a)
+					}
+				}
+				if open := w.Get("/").Status == 503; open != tt.opens {
+					t.Errorf("open: %t", open)
+				}
+			})
+		})
+	}
+}
+
 // Nothing of a redirect is followed: it could lead anywhere.
 func TestCallDoesNotFollowRedirects(t *testing.T) {
 	b := flowtest.InTurn(http.RedirectHandler("http://b/secret", 302))

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
 
 	"github.com/weir-run/weir/dsl"
 	"github.com/weir-run/weir/engine/schema"
@@ -158,5 +159,15 @@ func Interrupted(ctx context.Context) *Error {
 	return &Error{Kind: interruption(ctx, cause), Message: cause.Error(), Err: cause}
 }
 
-// errStepTimeout is the cause of a context that a timeout modifier ended.
-var errStepTimeout = fmt.Errorf("the step's timeout passed: %w", context.DeadlineExceeded)
+// errStepTimeout is the cause of a context that a timeout modifier ended. It
+// matches os.ErrDeadlineExceeded: who let the time pass was too slow, where the
+// end of the flow's own time says nothing of anybody.
+var errStepTimeout error = stepTimeout{}
+
+type stepTimeout struct{}
+
+func (stepTimeout) Error() string { return "the step's timeout passed" }
+
+func (stepTimeout) Is(target error) bool {
+	return target == context.DeadlineExceeded || target == os.ErrDeadlineExceeded
+}

@@ -75,8 +75,11 @@ func (s *Service) attempt(e *Endpoint, leave permit, req *http.Request, call *Ca
 			resp = nil
 		}
 	}
-	if err == nil && resp.StatusCode >= 500 {
+	switch {
+	case err == nil && resp.StatusCode >= 500:
 		class = Status
+	case class == Deadline && isOverdue(req.Context()):
+		class = Timeout
 	}
 	settled = true
 	if class.neutral() {

@@ -3,6 +3,7 @@ package mesh
 import (
 	"context"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -12,7 +13,8 @@ import (
 
 // TestBreakerTable plays outcomes, one attempt each, and looks at the state after
 // every one: c closed, o open, h half-open. Outcomes: + success, - failure,
-// 4 status 404, 5 status 500, x canceled by the caller, . the open time passes.
+// 4 status 404, 5 status 500, x canceled by the caller, d the caller's deadline,
+// b the caller's bound for the service, . the open time passes.
 // An attempt that the breaker does not let pass is written as !.
 func TestBreakerTable(t *testing.T) {
 	consecutive := Breaker{Failures: 3}
@@ -28,6 +30,8 @@ func TestBreakerTable(t *testing.T) {
 		{"status 500 and above is failure", consecutive, "555!", "ccoo"},
 		{"status 404 is success", consecutive, "--4--4", "cccccc"},
 		{"the caller's cancellation is neither", consecutive, "--xxxx-!", "ccccccoo"},
+		{"the caller's deadline is neither", consecutive, "--dd-!", "ccccoo"},
+		{"the caller's bound for the service is failure", consecutive, "-b-!", "ccoo"},
 		{"a share of failures opens", share, "+-+-!", "cccoo"},
 		{"a smaller share does not", share, "+++-+++-", "cccccccc"},
 		{"a count of failures in a window", count, "+--!", "ccoo"},
@@ -43,6 +47,12 @@ func TestBreakerTable(t *testing.T) {
 			s := open(t, Config{Endpoints: []string{"http://a"}, Transport: f, Breaker: c.breaker})
 			for i, play := range c.plays {
 				ctx, cancel := context.WithCancel(t.Context())
+				switch play {
+				case 'd':
+					ctx, cancel = context.WithTimeout(t.Context(), time.Second)
+				case 'b':
+					ctx, cancel = context.WithTimeoutCause(t.Context(), time.Second, os.ErrDeadlineExceeded)
+				}
 				before := f.n.Load()
 				f.play = func(int, *http.Request) (*http.Response, error) {
 					switch play {
@@ -54,6 +64,9 @@ func TestBreakerTable(t *testing.T) {
 						return reply(500), nil
 					case 'x':
 						cancel()
+						return nil, ctx.Err()
+					case 'd', 'b':
+						<-ctx.Done()
 						return nil, ctx.Err()
 					}
 					return reply(200), nil

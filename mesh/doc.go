@@ -41,5 +41,7 @@
 // A failed call returns an [*Error] whose [Class] tells the caller's cancellation
 // ([Canceled]), the caller's deadline ([Deadline]) and the attempt's own timeout
 // ([Timeout]) apart. The first two say nothing about the endpoint, so breakers
-// are neutral to them.
+// are neutral to them. A caller who bounds the call alone, with a shorter timeout
+// than the service's, says so with the cause of its context: one that matches
+// os.ErrDeadlineExceeded is a Timeout.
 package mesh

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"syscall"
+	"time"
 
 	"github.com/weir-run/weir/mesh/h1"
 )
@@ -21,7 +22,9 @@ const (
 	OK Class = iota
 	// Connect: no connection could be made; the request was not sent.
 	Connect
-	// Timeout: the attempt took longer than [Config].Timeout.
+	// Timeout: the attempt took longer than [Config].Timeout, or than the caller
+	// gives the service: its context ended with a cause that matches
+	// os.ErrDeadlineExceeded.
 	Timeout
 	// Reset: the connection broke before the reply was complete.
 	Reset
@@ -107,6 +110,16 @@ func contextClass(err error) Class {
 		return Deadline
 	}
 	return Canceled
+}
+
+// isOverdue reports whether a context that has ended was the caller's bound for
+// the service, rather than for work of its own: the cause matches
+// os.ErrDeadlineExceeded, as an attempt's timeout does.
+func isOverdue(ctx context.Context) bool {
+	if d, ok := ctx.Deadline(); ok && !time.Now().Before(d) {
+		<-ctx.Done() // its timer may be a little behind the connection's
+	}
+	return errors.Is(context.Cause(ctx), os.ErrDeadlineExceeded)
 }
 
 // classify gives the class of a transport's error. Both of our transports
