@@ -347,7 +347,7 @@ func TestAggregate(t *testing.T) {
         - { fail: bad, code: bad }
       catch: [{ log: caught }]
   yield: done
-- return: $(a.result)`, status: 200, body: `"done"`, calls: "POST /a, DELETE /a", said: "caught"},
+- return: $(a.result)`, status: 200, body: `done`, calls: "POST /a, DELETE /a", said: "caught"},
 	} {
 		s.run(t)
 	}
