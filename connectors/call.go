@@ -60,6 +60,7 @@ var methods = []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS
 
 func compileCall(c *engine.Compiler, at *dsl.Node, cfg *callConfig) engine.Step {
 	s := &call{result: c.Result()}
+	s.result.Hold(nil) // it is the service's
 	n := cfg.Call.Node
 	method, service, from, ok := splitCall(n)
 	if !ok {
@@ -79,6 +80,7 @@ func compileCall(c *engine.Compiler, at *dsl.Node, cfg *callConfig) engine.Step 
 	}
 	s.service, _ = engine.Use[*Service](c, "service", service)
 	s.path = compilePath(c, n, from)
+	c.InURL(n)
 	if cfg.Body.Node != nil {
 		if s.method == http.MethodGet || s.method == http.MethodHead {
 			c.Report(dsl.Diagnostic{Span: cfg.Body.Node.KeySpan(), Code: "body-with-get", Message: "a " + s.method + " request has no body", Hint: "write query: for its parameters, or another method"})
@@ -86,6 +88,7 @@ func compileCall(c *engine.Compiler, at *dsl.Node, cfg *callConfig) engine.Step 
 		s.body = c.Shape(cfg.Body)
 	}
 	s.query = compileQuery(c, at.Field("query"))
+	c.InURL(at.Field("query"))
 	s.headers = c.Headers(cfg.Headers)
 	for _, a := range cfg.Accept {
 		s.accept = append(s.accept, statuses(c, a)...)
@@ -216,11 +219,12 @@ func (s *call) request(ctx context.Context, x *engine.Exchange) (*http.Request, 
 	if u.RawQuery, err = s.rawQuery(ctx, x); err != nil {
 		return nil, err
 	}
-	h := make(http.Header, 4+len(s.headers))
+	h := make(http.Header, 4+len(s.headers)+len(s.service.headers))
 	h["User-Agent"] = agent
 	if x.In.ID != "" {
 		h["X-Request-Id"] = []string{x.In.ID}
 	}
+	s.service.addHeaders(h)
 	req := blank.WithContext(ctx)
 	req.Method, req.URL, req.Header = s.method, u, h
 	if s.body != nil {

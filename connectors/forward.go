@@ -56,6 +56,7 @@ func compileForward(c *engine.Compiler, at *dsl.Node, cfg *forwardConfig) engine
 			return nil
 		}
 		s.path = compilePath(c, n, 0)
+		c.InURL(n)
 	}
 	s.headers = c.Headers(cfg.Headers)
 	return s
@@ -169,6 +170,7 @@ func (s *forward) request(ctx context.Context, x *engine.Exchange) (*http.Reques
 	if in.TLS != nil {
 		h["X-Forwarded-Proto"] = tls
 	}
+	s.service.addHeaders(h)
 	if _, err := engine.AppendHeaders(ctx, x, h, s.headers); err != nil {
 		return nil, err
 	}

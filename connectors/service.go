@@ -5,8 +5,11 @@ package connectors
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
+	"net/textproto"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -26,6 +29,7 @@ type Service struct {
 	Name dsl.String
 
 	config  mesh.Config
+	headers []serviceHeader // of each request; no part of the key
 	written []engine.Setting
 	key     string
 	openAPI dsl.String        // the path of a document; empty: there is none
@@ -33,15 +37,22 @@ type Service struct {
 	client  *mesh.Service
 }
 
+// serviceHeader is a header field that requests are sent with.
+type serviceHeader struct {
+	name   string   // canonical
+	values []string // one, which nobody changes
+}
+
 type serviceConfig struct {
-	Endpoints      []dsl.String   `yaml:"endpoints" doc:"The base URLs of the servers that do the same work." required:"true"`
-	Balance        dsl.String     `yaml:"balance" doc:"How an endpoint is chosen." default:"round_robin"`
-	Timeout        dsl.Duration   `yaml:"timeout" doc:"How long one attempt may take, with its body; forward counts to the header of the answer, and not at all while a long body is sent." default:"10s" min:"1ms"`
-	ConnectTimeout dsl.Duration   `yaml:"connect_timeout" doc:"How long making a connection may take." default:"1s" min:"1ms"`
-	OpenAPI        dsl.String     `yaml:"openapi" doc:"The service's OpenAPI document, 3.0 or 3.1: a file, relative to this one. Calls are checked against it, and expressions that read their results."`
-	MaxBody        dsl.Size       `yaml:"max_body" doc:"How large an answer that a call reads may be." default:"10MB" min:"1B"`
-	Retry          *serviceRetry  `yaml:"retry" doc:"Repeats attempts of calls whose method is idempotent (RFC 9110 section 9.2.2), and of others only if nothing was sent."`
-	Breaker        *breakerConfig `yaml:"breaker" doc:"Stops attempts to an endpoint that fails."`
+	Endpoints      []dsl.String          `yaml:"endpoints" doc:"The base URLs of the servers that do the same work." required:"true"`
+	Headers        map[string]dsl.Secret `yaml:"headers" doc:"Headers that every request to the service is sent with, in place of those that a caller sent. A step can set others."`
+	Balance        dsl.String            `yaml:"balance" doc:"How an endpoint is chosen." default:"round_robin"`
+	Timeout        dsl.Duration          `yaml:"timeout" doc:"How long one attempt may take, with its body; forward counts to the header of the answer, and not at all while a long body is sent." default:"10s" min:"1ms"`
+	ConnectTimeout dsl.Duration          `yaml:"connect_timeout" doc:"How long making a connection may take." default:"1s" min:"1ms"`
+	OpenAPI        dsl.String            `yaml:"openapi" doc:"The service's OpenAPI document, 3.0 or 3.1: a file, relative to this one. Calls are checked against it, and expressions that read their results."`
+	MaxBody        dsl.Size              `yaml:"max_body" doc:"How large an answer that a call reads may be." default:"10MB" min:"1B"`
+	Retry          *serviceRetry         `yaml:"retry" doc:"Repeats attempts of calls whose method is idempotent (RFC 9110 section 9.2.2), and of others only if nothing was sent."`
+	Breaker        *breakerConfig        `yaml:"breaker" doc:"Stops attempts to an endpoint that fails."`
 }
 
 type serviceRetry struct {
@@ -65,6 +76,10 @@ endpoints: ["http://127.0.0.1:9001", "http://127.0.0.1:9002"]
 timeout: 800ms
 retry: { attempts: 3, on: [connect, 503] }
 breaker: { failures: 50%, of: 20, open: 10s }
+`},
+	dsl.Example{Name: "a service that asks for a key", YAML: `
+endpoints: ["https://payments.example"]
+headers: { authorization: Bearer $(secret.PAYMENTS_KEY) }
 `})
 
 func newService(r dsl.Reporter, at *dsl.Node, cfg *serviceConfig) *Service {
@@ -93,11 +108,45 @@ func newService(r dsl.Reporter, at *dsl.Node, cfg *serviceConfig) *Service {
 			return s
 		}
 	}
+	s.headers = headersOf(r, at.Field("headers"), cfg.Headers)
 	for _, fault := range mesh.Validate(s.config) {
 		r.Report(dsl.Diagnostic{Span: place(at, fault.Field), Code: "bad-service", Message: fault.Message, Hint: fault.Hint})
 	}
 	s.key = fmt.Sprintf("%#v", s.config)
 	return s
+}
+
+// headersOf gives the headers of a service in the order of their names.
+func headersOf(r dsl.Reporter, at *dsl.Node, fields map[string]dsl.Secret) (headers []serviceHeader) {
+	written := map[string]dsl.Span{}
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
+		key := at.Field(name).KeySpan()
+		canonical := textproto.CanonicalMIMEHeaderKey(name)
+		d := dsl.Diagnostic{Span: key, Code: "bad-header"}
+		first, twice := written[canonical]
+		written[canonical] = key
+		switch d.Message, d.Hint = engine.HeaderFault(name); {
+		case d.Message != "":
+		case twice:
+			d.Message, d.Hint = "the header "+canonical+" is written twice", "keep one of them"
+			d.Related = []dsl.Related{{Span: first, Message: "the other one"}}
+		case strings.ContainsFunc(fields[name].Reveal(), engine.IsControl):
+			d.Span = fields[name].Span
+			d.Message, d.Hint = "the value of "+canonical+" holds a control character, such as a line break", "write it in one line"
+		default:
+			headers = append(headers, serviceHeader{canonical, []string{fields[name].Reveal()}})
+			continue
+		}
+		r.Report(d)
+	}
+	return headers
+}
+
+// addHeaders gives a request the headers that the service is to get.
+func (s *Service) addHeaders(h http.Header) {
+	for i := range s.headers {
+		h[s.headers[i].name] = s.headers[i].values
+	}
 }
 
 // place finds the node of a field path such as retry.on[0].

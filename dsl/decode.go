@@ -63,9 +63,10 @@ func (Several[C]) of() reflect.Type { return reflect.TypeFor[C]() }
 //	                 declaration: first or last
 //
 // A field is a string, bool, int, float64, Duration, Size, Percent, String,
-// *Node, Shape, Text, Cond, Steps, Block, Branches, Several, a type with
+// *Node, Shape, Text, Cond, Secret, Steps, Block, Branches, Several, a type with
 // UnmarshalText, a struct, a pointer to any of these (nil if the key is absent),
-// a slice, or a map with string keys. Embedded structs are inlined.
+// a slice, or a map with string keys. Embedded structs are inlined. A node that
+// Expand has put a secret into fits nothing but a Secret.
 func Decode(n *Node, r Reporter, targets ...any) bool {
 	_, clean := decode(n, r, targets)
 	return clean
@@ -249,6 +250,9 @@ func (d *decoder) value(n *Node, v reflect.Value, s *shape, x *field, name strin
 		}
 		return false
 	}
+	if !d.mayHold(n, s.form, name) {
+		return false
+	}
 	switch s.form {
 	case formPointer:
 		p := reflect.New(s.elem.typ)
@@ -297,6 +301,23 @@ func (d *decoder) value(n *Node, v reflect.Value, s *shape, x *field, name strin
 	return true
 }
 
+// mayHold reports a secret where values are shown: in logs, metrics and plans.
+func (d *decoder) mayHold(n *Node, f form, name string) bool {
+	var h *Held
+	switch f {
+	case formNode, formShape, formSteps, formBlock:
+		h = heldIn(n) // nobody looks below them here
+	case formPointer, formSecret:
+	default:
+		h = n.held
+	}
+	if h != nil {
+		d.errorf(h.Span, "secret-exposed", "write the value, or $(env.NAME) if it differs between machines; a key that takes a secret is of type secret in the reference",
+			"%s takes no secret: its value is shown in logs and metrics", quotedName(name))
+	}
+	return h == nil
+}
+
 func (d *decoder) list(n *Node, v reflect.Value, s *shape, x *field, name string) bool {
 	if !d.is(n, List, s.form, name) {
 		return false
@@ -342,6 +363,8 @@ func (d *decoder) scalar(n *Node, v reflect.Value, s *shape, x *field, name stri
 		v.Set(reflect.ValueOf(Text{n}))
 	case formCond:
 		v.Set(reflect.ValueOf(Cond{n}))
+	case formSecret:
+		v.Set(reflect.ValueOf(Secret{n.Span, n.Text}))
 	case formText:
 		if !d.among(n, x, name) {
 			return false

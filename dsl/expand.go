@@ -7,11 +7,13 @@ import (
 	"strings"
 )
 
-// Expand resolves the $(env.NAME) of configuration that is needed before any
-// request is there. It gives n itself if there are none. A variable that is
-// not set is a fault, unless the expression says with ?? what it means.
-func Expand(n *Node, r Reporter, env func(string) (string, bool)) *Node {
-	e := expander{exprs: NewExpressions(r), r: r, scope: envScope{env}}
+// Expand resolves the $(env.NAME) and $(secret.NAME) of configuration that is
+// needed before any request is there. It gives n itself if there are none. A
+// variable that is not set is a fault, unless the expression says with ?? what it
+// means. What holds a secret can be decoded to nothing but a Secret. A secret
+// that nobody has looked for leaves the text as it is written.
+func Expand(n *Node, r Reporter, env func(string) (string, bool), secret *Name) *Node {
+	e := expander{exprs: NewExpressions(r), r: r, scope: envScope{env, secret}}
 	defer e.exprs.Close()
 	return e.node(n)
 }
@@ -68,20 +70,28 @@ func (e *expander) scalar(n *Node) *Node {
 		}
 	}
 	text, err := t.String(context.Background(), e.scope)
+	if errors.Is(err, errUnknownSecret) {
+		text, err = n.Text, nil
+	}
 	if err != nil {
-		d := Diagnostic{Span: n.Span, Code: "bad-expression", Message: err.Error(), Hint: "only variables can be read here, as env.NAME, and they are text"}
+		d := Diagnostic{Span: n.Span, Code: "bad-expression", Message: err.Error(), Hint: "only variables and secrets can be read here, as env.NAME and secret.NAME, and they are text"}
 		if f := (*Fault)(nil); errors.As(err, &f) {
 			d.Span = f.Span
 		}
 		e.r.Report(d)
 		return &unknown
 	}
-	return &Node{Kind: Scalar, Style: n.Style, Type: resolve(text), Span: n.Span, Text: text, from: n.Span.Start, key: n.key}
+	out := &Node{Kind: Scalar, Style: n.Style, Type: resolve(text), Span: n.Span, Text: text, from: n.Span.Start, key: n.key, held: e.exprs.heldText(n)}
+	if out.held != nil {
+		out.Type = Str // whatever it looks like
+	}
+	return out
 }
 
-// envScope knows one name, env.
+// envScope knows the names env and secret.
 type envScope struct {
 	lookup func(string) (string, bool)
+	secret *Name // nil: there are none
 }
 
 // Env is what Env asks for.
@@ -89,14 +99,17 @@ func (envScope) Env() {}
 
 // Name is what Scope asks for.
 func (s envScope) Name(name string) (*Name, bool) {
-	if name != "env" {
-		return nil, false
+	switch {
+	case name == "env":
+		return EnvName(s.lookup), true
+	case name == "secret" && s.secret != nil:
+		return s.secret, true
 	}
-	return EnvName(s.lookup), true
+	return nil, false
 }
 
 // Names is what Scope asks for.
-func (envScope) Names() []string { return []string{"env"} }
+func (envScope) Names() []string { return []string{"env", "secret"} }
 
 // Loop is what Scope asks for. Text has no loops.
 func (s envScope) Loop(string, Span, *StaticType) (Scope, Var) { return s, nil }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"regexp"
 	"strings"
 	"sync"
 
@@ -50,6 +51,8 @@ type Expressions struct {
 	OnRead func(label string)
 	// Index, if set, is told of each expression and of the names in it.
 	Index Index
+	// OnHeld, if set, is told of each expression whose value may hold a secret.
+	OnHeld func(h *Held)
 
 	report Reporter
 	*toolchain
@@ -57,6 +60,7 @@ type Expressions struct {
 	// compiled: nothing of it is needed after.
 	types  map[*Expr]*StaticType
 	leaves map[*Node]*Expr // of shapes: those that are one whole expression
+	held   map[*Node][]HeldAt
 }
 
 // toolchain is what expr-lang needs to compile: tables of functions and a cache
@@ -77,7 +81,7 @@ var toolchains = sync.Pool{New: func() any {
 
 // NewExpressions reports faults to r. Close gives back what it works with.
 func NewExpressions(r Reporter) *Expressions {
-	return &Expressions{report: r, toolchain: toolchains.Get().(*toolchain), types: map[*Expr]*StaticType{}, leaves: map[*Node]*Expr{}}
+	return &Expressions{report: r, toolchain: toolchains.Get().(*toolchain), types: map[*Expr]*StaticType{}, leaves: map[*Node]*Expr{}, held: map[*Node][]HeldAt{}}
 }
 
 // Close ends the use of x.
@@ -94,6 +98,8 @@ type Expr struct {
 	orElse  *Expr // what a null Read gives way to
 	reads   bool  // whether any name is read at all
 	static  reflect.Kind
+
+	discreet bool // it sees a secret: its faults quote no values
 }
 
 // code is the text of an expression and its place: Text[start:start+len(text)]
@@ -138,7 +144,7 @@ func (x *Expressions) Compile(n *Node, scope Scope) *Expr {
 		x.report.Report(Diagnostic{Span: n.head(), Code: "wrong-type", Message: "an expression is text, not " + n.found(), Hint: remedyFor(n, formCond)})
 		return nil
 	}
-	return x.compile(codeOf(n, 0, len(n.Text)), scope)
+	return x.CompilePart(n, 0, len(n.Text), scope)
 }
 
 func (x *Expressions) compile(c code, scope Scope) *Expr {
@@ -172,6 +178,9 @@ func (x *Expressions) compile(c code, scope Scope) *Expr {
 	e := x.finish(c, tree, &r)
 	if e != nil {
 		x.types[e] = static
+		for part := e; part != nil; part = part.orElse {
+			part.discreet = t.secrets
+		}
 	}
 	return e
 }
@@ -413,7 +422,7 @@ func (e *Expr) Eval(ctx context.Context, env Env) (any, error) {
 	if e.read != nil {
 		v, err := e.read.Value(env)
 		if err != nil {
-			return nil, e.code.fault(err, e.code.whole())
+			return nil, e.told(e.code.fault(err, e.code.whole()))
 		}
 		if v == nil && e.orElse != nil {
 			return e.orElse.Eval(ctx, env)
@@ -426,7 +435,7 @@ func (e *Expr) Eval(ctx context.Context, env Env) (any, error) {
 	m.ctx, m.env = nil, nil
 	machines.Put(m)
 	if err != nil {
-		return nil, e.runFault(err)
+		return nil, e.told(e.runFault(err))
 	}
 	return plainList(v), nil
 }
@@ -485,7 +494,7 @@ func (e *Expr) AppendJSON(ctx context.Context, env Env, dst []byte) ([]byte, err
 	}
 	dst, err = AppendJSON(dst, v)
 	if err != nil {
-		return dst, &Fault{Span: e.code.whole(), Message: err.Error(), Err: err}
+		return dst, e.told(&Fault{Span: e.code.whole(), Message: err.Error(), Err: err})
 	}
 	return dst, nil
 }
@@ -498,7 +507,7 @@ func (e *Expr) AppendText(ctx context.Context, env Env, dst []byte) ([]byte, err
 	}
 	dst, err = AppendText(dst, v)
 	if err != nil {
-		return dst, &Fault{Span: e.code.whole(), Message: err.Error(), Err: err}
+		return dst, e.told(&Fault{Span: e.code.whole(), Message: err.Error(), Err: err})
 	}
 	return dst, nil
 }
@@ -517,6 +526,20 @@ func (e *Expr) JSON(env Env) (string, bool, error) {
 	}
 	return text, ok, nil
 }
+
+// told is a failure as others may know of it.
+func (e *Expr) told(err error) error {
+	var f *Fault
+	if !e.discreet || !errors.As(err, &f) {
+		return err
+	}
+	out := *f
+	out.Message = quotation.ReplaceAllString(f.Message, `"…"`)
+	return &out
+}
+
+// quotation is what messages have of values.
+var quotation = regexp.MustCompile(`"(?:[^"\\]|\\.)*"…?|'(?:[^'\\]|\\.)*'`)
 
 // fault gives err a place if it has none.
 func (c code) fault(err error, at Span) error {

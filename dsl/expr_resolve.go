@@ -255,6 +255,7 @@ func (r *resolver) chain(n ast.Node) ast.Node {
 		return r.fail(links[next].Property.Location(), Diagnostic{Code: "unknown-field", Message: fmt.Sprintf("%s is %s and has no fields", label, name.Type), Hint: "write " + label})
 	}
 	var path Path
+	base := label
 	optional, static := false, name.static()
 	for next >= 0 && !links[next].Method && (name.Type == TypeAny || name.Type == TypeObject) {
 		key, ok := r.key(links[next])
@@ -285,7 +286,7 @@ func (r *resolver) chain(n ast.Node) ast.Node {
 	}
 	read := name.Bind(path)
 	if read == nil {
-		return r.fail(at, Diagnostic{Code: "incomplete-name", Message: fmt.Sprintf("%s is read by name", label), Hint: fmt.Sprintf("write %s.NAME", label)})
+		return r.fail(at, Diagnostic{Code: "incomplete-name", Message: fmt.Sprintf("%s is read by name", base), Hint: fmt.Sprintf("write %s.NAME", base)})
 	}
 	if r.onRead != nil {
 		r.onRead(label)
@@ -293,6 +294,9 @@ func (r *resolver) chain(n ast.Node) ast.Node {
 	call := r.call(read, kind, root.Location())
 	if r.known == nil {
 		r.known = map[ast.Node]known{}
+	}
+	if name.Secret {
+		static = static.Holding(&Held{label, r.code.span(root.Location().From, at.To)})
 	}
 	r.known[call] = known{static, label}
 	if len(path) > 0 {
@@ -349,7 +353,11 @@ func (r *resolver) deny(at file.Location, why *Denied) ast.Node {
 	if why.Message == "" {
 		return &ast.NilNode{}
 	}
-	return r.fail(at, Diagnostic{Code: "name-out-of-reach", Message: why.Message, Hint: why.Hint, Related: why.Related})
+	d := Diagnostic{Code: "name-out-of-reach", Message: why.Message, Hint: why.Hint, Related: why.Related}
+	if why.Code != "" {
+		d.Code = why.Code
+	}
+	return r.fail(at, d)
 }
 
 // resolveBase resolves what a chain of member accesses stands on.

@@ -27,6 +27,8 @@ type typer struct {
 	known     map[ast.Node]known
 	elements  []element
 	variables []variable
+	held      *Held // of the parts of the node at hand
+	secrets   bool  // some part of the expression holds one
 	failed    bool
 }
 
@@ -59,8 +61,24 @@ func (t *typer) all(nodes []ast.Node) {
 	}
 }
 
-// visit gives the type of n, or nil if it is not known.
+// visit gives the type of n, or nil if it is not known. What a part of n holds n
+// holds, too, unless its type says exactly what it is made of.
 func (t *typer) visit(n ast.Node) *StaticType {
+	outer := t.held
+	t.held = nil
+	s := t.typeOf(n).Holding(t.held)
+	t.secrets = t.secrets || s.Held() != nil
+	t.held = firstHeld(outer, s.Held())
+	return s
+}
+
+// exactly is a type that says itself what a value holds.
+func (t *typer) exactly(s *StaticType) *StaticType {
+	t.held = nil
+	return s
+}
+
+func (t *typer) typeOf(n ast.Node) *StaticType {
 	switch n := n.(type) {
 	case *ast.NilNode:
 		return Static(IsNull)
@@ -86,7 +104,7 @@ func (t *typer) visit(n ast.Node) *StaticType {
 			return t.elements[len(t.elements)-1].static
 		}
 	case *ast.ChainNode:
-		return t.visit(n.Node)
+		return t.exactly(t.visit(n.Node))
 	case *ast.MemberNode:
 		return t.member(n)
 	case *ast.SliceNode:
@@ -107,27 +125,27 @@ func (t *typer) visit(n ast.Node) *StaticType {
 		return t.binary(n)
 	case *ast.ConditionalNode:
 		t.condition(n.Cond, "what stands before ?")
-		return Join(t.visit(n.Exp1), t.visit(n.Exp2))
+		return t.exactly(Join(t.visit(n.Exp1), t.visit(n.Exp2)))
 	case *ast.VariableDeclaratorNode:
 		t.variables = append(t.variables, variable{n.Name, t.visit(n.Value)})
 		defer func() { t.variables = t.variables[:len(t.variables)-1] }()
-		return t.visit(n.Expr)
+		return t.exactly(t.visit(n.Expr))
 	case *ast.SequenceNode:
 		var last *StaticType
 		for _, n := range n.Nodes {
 			last = t.visit(n)
 		}
-		return last
+		return t.exactly(last)
 	case *ast.ArrayNode:
 		elem := nothing
 		for _, item := range n.Nodes {
 			elem = Join(elem, t.visit(item))
 		}
-		return ListOf(elem)
+		return t.exactly(ListOf(elem))
 	case *ast.MapNode:
 		return t.object(n)
 	case *ast.PredicateNode:
-		return t.visit(n.Node)
+		return t.exactly(t.visit(n.Node))
 	case *ast.BuiltinNode:
 		return t.builtin(n)
 	case *ast.CallNode:
@@ -156,12 +174,16 @@ func (t *typer) object(n *ast.MapNode) *StaticType {
 		value := t.visit(pair.Value)
 		if key, ok := pair.Key.(*ast.StringNode); ok {
 			out.Fields[key.Value] = StaticField{Type: value, Required: true}
+			out.Holds = firstHeld(out.Holds, value.Held())
 		} else {
 			t.visit(pair.Key)
-			out.Open = true
+			out.Open, out.throughout = true, true
 		}
 	}
-	return out
+	if out.throughout { // a secret can be a key, or the value of any
+		return out
+	}
+	return t.exactly(out)
 }
 
 func (t *typer) member(n *ast.MemberNode) *StaticType {
@@ -190,6 +212,7 @@ func (t *typer) member(n *ast.MemberNode) *StaticType {
 	if n.Method {
 		return nil
 	}
+	t.held = nil // the member says what it holds
 	t.absent(n.Node, base, n.Property.Location(), n.Optional)
 	out, d := base.member(key, t.label(n.Node))
 	if d != nil {
@@ -302,9 +325,9 @@ func (t *typer) binary(n *ast.BinaryNode) *StaticType {
 	switch n.Operator {
 	case "??":
 		if left != nil && left.Kinds == IsNull {
-			return right
+			return t.exactly(right)
 		}
-		return Join(left.NotNull(), right)
+		return t.exactly(Join(left.NotNull(), right))
 	case "==", "!=":
 		t.comparable(n, n.Right, left, right)
 		return Static(IsBool)
@@ -350,6 +373,7 @@ func (t *typer) mismatch(n *ast.BinaryNode, left, right *StaticType) {
 
 // comparable finds comparisons that have only one outcome.
 func (t *typer) comparable(n *ast.BinaryNode, at ast.Node, left, right *StaticType) {
+	t.timed(n, left, right)
 	if left == nil || right == nil {
 		return
 	}
@@ -361,6 +385,22 @@ func (t *typer) comparable(n *ast.BinaryNode, at ast.Node, left, right *StaticTy
 		return
 	}
 	t.never(n.Left, right, left, at)
+}
+
+// timed warns of a comparison that takes the longer the more of a secret is right.
+func (t *typer) timed(n *ast.BinaryNode, left, right *StaticType) {
+	written := func(n ast.Node) bool {
+		switch n.(type) {
+		case *ast.StringNode, *ast.NilNode:
+			return true
+		}
+		return false
+	}
+	if firstHeld(left.Held(), right.Held()) == nil || written(n.Left) || written(n.Right) {
+		return
+	}
+	t.fault(n.Location(), Diagnostic{Severity: Warning, Code: "timed-comparison", Message: fmt.Sprintf("%s takes longer the more of a secret is right, which a caller can measure", n.Operator),
+		Hint: "write sameSecret(a, b), with ! in front of it for !="})
 }
 
 // alike reports whether two values can be equal. To compare with null is
@@ -434,22 +474,24 @@ func (t *typer) builtin(n *ast.BuiltinNode) *StaticType {
 	t.all(n.Arguments[2:])
 	switch n.Name {
 	case "map":
-		return ListOf(each)
+		return t.exactly(ListOf(each))
 	case "sum":
+		t.held = nil
 		if !each.can(IsNumber | IsDuration) {
 			t.fault(predicate.Node.Location(), Diagnostic{Code: "wrong-type", Message: fmt.Sprintf("sum adds numbers up, not %s", each.Kinds), Hint: usageHint(n.Name)})
 			return nil
 		}
 		return each.NotNull()
 	case "find", "findLast":
-		return elem
+		return t.exactly(elem)
 	case "sortBy":
-		return ListOf(elem)
+		return t.exactly(ListOf(elem))
 	case "groupBy":
-		return &StaticType{Kinds: IsObject, Open: true, Rest: ListOf(elem)}
+		return &StaticType{Kinds: IsObject, Open: true, Rest: ListOf(elem)} // a key may be a secret
 	case "reduce":
 		return nil
 	}
+	t.held = nil // what is left only looks at the elements
 	if !each.can(IsBool) {
 		t.fault(predicate.Node.Location(), Diagnostic{Code: "wrong-type", Message: fmt.Sprintf("%s takes true or false for each element, not %s", n.Name, each.Kinds), Hint: usageHint(n.Name)})
 	}
@@ -487,6 +529,9 @@ func (t *typer) function(name string, arguments []ast.Node, loc file.Location) *
 	for i, n := range arguments {
 		args[i] = t.visit(n)
 	}
+	if oneWay[name] {
+		t.held = nil
+	}
 	f, ok := t.functions[name]
 	if i, isBuiltin := builtin.Index[name]; !ok && isBuiltin {
 		f = builtin.Builtins[i]
@@ -497,7 +542,10 @@ func (t *typer) function(name string, arguments []ast.Node, loc file.Location) *
 	signature := f.Validate
 	if signature == nil {
 		if len(f.Types) == 0 || slices.ContainsFunc(f.Types, isVariadic) || f.Predicate {
-			return t.ofList(name, args)
+			if s := t.ofList(name, args); s != nil {
+				return t.exactly(s)
+			}
+			return nil
 		}
 		signature = signatures(name, f.Types)
 	}
@@ -533,7 +581,7 @@ func (t *typer) function(name string, arguments []ast.Node, loc file.Location) *
 		}
 	}
 	if s := t.ofList(name, args); s != nil {
-		return s
+		return t.exactly(s)
 	}
 	for i, s := range args {
 		if s != nil && goTypeOf[s.Kinds] != nil {

@@ -59,13 +59,15 @@ var hashFunctions = []definition{
 		[]FunctionExample{{`hmac("weir", "key")`, `"0752428289353926e237276e3a32ce3ea7ed40b6786e67153f9e9c1ec478a804"`}, {`hmac("weir", "key", "sha1", "base64")`, `"TZR5SD+ysgTxBUUvr6sGtgKLdK8="`}},
 	},
 	{
-		"sameSecret(a text, b text) bool",
-		"Whether two texts are equal, in a time that does not tell where they differ: for signatures and tokens.",
+		"sameSecret(a text or null, b text or null) bool",
+		"Whether two texts are equal, in a time that tells neither where they differ nor how long they are: for secrets, signatures and tokens. Null equals nothing.",
 		func(c call) (any, error) {
-			a, b := argument[string](c, 0), argument[string](c, 1)
-			return subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1, nil
+			a, ok := c.args[0].(string)
+			b, both := c.args[1].(string)
+			x, y := sha256.Sum256([]byte(a)), sha256.Sum256([]byte(b))
+			return subtle.ConstantTimeCompare(x[:], y[:]) == 1 && ok && both, nil
 		},
-		[]FunctionExample{{`sameSecret(hmac("weir", "key"), "0000")`, `false`}},
+		[]FunctionExample{{`sameSecret(hmac("weir", "key"), "0000")`, `false`}, {`sameSecret({"token": null}.token, "0000")`, `false`}},
 	},
 }
 

@@ -65,8 +65,14 @@ func ofType[T any](v any) (any, error) {
 
 // paramKinds are the kinds by the names that signatures call them.
 var paramKinds = map[string]*paramKind{
-	"any":        {words: "anything", of: func(v any) (any, error) { return v, nil }},
-	"text":       textKind,
+	"any":  {words: "anything", of: func(v any) (any, error) { return v, nil }},
+	"text": textKind,
+	"text or null": {words: "text", fits: ofKind(reflect.String), of: func(v any) (any, error) {
+		if v == nil {
+			return nil, nil
+		}
+		return textKind.of(v)
+	}},
 	"int":        wholeKind,
 	"number":     {words: "a number", fits: isNumeric, of: numberOf},
 	"list":       {words: "a list", fits: ofKind(reflect.Slice), of: listOf},

@@ -67,6 +67,7 @@ type Node struct {
 	from   int   // scalars: the offset of the text's first byte
 	key    *Node // what the node is the value of, or nil
 	broken bool
+	held   *Held // Text holds this secret: it was put in the place of an expression
 }
 
 // Broken reports whether a fault of this very value has been reported: what it

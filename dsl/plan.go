@@ -29,6 +29,7 @@ const (
 	formShape
 	formTemplate // Text
 	formCond
+	formSecret // Secret
 	formSteps
 	formBlock
 	formBranches
@@ -43,7 +44,7 @@ const (
 func (f form) wanted() string {
 	return [...]string{
 		"text", "text", "true or false", "a whole number", "a number", "a duration", "a size", "a percentage", "text",
-		"any value", "any value", "text", "a condition", "a list of steps", "a mapping of id to step",
+		"any value", "any value", "text", "a condition", "text", "a list of steps", "a mapping of id to step",
 		"a list of steps or a mapping of name to step", "any value",
 		"a mapping", "", "a list", "a mapping",
 	}[f]
@@ -253,6 +254,7 @@ var fixedForms = map[reflect.Type]form{
 	reflect.TypeFor[Shape]():    formShape,
 	reflect.TypeFor[Text]():     formTemplate,
 	reflect.TypeFor[Cond]():     formCond,
+	reflect.TypeFor[Secret]():   formSecret,
 	reflect.TypeFor[Steps]():    formSteps,
 	reflect.TypeFor[Block]():    formBlock,
 	reflect.TypeFor[Branches](): formBranches,

@@ -58,7 +58,7 @@ func remedyFor(n *Node, want form) string {
 	}
 	number := resolve(text)
 	switch want {
-	case formText, formString, formTemplate, formCustom, formCond:
+	case formText, formString, formTemplate, formCustom, formCond, formSecret:
 		if n.Kind != Scalar && strings.IndexAny(n.Span.Text(), "{[") == 0 {
 			return "quote a text that begins with a bracket"
 		}

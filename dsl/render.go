@@ -119,7 +119,7 @@ func (p *painter) excerpt(s Span, gutter int, mark byte, color string) {
 	text, start := s.Source.line(number)
 	from := min(max(s.Start-start, 0), len(text))
 	to := min(max(s.End-start, from), len(text))
-	line := clip(text, from, to)
+	line := clip(withoutLiterals(text), from, to)
 
 	p.paint(blue, fmt.Sprintf(" %*d |", gutter, number))
 	p.WriteString(strings.TrimRight(" "+line.text, " ") + "\n")

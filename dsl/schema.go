@@ -24,6 +24,7 @@ const (
 	ShapeType     Type = "shape"     // YAML with $(...) at the leaves
 	TemplateType  Type = "template"  // text with $(...) inside
 	ConditionType Type = "condition" // a bare expression
+	SecretType    Type = "secret"    // text that can hold $(secret.NAME)
 	StepsType     Type = "steps"     // a list of steps
 	BlockType     Type = "block"     // a mapping of id to step
 	BranchesType  Type = "branches"  // a list of steps, or a mapping of name to step
@@ -33,7 +34,7 @@ const (
 var formTypes = [...]Type{
 	formText: TextType, formString: TextType, formBool: BoolType, formInt: IntType, formFloat: NumberType,
 	formDuration: DurationType, formSize: SizeType, formPercent: PercentType, formCustom: TextType,
-	formNode: AnyType, formShape: ShapeType, formTemplate: TemplateType, formCond: ConditionType,
+	formSecret: SecretType, formNode: AnyType, formShape: ShapeType, formTemplate: TemplateType, formCond: ConditionType,
 	formSteps: StepsType, formBlock: BlockType, formBranches: BranchesType, formSeveral: SeveralType,
 	formObject: ObjectType, formList: ListType, formTable: MapType,
 }

@@ -87,7 +87,7 @@ func (w *schemaWriter) constraints(s *Schema) object {
 		return object{"type": "array", "items": w.element(s.Elem)}
 	case MapType:
 		return object{"type": "object", "additionalProperties": w.element(s.Elem)}
-	case TextType, TemplateType:
+	case TextType, TemplateType, SecretType:
 		if s.Enum != nil {
 			return w.expanded(object{"enum": s.enumJSON()})
 		}

@@ -50,11 +50,14 @@ type Name struct {
 	At Span
 	// Denied, if set, says why the name exists but cannot be used here.
 	Denied *Denied
+	// Secret says that the value is a secret, which expressions are followed for.
+	Secret bool
 }
 
 // Denied explains a name that is known but out of reach. Without a Message
 // nothing is reported: the fault that makes the name unknown has been.
 type Denied struct {
+	Code          string // "" is name-out-of-reach
 	Message, Hint string
 	Related       []Related
 }

@@ -66,6 +66,9 @@ type StaticType struct {
 	Open   bool                   // an object can have other fields than Fields
 	Rest   *StaticType            // of the fields of an object that are not among Fields
 	Values []string               // the only texts there can be; nil: any
+	Holds  *Held                  // a secret that the value may hold, or a part of it; nil: none
+
+	throughout bool // every part may hold it, and not only those whose types say so
 }
 
 // StaticField is one field of an object.
@@ -79,7 +82,9 @@ type StaticField struct {
 func Static(k Kinds) *StaticType { return &StaticType{Kinds: k} }
 
 // ListOf is the type of a list.
-func ListOf(elem *StaticType) *StaticType { return &StaticType{Kinds: IsList, Elem: elem} }
+func ListOf(elem *StaticType) *StaticType {
+	return &StaticType{Kinds: IsList, Elem: elem, Holds: elem.Held()}
+}
 
 // nothing is the type of the elements of an empty list: it joins with any.
 var nothing = &StaticType{}
@@ -91,10 +96,14 @@ func (t *StaticType) can(k Kinds) bool { return t == nil || t.Kinds&k != 0 }
 
 // Element is the type of the elements of a list.
 func (t *StaticType) Element() *StaticType {
-	if t == nil || isNothing(t.Elem) {
+	if t == nil {
 		return nil
 	}
-	return t.Elem
+	elem := t.Elem
+	if isNothing(elem) {
+		elem = nil
+	}
+	return t.part(elem, elem != nil)
 }
 
 // OrNull is the type of a value that may also be null.
@@ -127,7 +136,7 @@ type joiner map[[2]*StaticType]*StaticType
 func (j joiner) join(a, b *StaticType) *StaticType {
 	switch {
 	case a == nil || b == nil:
-		return nil
+		return (*StaticType)(nil).Holding(firstHeld(a.Held(), b.Held()))
 	case a == b || isNothing(b):
 		return a
 	case isNothing(a):
@@ -136,7 +145,7 @@ func (j joiner) join(a, b *StaticType) *StaticType {
 	if known, ok := j[[2]*StaticType{a, b}]; ok {
 		return known
 	}
-	out := &StaticType{Kinds: a.Kinds | b.Kinds}
+	out := &StaticType{Kinds: a.Kinds | b.Kinds, Holds: firstHeld(a.Holds, b.Holds), throughout: a.throughout || b.throughout}
 	j[[2]*StaticType{a, b}] = out
 	out.Elem = pick(a, b, IsList, func() *StaticType { return j.join(a.Elem, b.Elem) }, func(t *StaticType) *StaticType { return t.Elem })
 	switch {
@@ -223,12 +232,12 @@ func (t *StaticType) member(key Key, label string) (*StaticType, *Diagnostic) {
 	}
 	if m, ok := t.Fields[key.Name]; ok {
 		if m.Optional {
-			return m.Type.OrNull(), nil
+			return t.part(m.Type.OrNull(), true), nil
 		}
-		return m.Type, nil
+		return t.part(m.Type, true), nil
 	}
 	if t.Open || t.Fields == nil {
-		return t.Rest, nil
+		return t.part(t.Rest, false), nil
 	}
 	d := &Diagnostic{Code: "unknown-field", Message: fmt.Sprintf("%s has no field %q", label, key.Name)}
 	t.suggest(d, key.Name)

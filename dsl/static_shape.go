@@ -46,7 +46,7 @@ func (x *Expressions) typeOf(n *Node) *StaticType {
 	if e, ok := x.leaves[n]; ok {
 		return x.types[e]
 	}
-	return Static(scalarKind(n))
+	return Static(scalarKind(n)).Holding(x.heldText(n))
 }
 
 func (x *Expressions) objectType(n *Node) *StaticType {
@@ -54,7 +54,9 @@ func (x *Expressions) objectType(n *Node) *StaticType {
 	for _, f := range n.Fields {
 		if name, ok := fieldName(f.Key); ok {
 			left := isBlock(f.Value) && f.Value.Field("$each") == nil // $if may leave it out
-			object.Fields[name] = StaticField{Type: x.typeOf(f.Value).NotNullIf(left), Optional: left, Required: !left}
+			value := x.typeOf(f.Value).NotNullIf(left)
+			object.Fields[name] = StaticField{Type: value, Optional: left, Required: !left}
+			object.Holds = firstHeld(object.Holds, value.Held())
 		}
 	}
 	return object

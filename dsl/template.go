@@ -90,6 +90,7 @@ func (x *Expressions) parts(n *Node, from, to int, scope Scope) (parts []textPar
 			text.Reset()
 		}
 		if e := x.compile(codeOf(n, open+2, end), scope); e != nil {
+			x.hold(n, e)
 			parts = append(parts, textPart{expr: e})
 		} else {
 			ok = false
@@ -419,7 +420,9 @@ func (x *Expressions) CompilePart(n *Node, from, to int, scope Scope) *Expr {
 	if n.broken {
 		return nil
 	}
-	return x.compile(codeOf(n, from, to), scope)
+	e := x.compile(codeOf(n, from, to), scope)
+	x.hold(n, e)
+	return e
 }
 
 func (b *shaper) block(n *Node, scope Scope, key string) {

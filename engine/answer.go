@@ -57,8 +57,16 @@ type AnswerTemplate struct {
 // Answer compiles an answer. A status may be a number or an expression.
 func (c *Compiler) Answer(body, status dsl.Shape, headers map[string]dsl.Shape) *AnswerTemplate {
 	t := &AnswerTemplate{headers: c.Headers(headers)}
+	where := "the answer"
+	if c.flow.Trigger == nil {
+		where = "the result of the flow"
+	}
+	for _, value := range headers {
+		c.Shown(value.Node, where)
+	}
 	if body.Node != nil {
 		t.body = c.Shape(body)
+		c.Shown(body.Node, where)
 	}
 	n := status.Node
 	if n == nil {
@@ -71,7 +79,9 @@ func (c *Compiler) Answer(body, status dsl.Shape, headers map[string]dsl.Shape) 
 		}
 		return t
 	}
-	if t.dynamic = c.Shape(status); t.dynamic != nil {
+	t.dynamic = c.Shape(status)
+	c.Shown(n, where)
+	if t.dynamic != nil {
 		if _, ok := t.dynamic.Expr(); !ok {
 			c.Report(dsl.Diagnostic{Span: n.Span, Code: "bad-status", Message: "a status is a number or an expression", Hint: "write status: 201 or status: $(...)"})
 		}

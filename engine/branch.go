@@ -35,6 +35,9 @@ func (c *Compiler) Branch(n *dsl.Node, name string) *Branch {
 	if b.step == nil {
 		return nil
 	}
+	if h := b.slot.Static().Held(); h != nil {
+		c.holds(h)
+	}
 	return b
 }
 

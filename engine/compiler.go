@@ -28,6 +28,7 @@ type Language struct {
 	Steps     *dsl.Catalog[*Compiler, Step]
 	Resources *Resources
 	Env       func(name string) (value string, ok bool)
+	Secret    *dsl.Name         // what the name secret stands for; nil: there are none
 	Documents *schema.Documents // the files that flow files refer to; nil: none
 	Probe     Probe             // nil but for tests
 	Index     dsl.Index         // nil but for editors
@@ -136,8 +137,9 @@ type Compiler struct {
 	keepers map[string][]*dsl.Node // steps that have Keepers, by what they are called
 	closed  map[string]dsl.Span    // names of scopes that have ended
 	failed  bool
-	uses    []string // what the step at hand names, for a Probe
-	undoes  string   // the step whose undo is being compiled, for a Probe
+	uses    []string  // what the step at hand names, for a Probe
+	undoes  string    // the step whose undo is being compiled, for a Probe
+	held    *dsl.Held // a secret that an expression of the step at hand holds
 
 	plan *PlanStep // of the step at hand
 	body *PlanBody // that the steps at hand are of
@@ -442,9 +444,9 @@ func (c *Compiler) step(n *dsl.Node, result *name) Step {
 	} else {
 		result = c.name(c.frame, kind.Name)
 	}
-	outer, at, uses := c.slot, c.at, c.uses
-	c.slot, c.at, c.uses = Slot{result}, n, nil
-	defer func() { c.slot, c.at, c.uses = outer, at, uses }()
+	outer, at, uses, held := c.slot, c.at, c.uses, c.held
+	c.slot, c.at, c.uses, c.held = Slot{result}, n, nil, nil
+	defer func() { c.slot, c.at, c.uses, c.held = outer, at, uses, held }()
 	g.slot = c.slot
 	plan, planned := c.planned(n, kind.Name, g.span, g.slot)
 	defer planned()
@@ -462,6 +464,9 @@ func (c *Compiler) step(n *dsl.Node, result *name) Step {
 		}
 	} else {
 		compile()
+	}
+	if !result.known {
+		result.static = c.Holding(result.static)
 	}
 	g.last, _ = g.run.(Finisher)
 	c.modify(g, n, &mods)

@@ -185,8 +185,12 @@ func (s Slot) Read() bool {
 	return false
 }
 
-// Hold says what is known of the result, for the expressions that read it.
-func (s Slot) Hold(static *dsl.StaticType) { s.name.static = static }
+// Hold says what is known of the result, for the expressions that read it: also
+// which secrets it holds.
+func (s Slot) Hold(static *dsl.StaticType) { s.name.static, s.name.known = static, true }
+
+// Static is what is known of the result.
+func (s Slot) Static() *dsl.StaticType { return s.name.static }
 
 // Timed reports whether anything reads how long the step took.
 func (s Slot) Timed() bool {
@@ -202,6 +206,7 @@ func (s Slot) Timed() bool {
 type name struct {
 	text   string
 	static *dsl.StaticType // what is known of the value
+	known  bool            // that was said
 	index  int
 	frame  *frame
 	paths  paths

@@ -71,6 +71,7 @@ type InputDefinition struct {
 	Span    dsl.Span  `yaml:",span"`
 	Type    string    `yaml:"type" doc:"What the value must be." default:"any" enum:"any|string|integer|number|boolean|object|list"`
 	Default dsl.Shape `yaml:"default" doc:"The value if none is given. Without it the value is required."`
+	Secret  bool      `yaml:"secret" doc:"The value may be a secret, or hold one: the flow shows it to nobody." default:"false"`
 	Doc     string    `yaml:"doc" doc:"What the value is."`
 }
 
@@ -214,11 +215,14 @@ func (f *Flow) Compile(lang *Language, r dsl.Reporter) {
 	}
 	c.exprs = dsl.NewExpressions(c)
 	c.exprs.Index = lang.Index
-	c.plan, c.exprs.OnRead = &PlanStep{}, c.reads
+	c.plan, c.exprs.OnRead, c.exprs.OnHeld = &PlanStep{}, c.reads, c.holds
 	defer c.exprs.Close()
 	p := &Program{flow: f, body: Sequence(nil), frame: c.pushFrame()}
 	c.scope = &scope{frame: p.frame, c: c, names: map[string]*entry{}, torn: f.headless}
 	c.scope.names["env"] = &entry{Name: dsl.EnvName(lang.Env)}
+	if lang.Secret != nil {
+		c.scope.names["secret"] = &entry{Name: lang.Secret}
+	}
 	if f.Trigger != nil {
 		p.schema = c.requestSchema()
 		c.scope.requestNames(f, p.schema)
@@ -261,12 +265,16 @@ func (f *Flow) Compile(lang *Language, r dsl.Reporter) {
 func (s *scope) inputs(n *name, defs map[string]InputDefinition) *dsl.Name {
 	whole := s.bound(n)
 	fields := map[string]*dsl.Name{}
+	var static *dsl.StaticType
 	for text, def := range defs {
-		fields[text] = &dsl.Name{At: def.Span, Static: def.StaticType(), Bind: func(path dsl.Path) dsl.Read {
+		fields[text] = &dsl.Name{At: def.Span, Static: def.StaticType(), Secret: def.Secret, Bind: func(path dsl.Path) dsl.Read {
 			return whole.Bind(append(dsl.Path{{Name: text}}, path...))
 		}}
+		if def.Secret && (static == nil || text < static.Holds.Name[len("input."):]) {
+			static = dsl.Static(dsl.IsObject).Holding(&dsl.Held{Name: "input." + text, Span: def.Span})
+		}
 	}
-	return &dsl.Name{Type: dsl.TypeObject, Fields: fields, Absent: s.c.flow.noInput, Bind: whole.Bind}
+	return &dsl.Name{Type: dsl.TypeObject, Static: static, Fields: fields, Absent: s.c.flow.noInput, Bind: whole.Bind}
 }
 
 func (c *Compiler) handler(cfg *handlerConfig) handler {

@@ -41,11 +41,9 @@ func (c *Compiler) Headers(fields map[string]dsl.Shape) []Header {
 		d := dsl.Diagnostic{Span: key, Code: "bad-header"}
 		first, twice := written[canonical]
 		written[canonical] = key
+		d.Message, d.Hint = HeaderFault(name)
 		switch {
-		case !isToken(name):
-			d.Message, d.Hint = fmt.Sprintf("%q is not the name of a header", name), "use letters, digits and -"
-		case slices.Contains(hopByHop, canonical):
-			d.Message, d.Hint = canonical+" belongs to the connection and is set by Weir", "remove it"
+		case d.Message != "":
 		case twice:
 			d.Message, d.Hint = "the header "+canonical+" is written twice", "write one, with a list of its values"
 			d.Related = []dsl.Related{{Span: first, Message: "the other one"}}
@@ -63,6 +61,18 @@ func (c *Compiler) Headers(fields map[string]dsl.Shape) []Header {
 	return out
 }
 
+// HeaderFault says why a flow cannot set a header of this name, and what to do;
+// both are empty if it can.
+func HeaderFault(name string) (message, hint string) {
+	switch canonical := textproto.CanonicalMIMEHeaderKey(name); {
+	case !isToken(name):
+		return fmt.Sprintf("%q is not the name of a header", name), "use letters, digits and -"
+	case slices.Contains(hopByHop, canonical):
+		return canonical + " belongs to the connection and is set by Weir", "remove it"
+	}
+	return "", ""
+}
+
 // header compiles the value of a header. What an expression gives is looked at
 // when it is there.
 func (c *Compiler) header(name string, shape dsl.Shape) *dsl.ShapeTemplate {
@@ -71,7 +81,7 @@ func (c *Compiler) header(name string, shape dsl.Shape) *dsl.ShapeTemplate {
 		return nil
 	}
 	if text, ok := v.Text(); ok {
-		if s, static := text.Static(); static && strings.ContainsFunc(s, isControl) {
+		if s, static := text.Static(); static && strings.ContainsFunc(s, IsControl) {
 			c.Report(dsl.Diagnostic{Span: shape.Node.Span, Code: "bad-header", Message: "the value of " + name + " holds a control character, such as a line break",
 				Hint: "write it in one line; for several values write a list"})
 			return nil
@@ -80,9 +90,9 @@ func (c *Compiler) header(name string, shape dsl.Shape) *dsl.ShapeTemplate {
 	return v
 }
 
-// isControl reports characters that could end a header field (RFC 9110 section
+// IsControl reports characters that could end a header field (RFC 9110 section
 // 5.5).
-func isControl(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }
+func IsControl(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }
 
 // isToken reports whether s can be a header name (RFC 9110 section 5.6.2).
 func isToken(s string) bool {
@@ -114,7 +124,7 @@ func AppendHeaders(ctx context.Context, x *Exchange, h http.Header, headers []He
 			h = make(http.Header, len(headers))
 		}
 		for j, text := range texts {
-			if strings.ContainsFunc(text, isControl) {
+			if strings.ContainsFunc(text, IsControl) {
 				return h, &dsl.Fault{Span: f.value.Span(), Message: "the value of header " + f.name + " holds control characters"}
 			}
 			if j == 0 {

@@ -31,9 +31,9 @@ func (c *Compiler) LoopOver(elem *dsl.StaticType, item, index dsl.String, inside
 	return c.loopOver(elem, item, index, inside, true, body)
 }
 
-// Rounds is Loop for rounds whose item is made by the flow itself.
+// Rounds is Loop for rounds whose item the step at hand makes itself.
 func (c *Compiler) Rounds(item dsl.String, inside string, body func()) *Loop {
-	return c.loopOver(nil, item, dsl.String{}, inside, false, body)
+	return c.loopOver(c.Holding(nil), item, dsl.String{}, inside, false, body)
 }
 
 func (c *Compiler) loopOver(elem *dsl.StaticType, item, index dsl.String, inside string, caller bool, body func()) *Loop {

@@ -21,7 +21,6 @@ var away = map[string]dsl.Denied{
 	"input":  {Message: "a flow with a trigger has no input", Hint: "read params, query, headers or body"},
 	"error":  {Message: "error is known only where a failure is handled", Hint: "use it in fallback, catch or the flow's errors; whether a step failed is in steps.ID.error"},
 	"claims": {Message: "this version has no policies, and so no claims", Hint: "read headers"},
-	"secret": {Message: "this version has no secrets", Hint: "read a variable of the environment: env.NAME"},
 }
 
 // ofRequest are the names that only a flow with a trigger has.

@@ -105,7 +105,7 @@ func codes(t *testing.T, dirs ...string) (all []string) {
 				switch n := n.(type) {
 				case *ast.CompositeLit:
 					for _, e := range n.Elts {
-						if kv, ok := e.(*ast.KeyValueExpr); ok && nameOf(n.Type) == "Diagnostic" && nameOf(kv.Key) == "Code" {
+						if kv, ok := e.(*ast.KeyValueExpr); ok && (nameOf(n.Type) == "Diagnostic" || nameOf(n.Type) == "Denied") && nameOf(kv.Key) == "Code" {
 							add(kv.Value)
 						}
 					}

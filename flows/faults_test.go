@@ -50,7 +50,7 @@ func TestFaults(t *testing.T) {
 			}
 			var got strings.Builder
 			limit := shown
-			if strings.HasPrefix(name, "schemas/") {
+			if strings.HasPrefix(name, "schemas/") || strings.HasPrefix(name, "secrets/") {
 				limit = 0
 			}
 			dsl.Render(&got, faults, dsl.RenderOptions{Limit: limit})
@@ -168,7 +168,7 @@ func catalog() *flows.Catalog {
 }
 
 func check(files []*dsl.Source) []dsl.Diagnostic {
-	env := map[string]string{"HOME_URL": "http://home.local"}
+	env := map[string]string{"HOME_URL": "http://home.local", "API_KEY": "sk-live-0123456789", "BLANK": ""}
 	var all flows.Files
 	for _, f := range files {
 		if strings.HasPrefix(f.Name, "api/") { // not a flow file: one that flow files refer to
@@ -177,9 +177,10 @@ func check(files []*dsl.Source) []dsl.Diagnostic {
 			all.Sources = append(all.Sources, f)
 		}
 	}
-	_, faults := flows.Check(&all, catalog(), flows.Environment{
-		Env: func(name string) (string, bool) { v, ok := env[name]; return v, ok }, Notes: true,
-	})
+	lookup := func(name string) (string, bool) { v, ok := env[name]; return v, ok }
+	draft := flows.Parse(&all)
+	secrets := flows.SecretStore{Dir: "testdata/secrets", Env: lookup}
+	_, faults := draft.Check(catalog(), flows.Environment{Env: lookup, Secrets: secrets.Read(draft.Secrets()), Notes: true})
 	return faults
 }
 

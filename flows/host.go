@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/weir-run/weir/connectors"
+	"github.com/weir-run/weir/dsl"
 	"github.com/weir-run/weir/gateway"
 	"github.com/weir-run/weir/mesh"
 )
@@ -25,6 +26,7 @@ type Host struct {
 	server  *gateway.Server
 	drain   time.Duration
 	dial    connectors.Dial
+	redact  *dsl.Redactor
 	current atomic.Pointer[generation]
 	keepers keepers
 
@@ -48,6 +50,8 @@ type HostOptions struct {
 	Metrics *gateway.Metrics
 	// Drain is how long requests in progress may take when their listener goes.
 	Drain time.Duration
+	// Redactor takes secrets out of problem documents. It may be nil.
+	Redactor *dsl.Redactor
 	// Listen and Dial are the host's ways to the network: net.Listen and
 	// net.Dialer, if they are nil.
 	Listen func(network, addr string) (net.Listener, error)
@@ -57,7 +61,7 @@ type HostOptions struct {
 // NewHost makes a Host that serves nothing yet.
 func NewHost(o HostOptions) *Host {
 	h := &Host{
-		log: o.Log, metrics: o.Metrics, drain: o.Drain, dial: o.Dial, server: gateway.NewServer(o.Log),
+		log: o.Log, metrics: o.Metrics, drain: o.Drain, dial: o.Dial, redact: o.Redactor, server: gateway.NewServer(o.Log),
 		listeners: map[string]*gateway.Listener{}, clients: map[string]*client{}, leaving: map[*gateway.Listener]bool{},
 	}
 	if o.Listen != nil {
@@ -167,7 +171,7 @@ func (h *Host) Apply(p *Program) error {
 	}
 	for _, gw := range p.Gateways {
 		g.handlers[listenerKey(gw)] = gateway.NewHandler(gw.router, gateway.Options{
-			Gateway: gw.Name.Value, Log: h.log, Metrics: h.metrics, MaxBody: gw.MaxBody,
+			Gateway: gw.Name.Value, Log: h.log, Metrics: h.metrics, MaxBody: gw.MaxBody, Redactor: h.redact,
 		})
 	}
 	old := h.current.Swap(g)

@@ -3,6 +3,7 @@ package flows
 import (
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"runtime"
@@ -32,6 +33,7 @@ type Program struct {
 	Gateways []*Gateway            // sorted by name
 	Tests    []*dsl.Node           // as they are written, if the environment has a Probe: to serve a program takes none
 	Env      func(name string) (value string, ok bool)
+	Secrets  *Secrets // those it was compiled with; nil: none were looked for
 
 	imported map[string]bool // files, by name
 }
@@ -56,12 +58,15 @@ func (g *Gateway) Routes() int { return len(g.routes) }
 
 // Environment is what a check depends on besides the files.
 type Environment struct {
-	Env   func(name string) (value string, ok bool) // such as os.LookupEnv
-	Log   *slog.Logger                              // for log steps
-	Probe engine.Probe                              // nil but for tests
-	Plans bool                                      // keep the plans of flows, for those who look at them
-	Notes bool                                      // tell also what is no more than worth knowing
-	Index dsl.Index                                 // nil but for editors
+	Env func(name string) (value string, ok bool) // such as os.LookupEnv
+	// Secrets are those that the files name. Nil: nobody has looked for them; the
+	// program can be checked, and not served.
+	Secrets *Secrets
+	Log     *slog.Logger // for log steps
+	Probe   engine.Probe // nil but for tests
+	Plans   bool         // keep the plans of flows, for those who look at them
+	Notes   bool         // tell also what is no more than worth knowing
+	Index   dsl.Index    // nil but for editors
 }
 
 // Check compiles files to a Program. It opens nothing. The diagnostics hold
@@ -73,25 +78,38 @@ func Check(files *Files, catalog *Catalog, env Environment) (*Program, []dsl.Dia
 // Draft is files that were read and parsed: what programs are compiled from.
 // It is immutable.
 type Draft struct {
-	files  *Files
-	others *schema.Documents
-	docs   []*dsl.Node
-	faults []dsl.Diagnostic
+	files   *Files
+	others  *schema.Documents
+	docs    []*dsl.Node
+	secrets []string
+	faults  []dsl.Diagnostic
 }
 
 // Parse reads files. Check tells what is wrong with them.
 func Parse(files *Files) *Draft {
 	var c checker
 	docs := c.parse(files.Sources)
-	return &Draft{files: files, others: schema.NewDocuments(files.Documents), docs: docs, faults: c.ds.All()}
+	secrets := map[string]bool{}
+	for _, doc := range docs {
+		secretsIn(doc, secrets)
+	}
+	return &Draft{
+		files: files, others: schema.NewDocuments(files.Documents), docs: docs, faults: c.ds.All(),
+		secrets: slices.Sorted(maps.Keys(secrets)),
+	}
 }
+
+// Secrets are the names of the secrets that the files seem to name, for a
+// SecretStore: the segments of each with / between.
+func (d *Draft) Secrets() []string { return d.secrets }
 
 // Check compiles the draft to a Program, as the function Check does. If flows
 // are named it is one of those flows alone, with all that is no flow.
 func (d *Draft) Check(catalog *Catalog, env Environment, only ...string) (*Program, []dsl.Diagnostic) {
 	files := d.files
 	c := &checker{catalog: catalog, env: env, files: files, documents: d.others, only: only, defined: map[string]dsl.Span{}}
-	c.program = &Program{Hash: files.Hash, Env: env.Env, imported: files.imports.files}
+	c.program = &Program{Hash: files.Hash, Env: env.Env, Secrets: env.Secrets, imported: files.imports.files}
+	c.secret = env.Secrets.name(d.secrets)
 	for _, fault := range d.faults {
 		c.ds.Report(fault)
 	}
@@ -100,6 +118,9 @@ func (d *Draft) Check(catalog *Catalog, env Environment, only ...string) (*Progr
 			c.testsOnly(doc)
 		} else {
 			c.declare(doc)
+			if len(c.only) == 0 {
+				c.literals(nil, doc)
+			}
 		}
 	}
 	if len(files.Sources) == 0 {
@@ -135,6 +156,7 @@ type checker struct {
 	documents *schema.Documents
 	only      []string // the flows that are compiled; nil: all
 	program   *Program
+	secret    *dsl.Name // what the name secret stands for
 	ds        dsl.Diagnostics
 	defined   map[string]dsl.Span // "service users": where
 	partial   bool                // definitions are missing that could not be read
@@ -302,7 +324,7 @@ func (c *checker) entries(section dsl.Field, noun string, declare func(name dsl.
 	for _, f := range section.Value.Fields {
 		name := dsl.String{Value: f.Key.Text, Span: f.Key.Span}
 		if c.unique(noun, name) {
-			declare(name, dsl.Expand(f.Value, &c.ds, c.env.Env))
+			declare(name, dsl.Expand(f.Value, &c.ds, c.env.Env, c.secret))
 		}
 	}
 }
@@ -327,7 +349,7 @@ func (c *checker) compile() {
 	slices.SortFunc(p.Flows, func(a, b *engine.Flow) int { return strings.Compare(a.Name.Value, b.Name.Value) })
 	slices.SortFunc(p.Services, func(a, b *connectors.Service) int { return strings.Compare(a.Name.Value, b.Name.Value) })
 	slices.SortFunc(p.Gateways, func(a, b *Gateway) int { return strings.Compare(a.Name.Value, b.Name.Value) })
-	lang := &engine.Language{Steps: c.catalog.Steps, Resources: &engine.Resources{Partial: c.partial}, Env: c.env.Env, Probe: c.env.Probe, Index: c.env.Index, Documents: c.documents}
+	lang := &engine.Language{Steps: c.catalog.Steps, Resources: &engine.Resources{Partial: c.partial}, Env: c.env.Env, Secret: c.secret, Probe: c.env.Probe, Index: c.env.Index, Documents: c.documents}
 	for _, s := range p.Services {
 		s.Describe(c.documents, &c.ds)
 		if c.env.Probe == nil { // tests are held against the document, too

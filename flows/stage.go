@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/weir-run/weir/connectors"
+	"github.com/weir-run/weir/dsl"
 	"github.com/weir-run/weir/gateway"
 )
 
@@ -19,6 +20,7 @@ type Stage struct {
 	keepers keepers
 	held    []held
 	metrics *gateway.Metrics
+	redact  dsl.Redactor
 }
 
 // Stage opens the program. A transport carries the attempts of each service,
@@ -35,13 +37,14 @@ func (p *Program) Stage(log *slog.Logger, play func(*connectors.Service) http.Ro
 		}
 	}
 	s := &Stage{program: p, log: log, metrics: metrics}
+	s.redact.Add(p.Secrets.Values())
 	s.held = s.keepers.open(p)
 	return s, nil
 }
 
 // Handler is what a gateway does with requests.
 func (s *Stage) Handler(g *Gateway) http.Handler {
-	return gateway.NewHandler(g.router, gateway.Options{Gateway: g.Name.Value, Log: s.log, Metrics: s.metrics, MaxBody: g.MaxBody})
+	return gateway.NewHandler(g.router, gateway.Options{Gateway: g.Name.Value, Log: s.log, Metrics: s.metrics, MaxBody: g.MaxBody, Redactor: &s.redact})
 }
 
 // Close ends the services, and what steps keep.

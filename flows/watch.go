@@ -15,7 +15,7 @@ import (
 //
 // What the files say is found by looking, not by being told: a look compares
 // the names, sizes, times and inodes of all files with those of the last look,
-// and now and then all texts. Events of the file system only say when to look.
+// and now and then all texts. The files of secrets are looked at like the others. Events of the file system only say when to look.
 // They get lost when an editor replaces a file, when Kubernetes swaps the link
 // behind a ConfigMap, and on network file systems; a look does not.
 type Reloader struct {
@@ -23,8 +23,10 @@ type Reloader struct {
 	options ReloadOptions
 	now     chan struct{}
 	hash    string   // of the files that were tried last
+	secrets *Secrets // that were tried last
+	names   []string // of the secrets
 	stamps  []file   // of the last look
-	looked  []string // the files that the flow files refer to, there or not
+	looked  []string // the files that the flow files refer to, there or not, and those of secrets
 	roots   []string // what the flow files import
 
 	successful prometheus.Gauge
@@ -36,7 +38,8 @@ type Reloader struct {
 type ReloadOptions struct {
 	Paths       []string
 	Catalog     *Catalog
-	Environment Environment
+	Environment Environment           // but for its Secrets
+	Secrets     *SecretStore          // nil: the variables of the Environment
 	Interval    time.Duration         // between two looks; 0 is DefaultInterval
 	Metrics     prometheus.Registerer // gets the state of reloads
 	Report      func(Reload)          // told of every attempt; not called concurrently
@@ -68,6 +71,9 @@ func (r Reload) OK() bool { return r.Program != nil && r.Err == nil }
 func NewReloader(h *Host, o ReloadOptions) (*Reloader, error) {
 	if o.Interval == 0 {
 		o.Interval = DefaultInterval
+	}
+	if o.Secrets == nil {
+		o.Secrets = &SecretStore{Env: o.Environment.Env}
 	}
 	r := &Reloader{host: h, options: o, now: make(chan struct{}, 1),
 		successful: prometheus.NewGauge(prometheus.GaugeOpts{Name: "weir_config_last_reload_successful",
@@ -110,7 +116,7 @@ func (r *Reloader) load() (out Reload) {
 			out = Reload{Err: fmt.Errorf("the check of the files failed, which is a fault of Weir: %v", v)}
 		}
 	}()
-	files, err := r.read()
+	files, draft, err := r.read()
 	if err != nil {
 		r.hash = ""
 		return Reload{Err: err}
@@ -122,7 +128,9 @@ func (r *Reloader) load() (out Reload) {
 		return Reload{Err: fmt.Errorf("%s is empty, as if it was being written: write the flow, or remove the file", files.Sources[i].Name)}
 	}
 	r.hash = files.Hash
-	p, ds := Check(files, r.options.Catalog, r.options.Environment)
+	env := r.options.Environment
+	env.Secrets = r.secrets
+	p, ds := draft.Check(r.options.Catalog, env)
 	out = Reload{Program: p, Diagnostics: ds}
 	if p != nil {
 		if out.Err = r.host.Apply(p); out.Err != nil {
@@ -132,18 +140,34 @@ func (r *Reloader) load() (out Reload) {
 	return out
 }
 
-// read reads the files as they are, with the stamps that they had before: a
-// change while they are read is one that the next look sees. Only reading them
-// tells which others they refer to.
-func (r *Reloader) read() (files *Files, err error) {
+// read reads the files and secrets as they are, with the stamps that they had
+// before: a change while they are read is one that the next look sees. Only
+// reading them tells which others they refer to.
+func (r *Reloader) read() (files *Files, draft *Draft, err error) {
 	for range 2 {
 		r.stamps, _ = r.look() // Load finds the same faults
-		if files, err = Load(r.options.Paths); err != nil || slices.Equal(files.looked, r.looked) && slices.Equal(files.imports.roots, r.roots) {
+		if files, err = Load(r.options.Paths); err != nil {
+			return nil, nil, err
+		}
+		draft = Parse(files)
+		r.names = draft.Secrets()
+		r.secrets = r.options.Secrets.Read(r.names)
+		looked := slices.Concat(files.looked, r.secrets.looked)
+		if slices.Equal(looked, r.looked) && slices.Equal(files.imports.roots, r.roots) {
 			break
 		}
-		r.looked, r.roots = files.looked, files.imports.roots
+		r.looked, r.roots = looked, files.imports.roots
 	}
-	return files, err
+	return files, draft, nil
+}
+
+// differs reports whether files and secrets are not those that were tried last.
+func (r *Reloader) differs() (bool, error) {
+	files, err := Load(r.options.Paths)
+	if err != nil {
+		return false, err
+	}
+	return files.Hash != r.hash || r.secrets == nil || r.options.Secrets.Read(r.names).sum != r.secrets.sum, nil
 }
 
 // look finds the flow files, and those that they imported and referred to when
@@ -183,7 +207,7 @@ func (r *Reloader) Run(ctx context.Context) {
 		case <-whole.C:
 			// What could not be done may be possible now, though no file shows
 			// it: an address came free, a file may be read.
-			if files, err := Load(r.options.Paths); err == nil && files.Hash != r.hash {
+			if differs, err := r.differs(); err == nil && differs {
 				r.Load()
 			}
 			continue
@@ -230,8 +254,8 @@ func (r *Reloader) changed(ctx context.Context) bool {
 		files = again
 	}
 	r.stamps = files
-	texts, err := Load(r.options.Paths)
-	return err != nil || texts.Hash != r.hash
+	differs, err := r.differs()
+	return err != nil || differs
 }
 
 // hints are the file system's events, as far as they are to be had.

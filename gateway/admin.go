@@ -1,12 +1,16 @@
 package gateway
 
 import (
+	"bytes"
 	"io"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/weir-run/weir/dsl"
 )
 
 // DefaultAdminAddr is reachable from this machine only: what admin endpoints
@@ -50,3 +54,33 @@ func plain(w http.ResponseWriter, text string) {
 func (a *Admin) Handle(pattern string, h http.Handler) { a.mux.Handle(pattern, h) }
 
 func (a *Admin) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.mux.ServeHTTP(w, r) }
+
+// Redacted is a handler whose answers hold no secrets. It is for answers that are
+// small: as soon as there are secrets, each is held until it is whole.
+func Redacted(redactor *dsl.Redactor, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if redactor.Empty() {
+			next.ServeHTTP(w, r)
+			return
+		}
+		r = r.Clone(r.Context())
+		r.Header.Del("Accept-Encoding") // what is compressed cannot be looked into
+		held := &heldAnswer{ResponseWriter: w, status: http.StatusOK}
+		next.ServeHTTP(held, r)
+		body := redactor.Bytes(held.body.Bytes())
+		w.Header()["Content-Length"] = []string{strconv.Itoa(len(body))}
+		w.WriteHeader(held.status)
+		_, _ = w.Write(body) // a client that has gone is no fault
+	})
+}
+
+// heldAnswer keeps an answer until it is whole.
+type heldAnswer struct {
+	http.ResponseWriter
+	status int
+	body   bytes.Buffer
+}
+
+func (h *heldAnswer) WriteHeader(status int) { h.status = status }
+
+func (h *heldAnswer) Write(p []byte) (int, error) { return h.body.Write(p) }

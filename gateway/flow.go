@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"unsafe"
 
+	"github.com/weir-run/weir/dsl"
 	"github.com/weir-run/weir/engine"
 )
 
@@ -55,7 +56,7 @@ func (h *flowHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		q.Err = answer.Failure
 	}
 	if !answer.Written {
-		writeAnswer(w, &answer)
+		writeAnswer(w, &answer, q.redactor)
 	}
 	answer.Release()
 }
@@ -123,8 +124,9 @@ var (
 )
 
 // writeAnswer sends what a flow returned: a shape as JSON, text as text, bytes
-// as what they came as.
-func writeAnswer(w http.ResponseWriter, a *engine.Answer) {
+// as what they came as. What a flow tells of failures may quote what it knows
+// nothing of: problem documents hold no secrets.
+func writeAnswer(w http.ResponseWriter, a *engine.Answer, redactor *dsl.Redactor) {
 	h := w.Header()
 	for k, v := range a.Header {
 		h[k] = v
@@ -151,6 +153,9 @@ func writeAnswer(w http.ResponseWriter, a *engine.Answer) {
 	}
 	if h["Content-Type"] == nil {
 		h["Content-Type"] = media
+	}
+	if h["Content-Type"][0] == contentTypeProblem[0] {
+		body = redactor.String(body)
 	}
 	h["Content-Length"] = []string{strconv.Itoa(len(body))}
 	w.WriteHeader(status)

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/weir-run/weir/dsl"
 )
 
 // Defaults of [Options].
@@ -31,6 +33,8 @@ type Options struct {
 	StallTimeout time.Duration
 	// MinBodyRate is in bytes per second. 0 is DefaultMinBodyRate.
 	MinBodyRate int64
+	// Redactor takes secrets out of problem documents. It may be nil.
+	Redactor *dsl.Redactor
 }
 
 // Middleware is the shape of every layer and of every policy. It is built once
@@ -81,7 +85,7 @@ type recorder struct {
 }
 
 func (h *recorder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	q := &Request{Start: time.Now(), ID: requestID(r.Header)}
+	q := &Request{Start: time.Now(), ID: requestID(r.Header), redactor: h.options.Redactor}
 	q.Route, q.Vars, q.verdict = h.router.Match(r.Method, r.URL, q.varRoom[:0])
 	q.w = responseWriter{ResponseWriter: w, request: q, stall: h.options.StallTimeout}
 	q.ctx.Context, q.ctx.record = r.Context(), q

@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+
+	"github.com/weir-run/weir/dsl"
 )
 
 // Codes of the problems that a gateway itself finds. They are part of the
@@ -46,14 +48,16 @@ type Problem struct {
 // already begun cannot become another one: it is cut off, so that nobody takes
 // a part of it for the whole.
 func WriteProblem(w http.ResponseWriter, r *http.Request, p Problem) {
+	var redactor *dsl.Redactor
 	if q := FromContext(r.Context()); q != nil {
 		if q.w.begun() {
 			panic(http.ErrAbortHandler)
 		}
 		p.RequestID = q.ID
 		q.Code = p.Code
+		redactor = q.redactor
 	}
-	body := p.render()
+	body := redactor.Bytes(p.render())
 	h := w.Header()
 	for _, name := range describesAnswer {
 		delete(h, name)

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/weir-run/weir/dsl"
 	"github.com/weir-run/weir/engine"
 )
 
@@ -26,13 +27,14 @@ type Request struct {
 	// sees it.
 	Err error
 
-	verdict Verdict
-	w       responseWriter
-	body    body
-	ctx     requestContext
-	input   engine.Input
-	varRoom [4]Var
-	idRoom  [1]string
+	verdict  Verdict
+	w        responseWriter
+	body     body
+	ctx      requestContext
+	input    engine.Input
+	varRoom  [4]Var
+	idRoom   [1]string
+	redactor *dsl.Redactor
 }
 
 // FromContext is the record of the request that ctx belongs to, or nil outside

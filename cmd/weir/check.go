@@ -19,6 +19,7 @@ const mostFaults = 50
 func (p *process) checkCommand() *cobra.Command {
 	format := &choice{value: "text", allowed: []string{"text", "json"}}
 	var notes, strict, fix bool
+	secrets := ""
 	cmd := &cobra.Command{
 		Use:   "check DIR...",
 		Short: "Report every fault of flow files",
@@ -31,28 +32,35 @@ hardly be meant to do: a fallback that comes too late, a retry by which a
 service does something twice. Notes are about what is not needed. The page
 docs/reference/diagnostics.md explains every code.
 
+
 With --fix, what can only be meant in one way is written so: a misspelt key, an
 expression in the braces of another tool. It is tried first, and written only if
 the files are no worse for it. What is left is reported.
 
-Variables that the files name with $(env.NAME) are looked up in the environment.`,
+Variables that the files name with $(env.NAME) are looked up in the environment.
+Secrets are not looked for, so that files can be checked where there are none;
+with --secrets they are, as weir run does, and one that is not there is an error.`,
 		Example: `  weir check flows/
   weir check flows/ shared/services.yaml
   weir check flows/ --fix           # corrects what is certain
   weir check flows/ --strict        # for CI: a warning fails, too
+  weir check flows/ --secrets /run/secrets
   weir check flows/ --format json | jq '.[].message'`,
 		Args:              paths,
 		ValidArgsFunction: flowFiles,
-		RunE:              func(_ *cobra.Command, args []string) error { return p.check(args, format.value, notes, strict, fix) },
+		RunE: func(_ *cobra.Command, args []string) error {
+			return p.check(args, format.value, secrets, notes, strict, fix)
+		},
 	}
 	cmd.Flags().Var(format, "format", "how to print the faults")
 	cmd.Flags().BoolVar(&notes, "notes", false, "tell also what is not needed")
 	cmd.Flags().BoolVar(&strict, "strict", false, "fail if there are warnings")
 	cmd.Flags().BoolVar(&fix, "fix", false, "correct what can be meant in one way only")
+	secretsFlag(cmd, &secrets, "look for the secrets, too: the `directory` of their files, or env for variables alone")
 	return cmd
 }
 
-func (p *process) check(dirs []string, format string, notes, strict, fix bool) error {
+func (p *process) check(dirs []string, format, secrets string, notes, strict, fix bool) error {
 	c, err := catalog()
 	if err != nil {
 		return err
@@ -62,10 +70,23 @@ func (p *process) check(dirs []string, format string, notes, strict, fix bool) e
 		return err
 	}
 	env := flows.Environment{Env: p.env, Log: slog.New(slog.DiscardHandler), Notes: notes}
-	tests, ds := suite.Check(files, c, env)
+	var store *flows.SecretStore
+	if secrets != "" {
+		if store, err = p.secrets(secrets); err != nil {
+			return err
+		}
+	}
+	check := func(files *flows.Files) (*suite.Suite, []dsl.Diagnostic) {
+		draft, env := flows.Parse(files), env
+		if store != nil {
+			env.Secrets = store.Read(draft.Secrets())
+		}
+		return suite.Check(draft, c, env)
+	}
+	tests, ds := check(files)
 	if fix {
 		f := &fixer{files: files, check: func(files *flows.Files) []dsl.Diagnostic {
-			_, ds := suite.Check(files, c, env)
+			_, ds := check(files)
 			return ds
 		}}
 		f.fix(ds)
@@ -79,7 +100,7 @@ func (p *process) check(dirs []string, format string, notes, strict, fix bool) e
 		if files, err = flows.LoadWithTests(dirs); err != nil {
 			return err
 		}
-		tests, ds = suite.Check(files, c, env)
+		tests, ds = check(files)
 	}
 	if format == "json" {
 		err = dsl.RenderJSON(p.stdout, ds, flows.Page)

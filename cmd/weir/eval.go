@@ -138,6 +138,7 @@ func (e *evaluation) names() (*names, error) {
 		}
 		n.add("body", value)
 	}
+	n.declared["secret"] = &dsl.Name{Denied: &dsl.Denied{Message: "no secrets are looked for here", Hint: `give values that stand for them: --var secret='{"NAME": "..."}'`}}
 	for _, v := range e.vars {
 		name, text, ok := strings.Cut(v, "=")
 		if !ok || !isName(name) {

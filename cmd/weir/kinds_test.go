@@ -142,7 +142,7 @@ func TestExamplesCompile(t *testing.T) {
 			t.Run(c.name+"/"+x.Name, func(t *testing.T) {
 				text := c.program(x.YAML)
 				files := &flows.Files{Sources: []*dsl.Source{dsl.NewSource("example.yaml", text)}}
-				program, ds := suite.Check(files, kinds, flows.Environment{
+				program, ds := suite.Check(flows.Parse(files), kinds, flows.Environment{
 					Env: func(string) (string, bool) { return "", false }, Log: slog.New(slog.DiscardHandler),
 				})
 				ds = slices.DeleteFunc(ds, func(d dsl.Diagnostic) bool {

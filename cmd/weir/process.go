@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+
+	"github.com/weir-run/weir/dsl"
 )
 
 // Exit codes. They are part of the interface: scripts and CI rely on them.
@@ -23,6 +25,7 @@ type process struct {
 	stdout, stderr io.Writer
 	env            func(name string) (value string, ok bool)
 	terminal       func(w io.Writer) bool
+	redactor       *dsl.Redactor // of all that is printed
 	// notify begins to take SIGINT, SIGTERM and SIGHUP away from the system's
 	// default, until stop.
 	notify func() (signals <-chan os.Signal, stop func())
@@ -40,6 +43,8 @@ var errReported = errors.New("reported")
 
 // run runs one command and gives the exit code.
 func (p *process) run(ctx context.Context) int {
+	p.redactor = &dsl.Redactor{}
+	p.stdout, p.stderr = p.redactor.Writer(p.stdout), p.redactor.Writer(p.stderr)
 	cmd, err := p.command().ExecuteContextC(ctx)
 	var usage usageError
 	switch {
@@ -65,6 +70,9 @@ func (p *process) color(w io.Writer) bool {
 }
 
 func isTerminal(w io.Writer) bool {
+	if around, ok := w.(interface{ Unwrap() io.Writer }); ok {
+		w = around.Unwrap()
+	}
 	f, ok := w.(*os.File)
 	if !ok {
 		return false

@@ -25,6 +25,7 @@ type runOptions struct {
 	drain         time.Duration
 	shutdownDelay time.Duration
 	watch         bool
+	secrets       string
 	poll          time.Duration
 	log           logFlags
 }
@@ -46,7 +47,12 @@ nothing changes. SIGHUP looks at once.
 
 SIGTERM and SIGINT make /readyz answer 503, wait for --shutdown-delay, let the
 requests in progress end within --drain, and exit with 0. A second one stops at
-once.`,
+once.
+
+A secret that the files name with $(secret.NAME) is the file NAME below --secrets,
+or else the variable NAME. One that is not there keeps the files from being
+served; one that changes is taken up as a change of the files is. No secret is
+printed.`,
 		Example: `  weir run flows/
   weir run flows/ shared/services.yaml --admin :9900
   WEIR_LOG_LEVEL=debug weir run flows/ --drain 10s`,
@@ -60,6 +66,7 @@ once.`,
 	f.DurationVar(&o.shutdownDelay, "shutdown-delay", 0, "how long to go on serving after /readyz says 503, for load balancers to notice")
 	f.BoolVar(&o.watch, "watch", true, "load files that change; --watch=false loads on SIGHUP only")
 	f.DurationVar(&o.poll, "poll", flows.DefaultInterval, "how often to look at the files")
+	secretsFlag(cmd, &o.secrets, "the `directory` of the files that hold secrets, or env for variables alone (default "+flows.DefaultSecrets+", if it is there, and variables)")
 	o.log.add(cmd)
 	return cmd
 }
@@ -103,7 +110,7 @@ func (p *process) serve(ctx context.Context, dirs []string, o *runOptions) error
 	s.state.Store(&starting)
 	signals, stop := p.notify()
 	defer stop()
-	if err := s.open(dirs, o, p.env); err != nil {
+	if err := s.open(dirs, o, p); err != nil {
 		s.Error("cannot start", "error", err) // the log may be for machines: nothing goes beside it
 		return errReported
 	}
@@ -132,8 +139,12 @@ func (p *process) serve(ctx context.Context, dirs []string, o *runOptions) error
 }
 
 // open makes everything that does not depend on the files.
-func (s *server) open(dirs []string, o *runOptions, env func(string) (string, bool)) error {
+func (s *server) open(dirs []string, o *runOptions, p *process) error {
 	c, err := catalog()
+	if err != nil {
+		return err
+	}
+	secrets, err := p.secrets(o.secrets)
 	if err != nil {
 		return err
 	}
@@ -144,10 +155,10 @@ func (s *server) open(dirs []string, o *runOptions, env func(string) (string, bo
 	if err != nil {
 		return err
 	}
-	s.host = flows.NewHost(flows.HostOptions{Log: s.Logger, Metrics: metrics, Drain: o.drain})
+	s.host = flows.NewHost(flows.HostOptions{Log: s.Logger, Metrics: metrics, Drain: o.drain, Redactor: p.redactor})
 	registry.MustRegister(s.host.Collector())
 	s.reloader, err = flows.NewReloader(s.host, flows.ReloadOptions{
-		Paths: dirs, Catalog: c, Environment: flows.Environment{Env: env, Log: s.Logger},
+		Paths: dirs, Catalog: c, Environment: flows.Environment{Env: p.env, Log: s.Logger}, Secrets: secrets,
 		Interval: o.poll, Metrics: registry, Report: s.report,
 	})
 	if err != nil || o.admin == adminOff {
@@ -157,7 +168,7 @@ func (s *server) open(dirs []string, o *runOptions, env func(string) (string, bo
 	if err != nil {
 		return fmt.Errorf("admin: %w (--admin chooses another address, --admin %s does without)", err, adminOff)
 	}
-	s.admin.Swap(gateway.NewAdmin(s.ready, registry))
+	s.admin.Swap(gateway.Redacted(p.redactor, gateway.NewAdmin(s.ready, registry)))
 	s.admin.Start()
 	return nil
 }

@@ -168,7 +168,7 @@ func checked(t *testing.T, a *txtar.Archive, site string) ([]*dsl.Source, []dsl.
 			files.Sources = append(files.Sources, src)
 		}
 	}
-	_, faults := suite.Check(files, c, flows.Environment{
+	_, faults := suite.Check(flows.Parse(files), c, flows.Environment{
 		Env: func(string) (string, bool) { return "outside", true }, Log: slog.New(slog.DiscardHandler),
 	})
 	return files.Sources, faults

@@ -130,10 +130,11 @@ func (t *tester) once(files *flows.Files) error {
 	if err != nil {
 		return err
 	}
-	s, ds := suite.Check(files, c, flows.Environment{Env: t.env, Log: slog.New(slog.DiscardHandler)})
+	s, ds := suite.Check(flows.Parse(files), c, flows.Environment{Env: t.env, Log: slog.New(slog.DiscardHandler)})
 	if s == nil {
 		return t.refuse(ds, files)
 	}
+	s.Conceal(t.redactor)
 	tests := s.Select(t.selected)
 	if len(tests) == 0 {
 		if t.selected != nil {

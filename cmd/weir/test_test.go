@@ -36,7 +36,7 @@ func TestExamplesPassTheirTests(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			s, ds := suite.Check(files, kinds, flows.Environment{Env: os.LookupEnv, Log: slog.New(slog.DiscardHandler)})
+			s, ds := suite.Check(flows.Parse(files), kinds, flows.Environment{Env: os.LookupEnv, Log: slog.New(slog.DiscardHandler)})
 			if s == nil || len(ds) > 0 {
 				t.Fatal(rendered(ds))
 			}

@@ -35,7 +35,9 @@ func compileFail(c *engine.Compiler, _ *dsl.Node, cfg *failConfig) engine.Step {
 		c.Report(dsl.Diagnostic{Span: code.Span, Code: "bad-code", Message: fmt.Sprintf("%q is not a code", code.Value),
 			Hint: "write lower-case letters, digits and hyphens, such as order-too-large"})
 	}
-	return &fail{message: c.Text(cfg.Fail.Node, dsl.PlainText), status: cfg.Status, code: cfg.Code.Value}
+	f := &fail{message: c.Text(cfg.Fail.Node, dsl.PlainText), status: cfg.Status, code: cfg.Code.Value}
+	c.Shown(cfg.Fail.Node, "the answer")
+	return f
 }
 
 // isCode reports whether programs can rely on s: words of lower-case letters and

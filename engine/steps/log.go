@@ -39,10 +39,12 @@ type logField struct {
 func compileLog(c *engine.Compiler, at *dsl.Node, cfg *logConfig) engine.Step {
 	s := &logStep{message: c.Text(cfg.Log.Node, dsl.PlainText), flow: c.Flow().Name.Value}
 	s.level = map[string]slog.Level{"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError}[cfg.Level]
+	c.Shown(cfg.Log.Node, "the log")
 	if fields := at.Field("fields"); fields != nil {
 		for _, f := range fields.Fields {
 			s.fields = append(s.fields, logField{f.Key.Text, c.Shape(cfg.Fields[f.Key.Text])})
 		}
+		c.Shown(fields, "the log")
 	}
 	return s
 }

@@ -86,6 +86,10 @@ func compileRun(c *engine.Compiler, at *dsl.Node, cfg *runConfig) engine.Step {
 		}
 		s.inputs = append(s.inputs, input{name: name, kind: def.Type, shape: c.Shape(value)})
 		c.Fits(value, def.StaticType(), name)
+		if c.Held(value.Node) && !def.Secret {
+			c.Report(dsl.Diagnostic{Span: value.Node.Span, Code: "undeclared-secret", Message: fmt.Sprintf("flow %q does not know that %q is a secret, and might show it", flow.Name.Value, name),
+				Hint: "write secret: true beside the type of the input", Related: []dsl.Related{{Span: def.Span, Message: "the input"}}})
+		}
 	}
 	return s
 }

@@ -43,7 +43,7 @@ func compileSample(c *engine.Compiler, at *dsl.Node, cfg *sampleConfig) engine.S
 		s.by, s.at = distinctKey(c, cfg.By.Node, "all of them would fare the same", "write an expression, such as $(params.id), or remove by"), cfg.By.Node.Span
 	}
 	s.block = compileBlock(c, at, "sample", &cfg.blockConfig)
-	c.Result().Hold(nil) // it may be null
+	s.result.Hold(s.result.Static().OrNull())
 	s.passed = c.Way(at.Field("sample").KeySpan(), "no sample")
 	return s
 }

@@ -106,7 +106,7 @@ func compileTransform(c *engine.Compiler, at *dsl.Node, cfg *transformConfig) en
 		c.Report(dsl.Diagnostic{Span: n.KeySpan(), Code: "no-root", Message: "a document has one root element, and this names none or several", Hint: "add xml: { root: name }"})
 	}
 	s.foreign = c.Derived(func() { s.shape = c.Shape(cfg.Transform) })
-	s.result.Hold(known(cfg))
+	s.result.Hold(c.Holding(known(cfg)))
 	return s
 }
 

@@ -46,7 +46,7 @@ func compileValidate(c *engine.Compiler, _ *dsl.Node, cfg *validateConfig) engin
 	s.foreign = c.Derived(func() { s.value = c.Shape(cfg.Validate) })
 	var static *dsl.StaticType
 	s.schema, static = c.Schema(cfg.Schema)
-	s.result.Hold(static)
+	s.result.Hold(c.Holding(static))
 	return s
 }
 

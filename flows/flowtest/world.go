@@ -45,17 +45,18 @@ type World struct {
 
 	t        testing.TB
 	log      *journal
+	redactor *dsl.Redactor
 	backends Backends
 	verbs    []engine.StepKind
 }
 
 // Serve checks text as a flow file and serves it until the test ends. What
 // text does not say is added: a service for each backend, and a gateway named
-// public. A backend listens at its name, the gateway at public:80. The flows
+// public. Secrets are made up: secret.KEY is made-up-KEY. A backend listens at its name, the gateway at public:80. The flows
 // can use all verbs of the language, and those of the test.
 func Serve(t testing.TB, text string, backends Backends, verbs ...engine.StepKind) *World {
 	t.Helper()
-	w := &World{Network: &Network{}, t: t, log: &journal{}, backends: backends, verbs: verbs}
+	w := &World{Network: &Network{}, t: t, log: &journal{}, redactor: &dsl.Redactor{}, backends: backends, verbs: verbs}
 	for name, handler := range backends {
 		if handler != nil {
 			w.Start(name, handler)
@@ -66,7 +67,7 @@ func Serve(t testing.TB, text string, backends Backends, verbs ...engine.StepKin
 		t.Fatal(err)
 	}
 	w.Host = flows.NewHost(flows.HostOptions{
-		Log: w.logger(), Metrics: metrics, Drain: 10 * time.Second, Listen: w.Listen, Dial: w.Dial,
+		Log: w.logger(), Metrics: metrics, Redactor: w.redactor, Drain: 10 * time.Second, Listen: w.Listen, Dial: w.Dial,
 	})
 	t.Cleanup(func() {
 		if err := w.Host.Shutdown(context.Background()); err != nil {
@@ -109,7 +110,9 @@ func (w *World) NewClient() *http.Client {
 // Check compiles text with what Serve adds. Faults in it end the test.
 func (w *World) Check(text string) *flows.Program {
 	w.t.Helper()
-	return check(w.t, w.complete(text), w.logger(), w.verbs)
+	p := check(w.t, w.complete(text), w.logger(), w.verbs)
+	w.redactor.Add(p.Secrets.Values())
+	return p
 }
 
 // Check compiles text, in which nothing is left out.
@@ -124,9 +127,9 @@ func check(t testing.TB, text string, log *slog.Logger, own []engine.StepKind) *
 	if err != nil {
 		t.Fatal(err)
 	}
-	files := &flows.Files{Sources: []*dsl.Source{dsl.NewSource("test.yaml", text)}, Hash: text}
-	env := flows.Environment{Env: func(string) (string, bool) { return "", false }, Log: log}
-	p, faults := flows.Check(files, &flows.Catalog{Steps: verbs}, env)
+	draft := flows.Parse(&flows.Files{Sources: []*dsl.Source{dsl.NewSource("test.yaml", text)}, Hash: text})
+	env := flows.Environment{Env: func(string) (string, bool) { return "", false }, Secrets: flows.MadeUp(draft.Secrets(), nil), Log: log}
+	p, faults := draft.Check(&flows.Catalog{Steps: verbs}, env)
 	if p == nil {
 		faults = slices.DeleteFunc(faults, func(d dsl.Diagnostic) bool { return d.Severity != dsl.Error })
 		var b strings.Builder
@@ -187,7 +190,7 @@ func (w *World) Send(r *http.Request) Answer { return Read(w.Client.Do(r)) }
 func (w *World) Log() string { return w.log.String() }
 
 func (w *World) logger() *slog.Logger {
-	return slog.New(slog.NewJSONHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	return slog.New(slog.NewJSONHandler(w.redactor.Writer(w.log), &slog.HandlerOptions{Level: slog.LevelDebug}))
 }
 
 type journal struct {

@@ -11,7 +11,7 @@ import (
 // variables of its route and, if it is known what is asked for, with what the
 // service's document has.
 func (c *checker) asked(when string, of *contract) names {
-	scope := names{lookup: c.suite.env.Env, values: ofRequest}
+	scope := c.given.and(ofRequest...)
 	if strings.HasPrefix(c.name, "steps.") {
 		scope.values = nil
 		scope.denied = &dsl.Denied{Message: "a mocked step sends no request", Hint: "mock the service, or write the value itself"}

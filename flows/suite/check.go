@@ -34,15 +34,17 @@ type Test struct {
 	run       *runInput
 	meanwhile []*other
 	env       map[string]string
-	now       time.Time // zero: when the bubble begins
+	secrets   *flows.Secrets
+	given     map[string]string // of the secrets, those that are not made up
+	now       time.Time         // zero: when the bubble begins
 	mocks     []*mock
 	expect    expectation
 }
 
-// Check is flows.Check with the tests: it gives no Suite if one of the
-// diagnostics is an error.
-func Check(files *flows.Files, catalog *flows.Catalog, env flows.Environment) (*Suite, []dsl.Diagnostic) {
-	s := &Suite{draft: flows.Parse(files), catalog: catalog, env: env, plan: newPlan()}
+// Check is Draft.Check with the tests: it gives no Suite if one of the diagnostics
+// is an error. Tests see no secrets of the environment.
+func Check(draft *flows.Draft, catalog *flows.Catalog, env flows.Environment) (*Suite, []dsl.Diagnostic) {
+	s := &Suite{draft: draft, catalog: catalog, env: env, plan: newPlan()}
 	env.Probe, env.Plans = s.plan, true
 	var faults []dsl.Diagnostic
 	if s.Program, faults = s.draft.Check(catalog, env); s.Program == nil {
@@ -65,6 +67,13 @@ func Check(files *flows.Files, catalog *flows.Catalog, env flows.Environment) (*
 	return s, all
 }
 
+// Conceal makes a Redactor know the secrets that tests are given.
+func (s *Suite) Conceal(r *dsl.Redactor) {
+	for _, t := range s.Tests {
+		r.Add(t.given)
+	}
+}
+
 // checker is one check.
 type checker struct {
 	dsl.Diagnostics
@@ -73,6 +82,7 @@ type checker struct {
 	exprs *dsl.Expressions
 
 	// Of the test at hand.
+	given names
 	flow  *engine.Flow       // nil: no route takes the request
 	calls []*engine.PlanStep // of its flows
 	name  string             // what is mocked
@@ -106,6 +116,11 @@ func (c *checker) test(n *dsl.Node) {
 
 func compileTest(c *checker, at *dsl.Node, cfg *testConfig) *Test {
 	t := &Test{Name: cfg.Test.Value, Span: cfg.Test.Span, env: cfg.Env}
+	t.secrets, t.given = c.secrets(at.Field("secrets"), cfg.Secrets), map[string]string{}
+	for name, text := range cfg.Secrets {
+		t.given["secret."+name] = text
+	}
+	c.given = names{lookup: environment(t.env, c.suite.env.Env), secret: t.secrets.Name()}
 	if first, twice := c.named[t.Name]; twice {
 		c.Report(dsl.Diagnostic{Span: t.Span, Code: "duplicate-test", Message: fmt.Sprintf("there are two tests named %q", t.Name), Hint: "rename one of them",
 			Related: []dsl.Related{{Span: first, Message: "the other one"}}})
@@ -119,7 +134,7 @@ func compileTest(c *checker, at *dsl.Node, cfg *testConfig) *Test {
 		return nil
 	case request:
 		c.misplaced(at, "run", "with")
-		if t.request = c.request(&cfg.requestConfig, c.lookup(t.env), cfg.Expect.answer()); t.request == nil {
+		if t.request = c.request(&cfg.requestConfig, cfg.Expect.answer()); t.request == nil {
 			return nil
 		}
 		t.Flow, c.flow = t.request.flow, c.find(t.request.flow)
@@ -249,9 +264,29 @@ func listed(names []string) string {
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
-// lookup is the environment of a test.
-func (c *checker) lookup(own map[string]string) func(string) (string, bool) {
-	return environment(own, c.suite.env.Env)
+// secrets are those of a test. What a machine has is none of its business.
+func (c *checker) secrets(at *dsl.Node, given map[string]string) *flows.Secrets {
+	var known []string
+	for _, name := range c.suite.draft.Secrets() {
+		known = append(known, strings.ReplaceAll(name, "/", "."))
+	}
+	for _, name := range sortedKeys(given) {
+		n := at.Field(name)
+		d := dsl.Diagnostic{Span: n.KeySpan(), Code: "unknown-secret", Message: fmt.Sprintf("no file reads a secret %q", name), Hint: "remove it; the files read " + listed(known)}
+		near, isNear := dsl.Nearest(name, known)
+		err := flows.CheckSecret(given[name])
+		switch {
+		case !slices.Contains(known, name) && isNear:
+			d.Hint = fmt.Sprintf("did you mean %q?", near)
+		case !slices.Contains(known, name):
+		case err != nil:
+			d.Span, d.Code, d.Message, d.Hint = n.Span, "bad-value", fmt.Sprintf("the secret %s %v", name, err), "write a text that could be one"
+		default:
+			continue
+		}
+		c.Report(d)
+	}
+	return flows.MadeUp(c.suite.draft.Secrets(), given)
 }
 
 func environment(own map[string]string, outer func(string) (string, bool)) func(string) (string, bool) {

@@ -10,6 +10,7 @@ type testConfig struct {
 	Run       dsl.String                         `yaml:"run" doc:"Instead of request: the flow that is run, one without a trigger."`
 	With      map[string]dsl.Shape               `yaml:"with" doc:"The inputs of the flow that is run."`
 	Env       map[string]string                  `yaml:"env" doc:"Variables that the flows and services read as env.NAME. Others are those of the environment."`
+	Secrets   map[string]string                  `yaml:"secrets" doc:"What the flows and services read as secret.NAME. Tests see no others: a secret that is not given has a made-up value."`
 	Now       dsl.String                         `yaml:"now" doc:"What the clock says when the first request comes: a time such as 2026-01-31T23:59:00Z. Default: the first moment of the year 2000, which is also the earliest."`
 	Mock      map[string]dsl.Several[mockConfig] `yaml:"mock" doc:"What services answer, by name, and what steps give in place of their work, by steps.ID: a mock, or a list of mocks."`
 	Expect    *expectConfig                      `yaml:"expect" doc:"What must come of it. Without it: an answer with a status below 400."`

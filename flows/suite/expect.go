@@ -57,7 +57,7 @@ func (c *checker) expect(t *Test, at *dsl.Node, cfg *expectConfig) {
 	if cfg == nil {
 		return
 	}
-	scope := names{lookup: c.lookup(t.env), values: []string{it, "status", "headers", "body"}}
+	scope := c.given.and(it, "status", "headers", "body")
 	c.answer(e, at, &cfg.answerConfig, scope)
 	if cfg.Error != nil {
 		n := at.Field("error")

@@ -63,7 +63,7 @@ tests: [{ test: idle, run: idle }]
 		if err != nil {
 			t.Fatal(err)
 		}
-		s, faults := suite.Check(files, &flows.Catalog{Steps: verbs}, flows.Environment{Notes: true})
+		s, faults := suite.Check(flows.Parse(files), &flows.Catalog{Steps: verbs}, flows.Environment{Notes: true})
 		if s == nil || len(faults) != c.faults {
 			t.Fatal(c.path, faults)
 		}

@@ -67,7 +67,7 @@ tests:
     expect: { status: 200, calls: { users: $(it == 0) }, steps: { user: null }, error: { step: user } }
 `)
 	x := &told{}
-	_, faults := suite.Check(&flows.Files{Sources: []*dsl.Source{src}}, catalog(t), flows.Environment{Index: x})
+	_, faults := suite.Check(flows.Parse(&flows.Files{Sources: []*dsl.Source{src}}), catalog(t), flows.Environment{Index: x})
 	for _, f := range faults {
 		if f.Severity == dsl.Error {
 			t.Error(f.Span, f.Message)

@@ -29,7 +29,7 @@ type runInput struct{ with string } // JSON
 
 // request compiles a request and finds the flow that takes it. It gives nil
 // after reporting.
-func (c *checker) request(cfg *requestConfig, lookup func(string) (string, bool), expect *answerConfig) *request {
+func (c *checker) request(cfg *requestConfig, expect *answerConfig) *request {
 	at := cfg.Request
 	method, target, _ := strings.Cut(at.Value, " ")
 	target = strings.TrimSpace(target)
@@ -45,15 +45,15 @@ func (c *checker) request(cfg *requestConfig, lookup func(string) (string, bool)
 	r := &request{method: method, url: u, header: http.Header{}}
 	query := u.Query()
 	for _, name := range sortedKeys(cfg.Query) {
-		query[name] = append(query[name], c.texts(cfg.Query[name], lookup)...)
+		query[name] = append(query[name], c.texts(cfg.Query[name])...)
 	}
 	u.RawQuery = query.Encode()
 	for _, name := range sortedKeys(cfg.Headers) {
 		key := textproto.CanonicalMIMEHeaderKey(name)
-		r.header[key] = append(r.header[key], c.texts(cfg.Headers[name], lookup)...)
+		r.header[key] = append(r.header[key], c.texts(cfg.Headers[name])...)
 	}
 	if n := cfg.Body.Node; n != nil {
-		v, ok := c.constant(n, lookup)
+		v, ok := c.constant(n)
 		if !ok {
 			return nil
 		}
@@ -73,9 +73,9 @@ func (c *checker) request(cfg *requestConfig, lookup func(string) (string, bool)
 	return r
 }
 
-// constant is the value of a shape in which only the environment can be read.
-func (c *checker) constant(n *dsl.Node, lookup func(string) (string, bool)) (engine.Value, bool) {
-	shape := c.exprs.Shape(n, names{lookup: lookup})
+// constant is the value of a shape in which only the environment and secrets can be read.
+func (c *checker) constant(n *dsl.Node) (engine.Value, bool) {
+	shape := c.exprs.Shape(n, c.given)
 	if shape == nil {
 		return engine.Value{}, false
 	}
@@ -86,14 +86,14 @@ func (c *checker) constant(n *dsl.Node, lookup func(string) (string, bool)) (eng
 	}
 	b, err := shape.AppendJSON(context.Background(), values{}, nil)
 	if err != nil {
-		c.Report(dsl.Diagnostic{Span: n.Span, Code: "bad-expression", Message: err.Error(), Hint: "only env can be read here"})
+		c.Report(dsl.Diagnostic{Span: n.Span, Code: "bad-expression", Message: err.Error(), Hint: "only env and secret can be read here"})
 		return engine.Value{}, false
 	}
 	return engine.JSON(string(b)), true
 }
 
 // texts are the values of a header or a parameter.
-func (c *checker) texts(s dsl.Shape, lookup func(string) (string, bool)) (texts []string) {
+func (c *checker) texts(s dsl.Shape) (texts []string) {
 	if s.Node == nil {
 		return nil
 	}
@@ -101,7 +101,7 @@ func (c *checker) texts(s dsl.Shape, lookup func(string) (string, bool)) (texts 
 		c.Report(dsl.Diagnostic{Span: s.Node.KeySpan(), Code: "wrong-type", Message: "this is text or a list of texts, not a mapping", Hint: "write one text"})
 		return nil
 	}
-	v, ok := c.constant(s.Node, lookup)
+	v, ok := c.constant(s.Node)
 	if !ok {
 		return nil
 	}
@@ -264,7 +264,6 @@ func (c *checker) run(t *Test, cfg *testConfig) bool {
 	}
 	t.Flow, c.flow = flow.Name.Value, flow
 	with := []byte{'{'}
-	lookup := c.lookup(cfg.Env)
 	inputs := flow.Inputs()
 	sound := true
 	for _, name := range sortedKeys(cfg.With) {
@@ -289,7 +288,7 @@ func (c *checker) run(t *Test, cfg *testConfig) bool {
 			sound = false
 			continue
 		}
-		v, ok := c.constant(value.Node, lookup)
+		v, ok := c.constant(value.Node)
 		if !ok {
 			sound = false
 			continue

@@ -50,13 +50,13 @@ func (c *checker) other(t *Test, at *dsl.Node, cfg *otherConfig) *other {
 		}
 		return nil
 	}
-	r := c.request(&cfg.requestConfig, c.lookup(t.env), cfg.Expect)
+	r := c.request(&cfg.requestConfig, cfg.Expect)
 	if r == nil {
 		return nil
 	}
 	o := &other{request: r, times: cfg.Times, expect: expectation{at: cfg.Request.Span}}
 	if cfg.Expect != nil {
-		c.answer(&o.expect, at.Field("expect"), cfg.Expect, names{lookup: c.lookup(t.env), values: []string{it, "status", "headers", "body"}})
+		c.answer(&o.expect, at.Field("expect"), cfg.Expect, c.given.and(it, "status", "headers", "body"))
 	}
 	return o
 }

@@ -54,7 +54,7 @@ func (o *outcome) shown() string { return cut(string(bytes.TrimSpace(o.body)), 3
 // play runs a test once.
 func (s *Suite) play(t *Test, cover *coverage, broken *injection) *outcome {
 	p := &player{suite: s, test: t, cover: cover, broken: broken, asked: map[*mock]int{}, sites: map[place]bool{}, slots: map[string][]engine.Slot{}}
-	env := flows.Environment{Env: environment(t.env, s.env.Env), Log: slog.New(slog.DiscardHandler), Probe: p}
+	env := flows.Environment{Env: environment(t.env, s.env.Env), Secrets: t.secrets, Log: slog.New(slog.DiscardHandler), Probe: p}
 	program, faults := s.draft.Check(s.catalog, env, s.parts(t.flows()...)...)
 	if program == nil {
 		faults = slices.DeleteFunc(faults, func(d dsl.Diagnostic) bool { return d.Severity != dsl.Error })
@@ -90,12 +90,28 @@ func (s *Suite) play(t *Test, cover *coverage, broken *injection) *outcome {
 		p.fault(t.Span, "", "%v", err)
 	}
 	o.unused = p.unused()
+	if t.request != nil {
+		p.leaked(o)
+	}
 	o.calls, o.sites, o.faults, o.results, o.effects = p.calls, p.sites, p.faults, p.results, p.effects
 	if o.failed == nil {
 		o.failed = p.failed
 	}
 	return o
 }
+
+// leaked reports the secrets that an answer holds. A flow that shows one by
+// itself is none that is sound: here they come by way of what services say.
+func (p *player) leaked(o *outcome) {
+	var known dsl.Redactor
+	known.Add(p.test.secrets.Values())
+	for _, name := range known.Found(o.text()) {
+		p.report(dsl.Diagnostic{Span: p.test.Span, Code: codeLeak, Message: "the answer holds " + name, Hint: "give the parts of a service's answer that callers may see, one by one"})
+	}
+}
+
+// codeLeak is that of a secret in an answer.
+const codeLeak = "secret-leaked"
 
 // parts are the flows that some flows need to be compiled; none are all.
 func (s *Suite) parts(flows ...string) []string {

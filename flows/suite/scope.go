@@ -9,19 +9,30 @@ import (
 	"github.com/weir-run/weir/dsl"
 )
 
-// names is a scope of values that are there as a whole.
+// names is a scope of values that are there as a whole, beside the environment
+// and the secrets of the test.
 type names struct {
 	lookup func(string) (string, bool) // of env
+	secret *dsl.Name
 	values []string
 	types  map[string]*dsl.StaticType // what is known of some values
 	params *dsl.Name                  // nil: any can be read, if params is among values
 	denied *dsl.Denied                // why what is of a request is not there
 }
 
+// and is the scope with more values.
+func (s names) and(values ...string) names {
+	s.values = append(slices.Clip(s.values), values...)
+	return s
+}
+
 // Name is what dsl.Scope asks for.
 func (s names) Name(name string) (*dsl.Name, bool) {
-	if name == "env" {
+	switch name {
+	case "env":
 		return dsl.EnvName(s.lookup), true
+	case "secret":
+		return s.secret, true
 	}
 	if s.denied != nil && slices.Contains(ofRequest, name) {
 		return &dsl.Name{Denied: s.denied}, true
@@ -39,12 +50,11 @@ func (s names) Name(name string) (*dsl.Name, bool) {
 var ofRequest = []string{"params", "request", "query", "headers", "body"}
 
 // Names is what dsl.Scope asks for.
-func (s names) Names() []string { return append([]string{"env"}, s.values...) }
+func (s names) Names() []string { return append([]string{"env", "secret"}, s.values...) }
 
 // Loop is what dsl.Scope asks for.
 func (s names) Loop(name string, _ dsl.Span, _ *dsl.StaticType) (dsl.Scope, dsl.Var) {
-	s.values = append(slices.Clone(s.values), name)
-	return s, variable(name)
+	return s.and(name), variable(name)
 }
 
 // values are the values of names, for one evaluation at a time.

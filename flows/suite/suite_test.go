@@ -38,7 +38,7 @@ func load(t testing.TB, a *txtar.Archive) (*suite.Suite, []dsl.Diagnostic) {
 		}
 	}
 	env := func(name string) (string, bool) { return "outside", name == "PLACE" }
-	return suite.Check(files, catalog(t), flows.Environment{Env: env})
+	return suite.Check(flows.Parse(files), catalog(t), flows.Environment{Env: env})
 }
 
 func catalog(t testing.TB) *flows.Catalog {
