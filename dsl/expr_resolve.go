@@ -72,7 +72,9 @@ func (r *resolver) resolve(n ast.Node) ast.Node {
 		case *ast.IdentifierNode:
 			if _, ok := r.functions[callee.Value]; !ok {
 				d := Diagnostic{Code: "unknown-function", Message: fmt.Sprintf("unknown function %q", callee.Value)}
-				if near, ok := nearestFunction(callee.Value, r.functionNames()); ok {
+				if _, isName := r.scope.Name(callee.Value); isName && (callee.Value == "secret" || callee.Value == "env") {
+					d.Message, d.Hint = callee.Value+" is no function", fmt.Sprintf("write %s.NAME", callee.Value)
+				} else if near, ok := nearestFunction(callee.Value, r.functionNames()); ok {
 					d.SuggestWord(callee.Value, r.functionNames())
 					d.Hint = fmt.Sprintf("did you mean %q? write %s", near, usageOf()[near])
 				} else {

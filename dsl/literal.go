@@ -26,20 +26,37 @@ var knownSecrets = []struct {
 	{"AKIA", regexp.MustCompile(`\bAKIA[0-9A-Z]{16}\b`), "a key of AWS"},
 	{"AIza", regexp.MustCompile(`\bAIza[0-9A-Za-z_-]{35}`), "a key of Google"},
 	{"_live_", regexp.MustCompile(`\b[sr]k_live_[0-9A-Za-z]{16,}`), "a key of Stripe"},
-	{"sk-", regexp.MustCompile(`\bsk-[A-Za-z0-9_-]*[A-Za-z0-9]{20,}`), "a key of a programming interface"},
+	{"sk-", regexp.MustCompile(`\bsk-[A-Za-z0-9_-]*[A-Za-z0-9]{20,}`), "an API key"},
 	{"SG.", regexp.MustCompile(`\bSG\.[A-Za-z0-9_-]{22}\.[A-Za-z0-9_-]{43}`), "a key of SendGrid"},
 	{"npm_", regexp.MustCompile(`\bnpm_[A-Za-z0-9]{36}`), "a token of npm"},
 	{"eyJ", regexp.MustCompile(`\beyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}`), "a JSON Web Token"},
 	{"://", regexp.MustCompile(`://[^/\s:@$]+:([^/\s@$]{4,})@`), "a URL with a password"},
 }
 
-// secretKeys are the keys of secrets, in lower-case letters only.
-var secretKeys = map[string]string{
-	"password": "a password", "passwd": "a password", "passphrase": "a password",
-	"secret": "a secret", "clientsecret": "a secret", "secretkey": "a secret", "privatekey": "a private key",
-	"apikey": "an API key", "xapikey": "an API key", "accesskey": "an access key", "secretaccesskey": "an access key",
-	"token": "a token", "apitoken": "a token", "accesstoken": "a token", "authtoken": "a token", "xauthtoken": "a token", "refreshtoken": "a token",
-	"authorization": "what authorizes", "proxyauthorization": "what authorizes",
+// secretKeys are the keys of secrets, in lower-case letters only, and
+// secretEndings what such a key may end with.
+var (
+	secretKeys = map[string]string{
+		"secret": "a secret", "token": "a token", "authorization": "credentials", "proxyauthorization": "credentials",
+	}
+	secretEndings = []struct{ ending, what string }{
+		{"password", "a password"}, {"passwd", "a password"}, {"passphrase", "a password"},
+		{"clientsecret", "a secret"}, {"secretkey", "a secret"}, {"privatekey", "a private key"},
+		{"apikey", "an API key"}, {"accesskey", "an access key"},
+		{"apitoken", "a token"}, {"accesstoken", "a token"}, {"authtoken", "a token"}, {"refreshtoken", "a token"},
+	}
+)
+
+// secretKey is what the values of a key are, if they are secrets.
+func secretKey(key string) (what string, ok bool) {
+	key = letters.Replace(strings.ToLower(key))
+	for _, e := range secretEndings {
+		if strings.HasSuffix(key, e.ending) {
+			return e.what, true
+		}
+	}
+	what, ok = secretKeys[key]
+	return what, ok
 }
 
 var (
@@ -50,23 +67,28 @@ var (
 )
 
 // LiteralSecret reports whether a text looks like a secret, by itself or by the
-// key that it is the value of, and what it is then called.
-func LiteralSecret(key, text string) (what string, ok bool) {
+// key that it is the value of: what it looks like, and a name for it.
+func LiteralSecret(key, text string) (what, name string, ok bool) {
+	what, keyed := secretKey(key)
+	name = "NAME"
+	if keyed && len(key) > len("secret") {
+		name = strings.ToUpper(strings.NewReplacer("-", "_", ".", "_", " ", "_").Replace(key))
+	}
 	for _, k := range knownSecrets {
 		if strings.Contains(text, k.part) && k.form.MatchString(text) {
-			return k.what, true
+			return k.what, name, true
 		}
 	}
-	if what, ok = secretKeys[letters.Replace(strings.ToLower(key))]; !ok || strings.Contains(text, "$(") {
-		return "", false
+	if !keyed || strings.Contains(text, "$(") {
+		return "", "", false
 	}
 	word := scheme.ReplaceAllString(text, "")
 	if !secretWord.MatchString(word) || placeholder.MatchString(word) {
-		return "", false
+		return "", "", false
 	}
 	digit := strings.ContainsAny(word, "0123456789")
 	letter := strings.ContainsFunc(word, func(r rune) bool { return 'a' <= r|0x20 && r|0x20 <= 'z' })
-	return what, digit && letter
+	return what, name, digit && letter
 }
 
 // keyed is a key and a value in a line of YAML.
@@ -87,7 +109,7 @@ func withoutLiterals(line string) string {
 	}
 	for _, m := range keyed.FindAllStringSubmatchIndex(line, -1) {
 		value := strings.TrimRight(line[m[4]:m[5]], " ")
-		if _, ok := LiteralSecret(line[m[2]:m[3]], strings.Trim(value, `"'`)); ok {
+		if _, _, ok := LiteralSecret(line[m[2]:m[3]], strings.Trim(value, `"'`)); ok {
 			hide(m[4], m[4]+len(value))
 		}
 	}

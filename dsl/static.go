@@ -86,6 +86,15 @@ func ListOf(elem *StaticType) *StaticType {
 	return &StaticType{Kinds: IsList, Elem: elem, Holds: elem.Held()}
 }
 
+// ObjectOf is the type of an object that has these fields and no others.
+func ObjectOf(fields map[string]StaticField) *StaticType {
+	t := &StaticType{Kinds: IsObject, Fields: fields}
+	for _, name := range sortedKeys(fields) {
+		t.Holds = firstHeld(t.Holds, fields[name].Type.Held())
+	}
+	return t
+}
+
 // nothing is the type of the elements of an empty list: it joins with any.
 var nothing = &StaticType{}
 

@@ -50,16 +50,14 @@ func (x *Expressions) typeOf(n *Node) *StaticType {
 }
 
 func (x *Expressions) objectType(n *Node) *StaticType {
-	object := &StaticType{Kinds: IsObject, Fields: make(map[string]StaticField, len(n.Fields))}
+	fields := make(map[string]StaticField, len(n.Fields))
 	for _, f := range n.Fields {
 		if name, ok := fieldName(f.Key); ok {
 			left := isBlock(f.Value) && f.Value.Field("$each") == nil // $if may leave it out
-			value := x.typeOf(f.Value).NotNullIf(left)
-			object.Fields[name] = StaticField{Type: value, Optional: left, Required: !left}
-			object.Holds = firstHeld(object.Holds, value.Held())
+			fields[name] = StaticField{Type: x.typeOf(f.Value).NotNullIf(left), Optional: left, Required: !left}
 		}
 	}
-	return object
+	return ObjectOf(fields)
 }
 
 // NotNullIf is NotNull if cond is true, and the type itself if not.

@@ -7,8 +7,8 @@ import (
 	"github.com/weir-run/weir/dsl"
 )
 
-// Job are steps that run for no request in particular. They know one value and
-// the environment, and nothing of what is around them: so they can run when
+// Job are steps that run for no request in particular. They know one value,
+// the environment and the secrets, and nothing of what is around them: so they can run when
 // those who had a part in them have gone, and under another program that has the
 // same steps.
 type Job struct{ loop *Loop }
@@ -26,7 +26,7 @@ func (c *Compiler) Job(static *dsl.StaticType, item dsl.String, inside, hint str
 }
 
 // apart is a scope of its own at the same place, in which the names of s are
-// taken, and none but env can be read.
+// taken, and none but env and secret can be read.
 func (s *scope) apart(inside, hint string) *scope {
 	in := &scope{frame: s.frame, c: s.c, names: map[string]*entry{}, later: map[string]later{}}
 	for o := s; o != nil; o = o.parent {
@@ -40,7 +40,7 @@ func (s *scope) apart(inside, hint string) *scope {
 			if _, shadowed := in.names[text]; shadowed {
 				continue
 			}
-			if text == "env" {
+			if text == "env" || text == "secret" {
 				in.names[text] = e
 				continue
 			}

@@ -2,9 +2,7 @@ package flows
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
-	"strings"
 
 	"github.com/weir-run/weir/dsl"
 )
@@ -30,24 +28,13 @@ func (c *checker) literals(key *dsl.Node, n *dsl.Node) {
 		if n.Type != dsl.Str || n.Broken() {
 			return
 		}
-		name := ""
+		under := ""
 		if key != nil {
-			name = key.Text
+			under = key.Text
 		}
-		if what, ok := dsl.LiteralSecret(name, n.Text); ok {
+		if what, name, ok := dsl.LiteralSecret(under, n.Text); ok {
 			c.ds.Report(dsl.Diagnostic{Span: n.KeySpan(), Severity: dsl.Warning, Code: "literal-secret", Message: fmt.Sprintf("this looks like %s, which all who read the file can use", what),
-				Hint: fmt.Sprintf("write $(secret.%s), provide it where the files are run, and have it replaced if others have seen it", secretNamed(name))})
+				Hint: fmt.Sprintf("write $(secret.%s), provide it where the files are run, and have it replaced if others have seen it", name)})
 		}
 	}
-}
-
-var notInNames = regexp.MustCompile(`[^A-Za-z0-9]+`)
-
-// secretNamed is a name for the secret that is the value of a key.
-func secretNamed(key string) string {
-	name := strings.Trim(strings.ToUpper(notInNames.ReplaceAllString(key, "_")), "_")
-	if name == "" || name == "SECRET" || '0' <= name[0] && name[0] <= '9' {
-		return "NAME"
-	}
-	return name
 }

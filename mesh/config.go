@@ -234,7 +234,7 @@ func parseEndpoint(s string) (u *url.URL, message, hint string) {
 	case u.Hostname() == "":
 		return nil, fmt.Sprintf("%q has no host", s), example
 	case u.User != nil:
-		return nil, "an endpoint cannot carry a user and password", "send headers: { authorization: ... } with the call"
+		return nil, "an endpoint cannot carry a user and password", "write headers: { authorization: ... } beside endpoints"
 	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
 		return nil, "an endpoint has no query and no fragment", "write query: in the call"
 	}

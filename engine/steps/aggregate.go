@@ -110,9 +110,9 @@ func compileAggregate(c *engine.Compiler, at *dsl.Node, cfg *aggregateConfig) en
 	s.job = c.Job(groupType(items, true), as, "aggregate", "write it into the value of aggregate: each of "+as.Value+".items has it then", func() {
 		s.block = compileBlock(c, nil, "aggregate", &cfg.blockConfig)
 	})
-	s.result.Hold(&dsl.StaticType{Kinds: dsl.IsObject, Fields: map[string]dsl.StaticField{
+	s.result.Hold(dsl.ObjectOf(map[string]dsl.StaticField{
 		"complete": {Type: dsl.Static(dsl.IsBool)}, "count": {Type: dsl.Static(dsl.IsInt)}, "result": {Type: c.ShapeType(cfg.Yield).OrNull()},
-	}})
+	}))
 	return s
 }
 
@@ -122,7 +122,7 @@ func groupType(items *dsl.StaticType, complete bool) *dsl.StaticType {
 	if complete {
 		fields["reason"] = dsl.StaticField{Type: &dsl.StaticType{Kinds: dsl.IsText, Values: []string{bySize, byUntil, byIdle, byAge, byShutdown}}}
 	}
-	return &dsl.StaticType{Kinds: dsl.IsObject, Fields: fields}
+	return dsl.ObjectOf(fields)
 }
 
 // Describe is what engine.Describer asks for.

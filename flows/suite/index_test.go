@@ -76,10 +76,10 @@ tests:
 	slices.Sort(x.lines)
 	got := strings.Join(slices.Compact(x.lines), "\n")
 	want := strings.TrimSpace(`
-a:10:15: (rows) body env headers params query request rows steps user
+a:10:15: (rows) body env headers params query request rows secret steps user
 a:10:15: rows of a:7:9
 a:12:7: flow b
-a:14:21: (input.x) env input steps
+a:14:21: (input.x) env input secret steps
 a:14:27: x of a:13:13
 a:16:13: service users
 a:18:13: gateway public
@@ -87,23 +87,23 @@ a:1:7: flow a
 a:23:13: users of service
 a:23:52: user of a:4:9
 a:24:37: users of service
-a:24:46: (it == 0) env it status headers body
+a:24:46: (it == 0) env secret it status headers body
 a:24:67: user of a:4:9
 a:24:96: user of a:4:9
 a:2:41: public of gateway
 a:4:9: step user
 a:5:15: users of service
-a:5:24: (params.key) body env headers params query request steps
+a:5:24: (params.key) body env headers params query request secret steps
 a:5:31: key of a:2:18
 a:6:11: variable item
-a:6:19: (user.items) body env headers params query request steps user
+a:6:19: (user.items) body env headers params query request secret steps user
 a:6:19: user of a:4:9
 a:7:9: step rows
 a:8:19: step row
 a:8:29: b of flow
-a:8:45: (item) body env headers item params query request steps user
+a:8:45: (item) body env headers item params query request secret steps user
 a:8:45: item of a:6:11
-a:9:14: (row) body env headers item params query request row steps user
+a:9:14: (row) body env headers item params query request row secret steps user
 a:9:14: row of a:8:19
 `)
 	if got != want {

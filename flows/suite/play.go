@@ -106,12 +106,9 @@ func (p *player) leaked(o *outcome) {
 	var known dsl.Redactor
 	known.Add(p.test.secrets.Values())
 	for _, name := range known.Found(o.text()) {
-		p.report(dsl.Diagnostic{Span: p.test.Span, Code: codeLeak, Message: "the answer holds " + name, Hint: "give the parts of a service's answer that callers may see, one by one"})
+		p.report(dsl.Diagnostic{Span: p.test.Span, Code: "secret-leaked", Message: "the answer holds " + name, Hint: "give the parts of a service's answer that callers may see, one by one"})
 	}
 }
-
-// codeLeak is that of a secret in an answer.
-const codeLeak = "secret-leaked"
 
 // parts are the flows that some flows need to be compiled; none are all.
 func (s *Suite) parts(flows ...string) []string {
