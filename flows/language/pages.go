@@ -124,6 +124,7 @@ var types = []struct {
 	{dsl.DurationType, "a number with its unit: `150ms`, `2s`, `1m30s`"},
 	{dsl.SizeType, "a number of bytes with its unit: `64KB`, `10MB`, `1GiB`"},
 	{dsl.PercentType, "a share: `20%`"},
+	{dsl.SecretType, "text that can hold `$(secret.NAME)`; it is never shown"},
 	{dsl.TemplateType, "text with `$(...)` inside, escaped for its place"},
 	{dsl.ConditionType, "an expression without `$(...)`"},
 	{dsl.ShapeType, "any YAML with `$(...)` at the leaves; one whole `$(...)` keeps the type of its value"},
