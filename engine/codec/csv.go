@@ -22,7 +22,7 @@ type CSV struct {
 	Types     map[string]string `yaml:"types" doc:"Types of columns by name; an empty cell is then null. What is not named stays text." enum:"integer|number|boolean"`
 	Quotes    string            `yaml:"quotes" doc:"When writing, which cells stand in quotes: those that need them, or all. When reading, lax also takes quotes inside cells that do not stand in quotes." default:"needed" enum:"needed|all|lax"`
 	Ragged    bool              `yaml:"ragged" doc:"Rows may have fewer cells than there are columns, which are then null, and empty cells beyond them."`
-	Errors    string            `yaml:"errors" doc:"What a row that cannot be read means: fail lets the step fail; collect makes the result { rows, errors }, where errors has the line and the message of each." default:"fail" enum:"fail|collect"`
+	Errors    string            `yaml:"errors" doc:"What a row that cannot be read means: fail lets the step fail; collect makes the result { rows, lines, errors }, where lines has the line of each row, and errors the line and the message of each that is none." default:"fail" enum:"fail|collect"`
 	Charset   string            `yaml:"charset" doc:"How the text is encoded if neither its media type nor a byte order mark says it." default:"utf-8" enum:"utf-8|utf-16|iso-8859-1|iso-8859-2|iso-8859-15|windows-1250|windows-1251|windows-1252"`
 }
 
@@ -83,10 +83,10 @@ func (o *CSV) Decode(document, mediaType string) (string, error) {
 			if line, _ = r.FieldPos(0); width == 0 {
 				width = len(row)
 			}
-			from := len(rows.buf)
-			rows.next()
+			from, lines := len(rows.buf), len(rows.lines)
+			rows.next(line)
 			if rows.buf, message = o.row(rows.buf, row, columns, width); message != "" {
-				rows.buf = rows.buf[:from]
+				rows.back(from, lines)
 			}
 		}
 		if message != "" {

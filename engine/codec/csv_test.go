@@ -30,7 +30,7 @@ func TestReadCSV(t *testing.T) {
 		{name: "a quote in a cell", document: "a,b\n1,2\nx\"y,3\n", fault: "line 3: a quote stands inside a cell that is not in quotes"},
 		{name: "a quote in a cell, lax", options: "quotes: lax", document: "a,b\nx\"y,3\n", json: `[{"a":"x\"y","b":"3"}]`},
 		{name: "a quote that does not end", document: "a,b\n1,\"2\n3,4\n", fault: "line 2: a cell in quotes does not end, or goes on behind its closing quote"},
-		{name: "faults of rows, collected", options: "errors: collect, types: { n: integer }", document: "n,s\n1,a\nx,b\n2\n3,c\"d\n4,e\n", json: `{"rows":[{"n":1,"s":"a"},{"n":4,"s":"e"}],"errors":[` +
+		{name: "faults of rows, collected", options: "errors: collect, types: { n: integer }", document: "n,s\n1,a\nx,b\n2\n3,c\"d\n4,e\n", json: `{"rows":[{"n":1,"s":"a"},{"n":4,"s":"e"}],"lines":[2,6],"errors":[` +
 			`{"line":3,"message":"n: \"x\" is not of type integer"},{"line":4,"message":"there are 1 cells here, and 2 columns"},{"line":5,"message":"a quote stands inside a cell that is not in quotes"}]}`},
 		{name: "only a header", document: "a,b\n", json: `[]`},
 		{name: "nothing", fault: "line 1: the header is missing"},

@@ -11,7 +11,7 @@ import (
 
 // NDJSON is one JSON value in each line.
 type NDJSON struct {
-	Errors string `yaml:"errors" doc:"What a line that is not JSON means: fail lets the step fail; collect makes the result { rows, errors }, where errors has the line and the message of each." default:"fail" enum:"fail|collect"`
+	Errors string `yaml:"errors" doc:"What a line that is not JSON means: fail lets the step fail; collect makes the result { rows, lines, errors }, where lines has the line of each row, and errors the line and the message of each that is none." default:"fail" enum:"fail|collect"`
 }
 
 // Decode gives a list of the values. Empty lines are taken for nothing.
@@ -37,7 +37,7 @@ func (o *NDJSON) Decode(document, mediaType string) (string, error) {
 			}
 			continue
 		}
-		rows.next()
+		rows.next(line)
 		rows.buf = append(rows.buf, text...)
 		if len(rows.buf) > MaxBytes {
 			return "", tooLarge()
@@ -86,11 +86,12 @@ func (o *NDJSON) Check(func(key, message, hint string)) {}
 // rowDepth is how much deeper a row nests in a result than on its own.
 const rowDepth = 2
 
-// rows is the result of a format that has rows: their list, or beside it that
-// of the rows with faults.
+// rows is the result of a format that has rows: their list, or beside it their
+// lines and the rows with faults.
 type rows struct {
 	buf    []byte
 	none   int    // the length of buf without any row
+	lines  []byte // of the rows; nil: they are not told
 	faults []byte // nil: the first fault ends everything
 }
 
@@ -98,6 +99,7 @@ func newRows(errors string, size int) *rows {
 	r := &rows{buf: make([]byte, 0, size+size/4+32)}
 	if errors == "collect" {
 		r.buf = append(r.buf, `{"rows":`...)
+		r.lines = append(r.lines, `,"lines":[`...)
 		r.faults = append(r.faults, `,"errors":[`...)
 	}
 	r.buf = append(r.buf, '[')
@@ -105,12 +107,22 @@ func newRows(errors string, size int) *rows {
 	return r
 }
 
-// next prepares buf for one more row.
-func (r *rows) next() {
+// next prepares buf for the row of a line.
+func (r *rows) next(line int) {
 	if len(r.buf) > r.none {
 		r.buf = append(r.buf, ',')
 	}
+	if r.lines == nil {
+		return
+	}
+	if r.lines[len(r.lines)-1] != '[' {
+		r.lines = append(r.lines, ',')
+	}
+	r.lines = strconv.AppendInt(r.lines, int64(line), 10)
 }
+
+// back takes a row away that buf had from there on.
+func (r *rows) back(from, lines int) { r.buf, r.lines = r.buf[:from], r.lines[:lines] }
 
 // fault records a row that cannot be read, or gives what ends everything.
 func (r *rows) fault(line int, message string) error {
@@ -133,6 +145,7 @@ func (r *rows) fault(line int, message string) error {
 func (r *rows) json() string {
 	r.buf = append(r.buf, ']')
 	if r.faults != nil {
+		r.buf = append(append(r.buf, r.lines...), ']')
 		r.buf = append(append(append(r.buf, r.faults...), ']'), '}')
 	}
 	return string(r.buf)
