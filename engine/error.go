@@ -33,6 +33,12 @@ const (
 	KindInternal   Kind = "internal"     // a fault of Weir
 )
 
+// kinds are all of them, as expressions see them.
+var kinds = []string{
+	string(KindStatus), string(KindTimeout), string(KindDeadline), string(KindConnect), string(KindReset), string(KindBreaker), string(KindOverloaded),
+	string(KindMalformed), string(KindTooLarge), string(KindInput), string(KindExpression), string(KindFail), string(KindCanceled), string(KindInternal),
+}
+
 // Error is why a step failed. Message is for logs and handlers: nothing of it
 // goes to a caller by itself.
 type Error struct {

@@ -237,6 +237,12 @@ func TestFallbackAndCatch(t *testing.T) {
 		{name: "no failure is null", backend: fine, steps: `
 - { id: a, call: GET b /, fallback: 1 }
 - return: [$(steps.a.status), $(steps.a.error), '$(steps.a.error?.kind)']`, status: 200, body: `[200,null,null]`},
+		{name: "all of the error", steps: `
+- { id: a, fail: Too many, code: too-many, status: 422, fallback: null }
+- return: [$(steps.a.error.code), $(steps.a.error.detail), $(steps.a.error.violations), $(steps.a.error.undo)]`, status: 200, body: `["too-many","Too many",[],[]]`},
+		{name: "nothing of an error that is none", steps: `
+- { id: a, set: 1, fallback: null }
+- return: ['$(steps.a.error?.code)', '$(steps.a.error?.violations)', $(a)]`, status: 200, body: `[null,null,1]`},
 		{name: "a fallback that fails", backend: down, steps: `
 - { id: a, call: GET b /, fallback: $(error.body.why.deeper) }
 - return: $(a)`, status: 500, code: "expression-failed"},

@@ -133,7 +133,7 @@ func (s *scope) steps() *dsl.Name {
 			fields[text] = &dsl.Name{At: e.at, Type: dsl.TypeObject, Fields: map[string]*dsl.Name{
 				"status":  s.beside(n, dsl.TypeInt, func(o *outcome, _ dsl.Path) any { return o.status }),
 				"headers": s.beside(n, dsl.TypeObject, func(o *outcome, p dsl.Path) any { return headerValue(o.header, p) }),
-				"error":   s.beside(n, dsl.TypeObject, func(o *outcome, p dsl.Path) any { return errorValue(o.err, p) }),
+				"error":   s.failed(n),
 				"took":    took,
 			}, Absent: func(field string) *dsl.Denied {
 				if field != "body" {
@@ -167,46 +167,36 @@ func headerValue(h http.Header, path dsl.Path) any {
 	return nil
 }
 
-// errorValue is one field of an error, or the whole as an object.
-func errorValue(err *Error, path dsl.Path) any {
-	if err == nil {
-		return nil
-	}
-	all := map[string]any{"step": err.Step, "kind": string(err.Kind), "status": err.Status, "message": err.Message, "attempts": err.Attempts}
-	if len(path) == 0 {
-		return all
-	}
-	if len(path) == 1 {
-		return all[path[0].Name]
-	}
-	return nil
+// summary is an error as one value.
+func (e *Error) summary() any {
+	return map[string]any{"step": e.Step, "kind": string(e.Kind), "status": e.Status, "message": e.Message, "attempts": e.Attempts}
 }
 
-// undoValue is the list of what could not be undone, or what a path finds in it.
-func undoValue(err *Error, path dsl.Path) any {
-	list := make([]any, len(err.Undo))
-	for i, e := range err.Undo {
-		list[i] = errorValue(e, nil)
-	}
-	v, fault := walk(list, path)
+// within is what a path finds in a value, or nil.
+func within(value any, path dsl.Path) any {
+	v, fault := walk(value, path)
 	if fault != nil {
 		return nil
 	}
 	return v
 }
 
-// violationsValue is the list of what a value did not keep to, or what a path
-// finds in it.
-func violationsValue(err *Error, path dsl.Path) any {
-	list := make([]any, len(err.Violations))
-	for i, v := range err.Violations {
+// undone is the list of what could not be undone.
+func (e *Error) undone() any {
+	list := make([]any, len(e.Undo))
+	for i, u := range e.Undo {
+		list[i] = u.summary()
+	}
+	return list
+}
+
+// violated is the list of what a value did not keep to.
+func (e *Error) violated() any {
+	list := make([]any, len(e.Violations))
+	for i, v := range e.Violations {
 		list[i] = map[string]any{"pointer": v.Pointer, "message": v.Message}
 	}
-	v, fault := walk(list, path)
-	if fault != nil {
-		return nil
-	}
-	return v
+	return list
 }
 
 var violationsType = dsl.ListOf(&dsl.StaticType{Kinds: dsl.IsObject, Fields: map[string]dsl.StaticField{
@@ -217,26 +207,56 @@ var violationsType = dsl.ListOf(&dsl.StaticType{Kinds: dsl.IsObject, Fields: map
 func (s *scope) handler(at dsl.Span) (*scope, *name) {
 	in := s.inner()
 	n := s.c.name(s.frame, "error")
-	in.names["error"] = &entry{at: at, Name: &dsl.Name{Type: dsl.TypeObject, Fields: map[string]*dsl.Name{
-		"step":     s.beside(n, dsl.TypeString, func(o *outcome, _ dsl.Path) any { return o.err.Step }),
-		"kind":     s.beside(n, dsl.TypeString, func(o *outcome, _ dsl.Path) any { return string(o.err.Kind) }),
-		"code":     s.beside(n, dsl.TypeString, func(o *outcome, _ dsl.Path) any { return o.err.Code }),
-		"status":   s.beside(n, dsl.TypeInt, func(o *outcome, _ dsl.Path) any { return o.err.Status }),
-		"message":  s.beside(n, dsl.TypeString, func(o *outcome, _ dsl.Path) any { return o.err.Message }),
-		"attempts": s.beside(n, dsl.TypeInt, func(o *outcome, _ dsl.Path) any { return o.err.Attempts }),
-		"undo":     s.beside(n, dsl.TypeAny, func(o *outcome, p dsl.Path) any { return undoValue(o.err, p) }),
-		"body":     s.bound(n),
-	}}}
-	violations := s.beside(n, dsl.TypeAny, func(o *outcome, p dsl.Path) any { return violationsValue(o.err, p) })
-	violations.Static = violationsType
-	in.names["error"].Fields["violations"] = violations
-	detail := s.beside(n, dsl.TypeAny, func(o *outcome, _ dsl.Path) any { return o.err.told() })
-	detail.Static = dsl.Static(dsl.IsText).OrNull()
-	in.names["error"].Fields["detail"] = detail
+	fields := s.failure(n, func(t *dsl.StaticType) *dsl.StaticType { return t })
+	fields["body"] = s.bound(n)
+	in.names["error"] = &entry{at: at, Name: &dsl.Name{Type: dsl.TypeObject, Fields: fields}}
 	return in, n
 }
 
-// setError gives a handler its error.
+// failed is the failure of a step, or null.
+func (s *scope) failed(n *name) *dsl.Name {
+	whole := s.beside(n, dsl.TypeObject, func(o *outcome, _ dsl.Path) any {
+		if o.err == nil {
+			return nil
+		}
+		return o.err.summary()
+	})
+	whole.Fields = s.failure(n, (*dsl.StaticType).OrNull)
+	whole.Absent = func(field string) *dsl.Denied {
+		if field != "body" {
+			return nil
+		}
+		return &dsl.Denied{Message: "the body of a failure is known to its handlers only", Hint: "read error.body in the fallback or catch of the step"}
+	}
+	return whole
+}
+
+// failure are the fields of the failure that n has; as says how what is known
+// of each is known.
+func (s *scope) failure(n *name, as func(t *dsl.StaticType) *dsl.StaticType) map[string]*dsl.Name {
+	fields := map[string]*dsl.Name{}
+	add := func(field string, t *dsl.StaticType, get func(e *Error) any) {
+		fields[field] = s.beside(n, dsl.TypeAny, func(o *outcome, path dsl.Path) any {
+			if o.err == nil {
+				return nil
+			}
+			return within(get(o.err), path)
+		})
+		fields[field].Static = as(t)
+	}
+	text, number := dsl.Static(dsl.IsText), dsl.Static(dsl.IsInt)
+	add("step", text, func(e *Error) any { return e.Step })
+	add("kind", &dsl.StaticType{Kinds: dsl.IsText, Values: kinds}, func(e *Error) any { return string(e.Kind) })
+	add("code", text, func(e *Error) any { return e.Code })
+	add("status", number, func(e *Error) any { return e.Status })
+	add("message", text, func(e *Error) any { return e.Message })
+	add("detail", text.OrNull(), (*Error).told)
+	add("attempts", number, func(e *Error) any { return e.Attempts })
+	add("violations", violationsType, (*Error).violated)
+	add("undo", nil, (*Error).undone)
+	return fields
+}
+
 func (x *Exchange) setError(n *name, err *Error) {
 	o := &x.results[n.index]
 	o.cell.set(err.Body)
