@@ -55,6 +55,23 @@ func withoutComment(line string) string {
 	return line
 }
 
+// expressionAround is the end of the expression that has the byte at k in it, if
+// the line ends with that expression, or 0.
+func expressionAround(line string, k int) int {
+	for open := 0; ; {
+		next := strings.Index(line[open:k], "$(")
+		if next < 0 {
+			return 0
+		}
+		open += next
+		end := closeExpression(line, open)
+		if rest := line[max(end, 0):]; end > k && (strings.TrimSpace(rest) == "" || strings.HasPrefix(rest, " #")) {
+			return end
+		}
+		open += len("$(")
+	}
+}
+
 // plain reads one line of a plain value that began at first.
 func (w *syntaxReader) plain(first int) {
 	end := w.lineEnd(w.p)
@@ -64,7 +81,13 @@ func (w *syntaxReader) plain(first int) {
 		if w.lineStart(first) != w.lineStart(w.p) {
 			hint = "quote the whole text, or use a block (|)"
 		}
+		if w.failed() {
+			return
+		}
 		w.fail(w.p+k, w.p+k+1, "colon-in-value", "a colon and a space in an unquoted value look like a key to YAML", hint)
+		if end := expressionAround(line, k); end > 0 && first == w.p {
+			w.fault.Fixes = []Fix{quoting(Span{w.src, w.p, w.p + end})}
+		}
 		return
 	}
 	w.open = Span{w.src, first, end}

@@ -195,6 +195,9 @@ func cutInline(value Span, open int, by byte) Diagnostic {
 		if k := closeExpression(text, open); k > 0 {
 			x.Span.End = value.Start + k
 			x.Hint = "quote the value: " + quoted(text[:k])
+			if rest := strings.TrimLeft(text[k:], " "); rest == "" || strings.IndexByte(",]}", rest[0]) >= 0 {
+				x.Fixes = []Fix{quoting(Span{value.Source, value.Start, value.Start + k})}
+			}
 		}
 	}
 	return x
@@ -403,10 +406,20 @@ func quoted(text string) string {
 	if utf8.RuneCountInString(text) > 80 {
 		return "'...'"
 	}
+	return inQuotes(text)
+}
+
+// inQuotes is text as YAML has it in quotes, double ones if they need no escape.
+func inQuotes(text string) string {
 	if !strings.ContainsAny(text, "\"\\") {
 		return `"` + text + `"`
 	}
 	return "'" + strings.ReplaceAll(text, "'", "''") + "'"
+}
+
+// quoting is the fix of a value that YAML would take apart.
+func quoting(value Span) Fix {
+	return Fix{Title: "quote the value", Edits: []Edit{{value, inQuotes(value.Text())}}, Certain: true}
 }
 
 // resolve is the type of a plain scalar.
