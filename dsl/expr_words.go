@@ -190,19 +190,27 @@ func unfinished(about words, _ []string) (string, string) {
 
 // openBracket is the innermost bracket that is not closed, or 0.
 func openBracket(text string) byte {
-	var open []byte
+	if at := openedAt(text); at >= 0 {
+		return text[at]
+	}
+	return 0
+}
+
+// openedAt is where the innermost bracket stands that is not closed, or -1.
+func openedAt(text string) int {
+	var open []int
 	for i := 0; i < len(text); i++ {
-		switch c := text[i]; c {
+		switch text[i] {
 		case '"', '\'', '`':
 			i = skipQuoted(text, i)
 		case '(', '[', '{':
-			open = append(open, c)
+			open = append(open, i)
 		case ')', ']', '}':
 			open = open[:max(len(open)-1, 0)]
 		}
 	}
 	if len(open) == 0 {
-		return 0
+		return -1
 	}
 	return open[len(open)-1]
 }
@@ -247,6 +255,9 @@ func unexpected(about words, m []string) (string, string) {
 		return fmt.Sprintf("a value is missing before %q", token), "write it, or delete what is too much"
 	case strings.HasSuffix(before, "."):
 		return fmt.Sprintf("a field is missing before %q", token), "write the name of a field behind the dot"
+	}
+	if open := openedAt(before); token == ":" && open > 0 && before[open] == '{' && strings.HasSuffix(strings.TrimRight(before[:open], " "), ",") {
+		return "the { } of a predicate are not those of an object", `put the object in parentheses: map(list, ({"id": .id}))`
 	}
 	return fmt.Sprintf("%q cannot stand here", token), "check the brackets, commas and operators around it"
 }
