@@ -43,6 +43,9 @@ func fetch(args []string, w io.Writer) error {
 	}
 	header := http.Header{}
 	if name, ok := strings.CutPrefix(*upload, "@"); ok {
+		if name == "-" {
+			name = "/dev/stdin"
+		}
 		text, err := os.ReadFile(name)
 		if err != nil {
 			return err

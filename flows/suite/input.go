@@ -79,17 +79,12 @@ func (c *checker) constant(n *dsl.Node) (engine.Value, bool) {
 	if shape == nil {
 		return engine.Value{}, false
 	}
-	if t, ok := shape.Text(); ok {
-		if s, err := t.String(context.Background(), values{}); err == nil {
-			return engine.Go(s), true
-		}
-	}
 	b, err := shape.AppendJSON(context.Background(), values{}, nil)
 	if err != nil {
 		c.Report(dsl.Diagnostic{Span: n.Span, Code: "bad-expression", Message: err.Error(), Hint: "only env and secret can be read here"})
 		return engine.Value{}, false
 	}
-	return engine.JSON(string(b)), true
+	return written(b), true
 }
 
 // texts are the values of a header or a parameter.

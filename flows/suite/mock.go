@@ -331,9 +331,13 @@ func (a *answer) render(env values) (header http.Header, body engine.Value, err 
 	if err != nil {
 		return nil, body, err
 	}
-	if _, text := a.body.Text(); text {
-		s, _ := dsl.DecodeJSON(string(b)).(string)
-		return header, engine.Go(s), nil
+	return header, written(b), nil
+}
+
+// written is what a shape has come to. Text stays text, as it does in flows.
+func written(json []byte) engine.Value {
+	if json[0] == '"' {
+		return engine.Go(dsl.DecodeJSON(string(json)))
 	}
-	return header, engine.JSON(string(b)), nil
+	return engine.JSON(string(json))
 }
