@@ -387,18 +387,44 @@ func (t *tree) forget(slots []slot) {
 	}
 }
 
-// Keep is the value in a form that can be kept, with texts of its own: a part of
-// a message does not hold on to the rest. size is about how many bytes it takes.
-func (v Value) Keep() (kept Value, size int) {
+// Stored is the value as a text that holds on to nothing else, from which
+// Restored makes it again. What an expression gave becomes what its JSON says.
+func (v Value) Stored() string {
 	if s, ok := v.Text(); ok {
-		return Go(strings.Clone(s)), len(s)
+		return storedText + s
 	}
-	if v.form == formGo {
-		v = JSON(v.JSON())
-	} else {
-		v = v.Clone()
+	switch {
+	case v.form == formBytes:
+		return storedBytes + v.contentType + "\n" + v.text
+	case v.Null():
+		return ""
 	}
-	return v, len(v.text)
+	return storedJSON + v.JSON()
+}
+
+// The first letters of what Stored gives.
+const (
+	storedJSON  = "j"
+	storedText  = "t"
+	storedBytes = "b" // and the media type on a line of its own
+)
+
+// Restored is the value of which Stored gave the text. ok is false if it is not
+// such a text.
+func Restored(text string) (v Value, ok bool) {
+	if text == "" {
+		return Value{}, true
+	}
+	switch rest := text[1:]; text[:1] {
+	case storedJSON:
+		return JSON(rest), true
+	case storedText:
+		return Go(rest), true
+	case storedBytes:
+		contentType, rest, ok := strings.Cut(rest, "\n")
+		return Bytes(rest, contentType), ok
+	}
+	return Value{}, false
 }
 
 // Clone is the value with texts of its own, for when those it has are given

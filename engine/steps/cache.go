@@ -37,12 +37,11 @@ func compileCache(c *engine.Compiler, at *dsl.Node, cfg *cacheConfig) engine.Ste
 	s := &cache{remembered{at: cfg.Cache.Node.Span, ttl: time.Duration(cfg.TTL), result: c.Result()}}
 	s.again = c.Way(cfg.Cache.Node.KeySpan(), "the same key again")
 	s.key = c.Text(cfg.Cache.Node, dsl.PlainText)
-	c.Inside("cache", func() { c.Lasting(func() { s.block = compileBlock(c, at, "cache", &cfg.blockConfig) }) })
-	if cfg.Yield.Node == nil && at.Field("id") == nil {
-		c.Report(dsl.Diagnostic{Span: cfg.Cache.Node.KeySpan(), Code: "no-result", Message: "this cache yields nothing, so there is nothing to keep", Hint: "add yield: what the result is, and an id to read it by"})
+	c.Inside("cache", func() { c.Lasting(func() { s.block = compileBlock(c, nil, "cache", &cfg.blockConfig) }) })
+	if cfg.Yield.Node == nil {
+		c.Report(dsl.Diagnostic{Span: at.Field("cache").KeySpan(), Code: "no-result", Message: "this cache yields nothing, so there is nothing to keep", Hint: "add yield: what the result is, and an id to read it by"})
 	}
-	most := cfg.bounds
-	s.memory = engine.Keep(c, c.StepKey(), func() *memory { return newMemory(most, true) })
+	s.keep(c, cfg.bounds, true)
 	return s
 }
 

@@ -49,8 +49,7 @@ func compileIdempotent(c *engine.Compiler, at *dsl.Node, cfg *idempotentConfig) 
 		s.match = c.Shape(cfg.Match)
 	}
 	c.Answering("idempotent", func() { c.Lasting(func() { s.block = compileBlock(c, at, "idempotent", &cfg.blockConfig) }) })
-	most := cfg.bounds
-	s.memory = engine.Keep(c, c.StepKey(), func() *memory { return newMemory(most, false) })
+	s.keep(c, cfg.bounds, false)
 	return s
 }
 
