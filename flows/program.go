@@ -209,8 +209,8 @@ func (c *checker) spread(n int, fn func(i int, r dsl.Reporter)) {
 	}
 }
 
-// sections are the top-level keys of a document that is no flow.
-var sections = []string{"services", "gateways", "tests", "imports"}
+// Sections are the top-level keys of a document that is no flow.
+var Sections = []string{"services", "gateways", "tests", "imports"}
 
 // planned are sections of the language that this version does not have.
 var planned = []string{"policies", "functions"}
@@ -244,7 +244,7 @@ func (c *checker) declare(doc *dsl.Node) {
 // alone takes other sections out of the document of a flow, and declares them.
 func (c *checker) alone(doc *dsl.Node) *dsl.Node {
 	mixed := func(f dsl.Field) bool {
-		return slices.Contains(sections, f.Key.Text) || slices.Contains(planned, f.Key.Text)
+		return slices.Contains(Sections, f.Key.Text) || slices.Contains(planned, f.Key.Text)
 	}
 	if !slices.ContainsFunc(doc.Fields, mixed) {
 		return doc
@@ -258,7 +258,7 @@ func (c *checker) alone(doc *dsl.Node) *dsl.Node {
 		}
 		c.ds.Report(dsl.Diagnostic{Span: f.Key.Span, Code: "unknown-key", Message: fmt.Sprintf("%s cannot stand in the document of a flow", f.Key.Text),
 			Hint: "put it into a document of its own, behind a line ---"})
-		if slices.Contains(sections, f.Key.Text) {
+		if slices.Contains(Sections, f.Key.Text) {
 			c.section(f)
 		}
 	}
@@ -294,7 +294,7 @@ func (c *checker) section(f dsl.Field) {
 			Hint: "remove the section; flow, services and gateways are there"})
 	default:
 		d := dsl.Diagnostic{Span: f.Key.Span, Code: "unknown-key", Message: fmt.Sprintf("unknown section %q", name), Hint: "a document holds a flow, or services and gateways"}
-		if _, ok := d.SuggestWord(name, append([]string{"flow"}, sections...)); ok {
+		if _, ok := d.SuggestWord(name, append([]string{"flow"}, Sections...)); ok {
 			c.partial = true
 		}
 		c.ds.Report(d)

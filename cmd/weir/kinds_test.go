@@ -15,6 +15,7 @@ import (
 	"github.com/weir-run/weir/dsl"
 	"github.com/weir-run/weir/engine"
 	"github.com/weir-run/weir/flows"
+	"github.com/weir-run/weir/flows/language"
 	"github.com/weir-run/weir/flows/suite"
 )
 
@@ -285,4 +286,25 @@ func plain(n *dsl.Node) any {
 		}
 	}
 	return n.Text
+}
+
+// TestGrammarHasEverySection makes sure that the formatter, editors and the
+// schema know all that programs are made of.
+func TestGrammarHasEverySection(t *testing.T) {
+	c, err := catalog()
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := language.Grammar(c)
+	for _, name := range flows.Sections {
+		s := g.Sections[name]
+		if s == nil {
+			t.Errorf("the grammar does not have %s", name)
+		} else if s.Doc == "" {
+			t.Errorf("%s: no doc", name)
+		}
+	}
+	if len(g.Sections) != len(flows.Sections) {
+		t.Errorf("the grammar has %d sections, programs %d", len(g.Sections), len(flows.Sections))
+	}
 }
