@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -164,10 +165,19 @@ func (s *call) Describe(p *engine.PlanStep) {
 	}
 	_, path, _ := strings.Cut(p.What, "/")
 	p.Call = s.service.describe(s.method, "/"+path)
-	p.Call.Repeats = p.Call.Repeats || slices.ContainsFunc(s.headers, func(h engine.Header) bool {
-		return strings.Contains(h.Name(), "Idempoten") // Idempotency-Key, and what some call it
-	})
+	if p.Call.Repeats {
+		return
+	}
+	for _, h := range s.headers {
+		if strings.Contains(h.Name(), "Idempoten") { // Idempotency-Key, and what some call it
+			p.Call.NewKey = anew.MatchString(h.Text())
+			p.Call.Repeats = !p.Call.NewKey
+		}
+	}
 }
+
+// anew are the functions that give another value each time.
+var anew = regexp.MustCompile(`\b(uuid7?|ulid|now)\(`)
 
 // Run is what engine.Step asks for.
 func (s *call) Run(ctx context.Context, x *engine.Exchange) error {

@@ -20,6 +20,9 @@ type Header struct {
 // Name is the name of the field, in its canonical form.
 func (h Header) Name() string { return h.name }
 
+// Text is the value as it is written.
+func (h Header) Text() string { return h.value.Span().Text() }
+
 // hopByHop are the fields that belong to a connection and not to a message
 // (RFC 9110 section 7.6.1), and those that the transport writes itself.
 var hopByHop = []string{"Connection", "Content-Length", "Keep-Alive", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade"}

@@ -109,6 +109,7 @@ type PlanCall struct {
 	Path    string   // as it is written; "": that of the request at hand
 	Streams bool     // the bodies are passed on as they come
 	Repeats bool     // sending it twice does what sending it once does
+	NewKey  bool     // it has an idempotency key that is another each time, and so does not repeat
 	// Requests is how many requests the service can see of one call; Time how
 	// long the call can take, 0 if it has no bound; Hang how long it takes until
 	// it fails if the service does not answer, 0 if it never does.

@@ -46,6 +46,9 @@ func (a *advisor) unsafeRetry(p *engine.PlanStep) {
 		d.Message = fmt.Sprintf("%s may do this %s twice: after %s nobody knows whether it has been done", c.Service, c.Method, failureNamed(r.doubt()))
 		d.Hint = "send the header Idempotency-Key with the call, or write on: [connect, 503], which say that nothing was done"
 	}
+	if c != nil && c.NewKey {
+		d.Hint = "its idempotency key is another one for each attempt: make it in a set before the retry, and read it in the header"
+	}
 	a.warn(d)
 }
 
@@ -86,10 +89,14 @@ func (a *advisor) unsafeLoop(p *engine.PlanStep) {
 	if r.found == nil || r.found.Call == nil {
 		return // what an aggregate has is added by the way
 	}
-	a.warn(dsl.Diagnostic{Span: r.found.Span, Code: "unsafe-loop",
+	d := dsl.Diagnostic{Span: r.found.Span, Code: "unsafe-loop",
 		Message: fmt.Sprintf("when a round fails, %s has done this %s in others: who starts again has it done twice", r.found.Call.Service, r.found.Call.Method),
 		Hint:    "send the header Idempotency-Key with the call, handle the failure in the round with fallback or catch, or undo the call in a saga",
-		Related: []dsl.Related{{Span: p.Span, Message: "the rounds"}}})
+		Related: []dsl.Related{{Span: p.Span, Message: "the rounds"}}}
+	if r.found.Call.NewKey {
+		d.Hint = "its idempotency key is another one each time: make it of what the round is about"
+	}
+	a.warn(d)
 }
 
 // anyCall are failures that every call can have.

@@ -74,6 +74,8 @@ type aggregate struct {
 	crew   *engine.Kept[*crew]
 	tally  *engine.Kept[*engine.Tally]
 
+	open, full func() // for a Probe
+
 	flow   string
 	when   completion
 	within time.Duration
@@ -83,6 +85,7 @@ type aggregate struct {
 func compileAggregate(c *engine.Compiler, at *dsl.Node, cfg *aggregateConfig) engine.Step {
 	s := &aggregate{flow: c.Flow().Name.Value, within: time.Duration(cfg.Within), result: c.Result()}
 	s.when = completion{size: cfg.Size, idle: time.Duration(cfg.MaxIdle), age: time.Duration(cfg.MaxAge)}
+	s.open, s.full = c.Way(at.Field("aggregate").KeySpan(), "a group that stays open"), c.Way(at.Field("aggregate").KeySpan(), "a group that is complete with the request")
 	s.item = c.Shape(cfg.Aggregate)
 	if cfg.By.Node != nil {
 		s.by, s.at = distinctKey(c, cfg.By.Node, "all of them would meet in one group", "write an expression, such as $(params.id), or remove by"), cfg.By.Node.Span
@@ -169,8 +172,14 @@ func (s *aggregate) Run(ctx context.Context, x *engine.Exchange) error {
 	}
 	s.tally.It().Add(itemAdded)
 	if g == nil {
+		if s.open != nil {
+			s.open()
+		}
 		x.Set(s.result, engine.Result{Value: engine.JSON(fmt.Sprintf(`{"complete":false,"count":%d,"result":null}`, count))})
 		return nil
+	}
+	if s.full != nil {
+		s.full()
 	}
 	s.crew.It().take(g)
 	select {

@@ -281,6 +281,29 @@ func TestAggregate(t *testing.T) {
 				t.Error(err)
 			}
 		},
+		"Shutdown in the moment that the time is up": func(t *testing.T) {
+			c, g := serve(t, collected)
+			for i := range 20 {
+				adds(t, c, fmt.Sprint(i), "a")
+			}
+			time.Sleep(10*time.Second - time.Millisecond)
+			done := make(chan error)
+			time.AfterFunc(time.Millisecond, func() { done <- c.world.Host.Shutdown(context.Background()) })
+			time.Sleep(time.Millisecond)
+			synctest.Wait()
+			for waiting(g) != "" {
+				for _, path := range g.Waiting() {
+					g.Let(path, flowtest.JSON(200, item(1)))
+				}
+				synctest.Wait()
+			}
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+			if n := strings.Count(said(c.world), " a"); n != 20 {
+				t.Errorf("%d groups were worked on, want 20", n)
+			}
+		},
 		"Shutdown waits as long as the steps have": func(t *testing.T) {
 			c, _ := serve(t, strings.Replace(collected, "size: 3", "size: 3\n  within: 2s", 1))
 			adds(t, c, "k", "a")

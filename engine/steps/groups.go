@@ -117,7 +117,9 @@ func (s *groups) add(in *engine.Input, key, item string, until func(key string, 
 	came := false
 	defer func() {
 		if !came && len(g.items) == 0 {
-			g.close()
+			s.mu.Lock()
+			g.end()
+			s.mu.Unlock()
 			s.release(g)
 		}
 	}()
@@ -148,7 +150,7 @@ func (s *groups) add(in *engine.Input, key, item string, until func(key string, 
 		g.wind()
 		return nil, len(items), nil
 	}
-	g.finish(reason)
+	g.finish(reason, false)
 	return g, len(items), nil
 }
 
@@ -249,32 +251,30 @@ func (g *group) strike() {
 	if time.Now().Before(at) {
 		return // something came in the same moment, and has wound the clock again
 	}
-	g.finish(reason)
-	g.home.dispatch(g)
+	g.finish(reason, true)
 }
 
-// finish completes a group. g.mu is held.
-func (g *group) finish(reason string) {
+// finish completes a group. If nobody waits for it, the crew that came last
+// takes it in the same moment: there is one as long as a group is open, because
+// groups is closed before the last crew. g.mu is held.
+func (g *group) finish(reason string, alone bool) {
 	g.reason, g.done = reason, make(chan struct{})
-	g.close()
+	s := g.home
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	g.end()
+	if alone {
+		s.crews[len(s.crews)-1].take(g)
+	}
 }
 
-// close has a group take no more. g.mu is held.
-func (g *group) close() {
+// end has a group take no more. Its lock and that of all groups are held.
+func (g *group) end() {
 	g.complete = true
 	if g.clock != nil {
 		g.clock.Stop()
 	}
-	g.home.mu.Lock()
-	defer g.home.mu.Unlock()
 	delete(g.home.byKey, g.key)
-}
-
-// dispatch gives a group that nobody waits for to the crew that came last.
-func (s *groups) dispatch(g *group) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.crews[len(s.crews)-1].take(g) // there is one: groups is closed before the last
 }
 
 // Observe is what engine.Observed asks for.
@@ -298,8 +298,7 @@ func (s *groups) Close() {
 	for _, g := range open {
 		g.mu.Lock()
 		if !g.complete {
-			g.finish(byShutdown)
-			s.dispatch(g)
+			g.finish(byShutdown, true)
 		}
 		g.mu.Unlock()
 	}

@@ -223,9 +223,7 @@ func TestKeysOfCallersTakeBoundedRoom(t *testing.T) {
 			t.Errorf("%d refused, %d groups, %d bytes", refused, s.all, s.bytes)
 		}
 		for _, g := range s.byKey {
-			g.mu.Lock()
-			g.close()
-			g.mu.Unlock()
+			g.clock.Stop()
 		}
 	})
 	t.Run("a long one", func(t *testing.T) {
@@ -275,10 +273,7 @@ func TestAPanicOfAConditionLeavesTheGroup(t *testing.T) {
 	if err := add(nil); err != nil || s.items != 2 {
 		t.Errorf("%v, %d items", err, s.items)
 	}
-	g := s.byKey["k"]
-	g.mu.Lock()
-	g.close()
-	g.mu.Unlock()
+	s.byKey["k"].clock.Stop()
 }
 
 func TestOutcomesAreStored(t *testing.T) {

@@ -62,7 +62,7 @@ type Step struct {
 
 // Steps are the steps of one part of a step.
 type Steps struct {
-	Part  string `json:"part"` // steps, catch, finally, undo
+	Part  string `json:"part"` // steps, catch, finally, undo, tap, aggregate
 	When  string `json:"when,omitempty"`
 	Steps []Step `json:"steps"`
 }

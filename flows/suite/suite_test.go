@@ -303,6 +303,11 @@ steps:
     id: left
     steps: [{ filter: n > 0 }]
     yield: $(n + kept)
+  - aggregate: 1
+    by: $(query.key)
+    size: 2
+    max_age: 1m
+    steps: [{ log: complete }]
   - return: $(left)
 ---
 gateways: { public: { listen: ":8080" } }
@@ -317,7 +322,7 @@ func TestCoverageKnowsWhatHappensWithoutSteps(t *testing.T) {
   - { test: another key, request: "GET /quiet?key=b" }
 `
 	for text, want := range map[string][]string{
-		withoutEvents:         {"flow.yaml:6:5 the same key again", "flow.yaml:10:5 the same key again", "flow.yaml:14:15 the step log", "flow.yaml:17:15 leaving a round out"},
+		withoutEvents:         {"flow.yaml:6:5 the same key again", "flow.yaml:10:5 the same key again", "flow.yaml:14:15 the step log", "flow.yaml:17:15 leaving a round out", "flow.yaml:19:5 a group that is complete with the request"},
 		withoutEvents + again: {"flow.yaml:17:15 leaving a round out"},
 	} {
 		s, ds := load(t, program(text))
