@@ -80,7 +80,7 @@ func compileCall(c *engine.Compiler, at *dsl.Node, cfg *callConfig) engine.Step 
 		c.Report(d)
 	}
 	s.service, _ = engine.Use[*Service](c, "service", service)
-	s.path = compilePath(c, n, from)
+	s.path = compilePath(c, at, n, from)
 	c.InURL(n)
 	if cfg.Body.Node != nil {
 		if s.method == http.MethodGet || s.method == http.MethodHead {

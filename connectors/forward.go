@@ -55,7 +55,7 @@ func compileForward(c *engine.Compiler, at *dsl.Node, cfg *forwardConfig) engine
 			c.Report(dsl.Diagnostic{Span: n.At(0, len(n.Text)), Code: "bad-path", Message: "a path starts with /", Hint: "write /" + n.Text})
 			return nil
 		}
-		s.path = compilePath(c, n, 0)
+		s.path = compilePath(c, nil, n, 0)
 		c.InURL(n)
 	}
 	s.headers = c.Headers(cfg.Headers)

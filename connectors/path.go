@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net/url"
 	"path"
+	"regexp"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -16,7 +18,7 @@ import (
 // expressions is valid as it is sent (RFC 3986 section 3.3): if one character
 // were not, net/url would escape the whole path anew, and the slashes in values
 // would become slashes between segments.
-func compilePath(c *engine.Compiler, n *dsl.Node, from int) *dsl.TextTemplate {
+func compilePath(c *engine.Compiler, step, n *dsl.Node, from int) *dsl.TextTemplate {
 	text := n.Text
 	var skeleton strings.Builder // the path with a word for each value
 	for i := from; i < len(text); i++ {
@@ -32,16 +34,24 @@ func compilePath(c *engine.Compiler, n *dsl.Node, from int) *dsl.TextTemplate {
 			i = end
 			skeleton.WriteByte('x')
 		case ch == '?':
-			c.Report(dsl.Diagnostic{Span: n.At(i, len(text)), Code: "query-in-path", Message: "the query does not stand in the path", Hint: "write query: { " + queryShown(text[i+1:]) + " } beside it"})
+			d := dsl.Diagnostic{Span: n.At(i, len(text)), Code: "query-in-path", Message: "the query does not stand in the path", Hint: "write query: { " + queryShown(text[i+1:]) + " } beside it"}
+			moveQuery(&d, step, n, i)
+			c.Report(d)
 			return nil
 		case ch == '%' && !isEscape(text[i:]):
-			c.Report(dsl.Diagnostic{Span: n.At(i, i+1), Code: "bad-path", Message: "a % in a path begins an escape, and this is none", Hint: "write %25 for a percent sign"})
+			d := dsl.Diagnostic{Span: n.At(i, i+1), Code: "bad-path", Message: "a % in a path begins an escape, and this is none", Hint: "write %25 for a percent sign"}
+			if e, ok := n.Edit(i, i+1, "%25"); ok {
+				d.Mend("write %25", e)
+			}
+			c.Report(d)
 			return nil
 		case ch <= ' ' || ch >= 0x7f || strings.IndexByte("#\\\"<>{}|^`", ch) >= 0:
 			r, size := utf8.DecodeRuneInString(text[i:])
 			d := dsl.Diagnostic{Span: n.At(i, i+size), Code: "bad-path", Message: fmt.Sprintf("%q cannot stand in a path", string(r)), Hint: "write " + url.PathEscape(string(r))}
 			if ch == '{' || ch == '}' {
 				d.Hint = "write $(name) for a value"
+			} else if e, ok := n.Edit(i, i+size, url.PathEscape(string(r))); ok && ch != '#' { // what stands behind # may be none of the path
+				d.Mend(d.Hint, e)
 			}
 			c.Report(d)
 			return nil
@@ -73,6 +83,43 @@ func queryShown(query string) string {
 		pairs[i] = key + ": " + value
 	}
 	return strings.Join(pairs, ", ")
+}
+
+var (
+	queryName  = regexp.MustCompile(`^[A-Za-z_][\w.-]*$`)
+	queryValue = regexp.MustCompile(`^([\w.-]+|\$\([A-Za-z_][\w.]*\))$`)
+	asIs       = regexp.MustCompile(`^([1-9][0-9]*|\$\(.*\))$`)
+)
+
+// moveQuery writes what stands behind the ? at i of a call as its query, if all
+// of it is simple.
+func moveQuery(d *dsl.Diagnostic, step, n *dsl.Node, i int) {
+	key := n.KeySpan()
+	cut, ok := n.Edit(i, len(n.Text), "")
+	if !ok || step == nil || step.Field("query") != nil || strings.ContainsAny(n.Span.Text(), "\r\n") {
+		return
+	}
+	var pairs []string
+	seen := map[string]bool{}
+	for _, pair := range strings.Split(n.Text[i+1:], "&") {
+		name, value, _ := strings.Cut(pair, "=")
+		if !queryName.MatchString(name) || !queryValue.MatchString(value) || seen[name] {
+			return
+		}
+		if seen[name] = true; !asIs.MatchString(value) {
+			value = strconv.Quote(value)
+		}
+		pairs = append(pairs, name+": "+value)
+	}
+	query := "query: { " + strings.Join(pairs, ", ") + " }"
+	_, column := key.Position()
+	if strings.HasPrefix(step.Span.Text(), "{") {
+		query = ", " + query
+	} else {
+		query = "\n" + strings.Repeat(" ", column-1) + query
+	}
+	at := dsl.Span{Source: n.Span.Source, Start: n.Span.End, End: n.Span.End}
+	d.Mend("write it as query", cut, dsl.Edit{Span: at, New: query})
 }
 
 // setPath gives a URL the path for one request.

@@ -155,7 +155,9 @@ func (d *decoder) object(n *Node, parts []part, name string, absent bool) {
 		case n.Kind == Scalar && n.Type == Null && n.Text == "":
 			d.mismatch(n, formObject, name)
 		default:
-			d.errorf(n.head(), "wrong-type", remedyForObject(n, parts[0].plan.fields), "%s is a mapping here, not %s", name, n.found())
+			fault := Diagnostic{Span: n.head(), Code: "wrong-type", Message: fmt.Sprintf("%s is a mapping here, not %s", name, n.found())}
+			repairObject(&fault, n, parts[0].plan.fields)
+			d.report(fault)
 		}
 		return
 	}
@@ -245,7 +247,7 @@ func (d *decoder) absent(n *Node, v reflect.Value, x *field, quiet bool) {
 func (d *decoder) value(n *Node, v reflect.Value, s *shape, x *field, name string) bool {
 	if n.broken {
 		d.failed = true
-		if fault, ok := ambiguousBool(n, s.target().form); ok {
+		if fault, ok := repeated(n, s.target().form); ok {
 			d.r.Report(fault) // again, and now it is known what is wanted
 		}
 		return false
@@ -452,7 +454,13 @@ func (d *decoder) unit(n *Node, v reflect.Value, s *shape, x *field, name string
 		if n.found() == "an expression" {
 			hint = remedyFor(n, s.form)
 		}
-		d.errorf(n.Span, "bad-value", hint, "%s: %s", quotedName(name), message)
+		fault := Diagnostic{Span: n.Span, Code: "bad-value", Message: fmt.Sprintf("%s: %s", quotedName(name), message), Hint: hint}
+		if units := map[form][]string{formDuration: {"s", "ms"}, formSize: {"KB", "MB"}, formPercent: {"%"}}[s.form]; n.Type == Int && n.Span.Text() == n.Text {
+			for _, unit := range units {
+				fault.Offer("write "+n.Text+unit, Edit{n.Span, n.Text + unit})
+			}
+		}
+		d.report(fault)
 		return false
 	}
 	switch s.form {

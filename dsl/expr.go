@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"unicode"
 
 	"github.com/expr-lang/expr/ast"
 	"github.com/expr-lang/expr/checker"
@@ -278,12 +279,29 @@ func (x *Expressions) nested(c code) bool {
 			if end := closing(c.text, i+1); end > 0 {
 				d.Span = c.at(i, end+1)
 				d.Hint = "write it without $( ): " + strings.TrimSpace(c.text[i+2:end])
+				c.unwrap(&d, i, end)
 			}
 			x.report.Report(d)
 			return true
 		}
 	}
 	return false
+}
+
+// unwrap takes the $( at i and its ) at end out of the text. What follows keeps
+// the parentheses unless it begins with a name: without them it could be bound
+// otherwise, or mean something to YAML.
+func (c code) unwrap(d *Diagnostic, i, end int) {
+	open, shut := c.at(i, i+2), c.at(end, end+1)
+	if open.Text() != "$(" || shut.Text() != ")" {
+		return
+	}
+	inner := c.text[i+2 : end]
+	if whole := strings.TrimSpace(c.text[:i]+c.text[end+1:]) == ""; valuePath.MatchString(inner) || whole && inner != "" && (inner[0] == '_' || unicode.IsLetter(rune(inner[0]))) {
+		d.Mend("leave out $( and its )", Edit{open, ""}, Edit{shut, ""})
+	} else {
+		d.Mend("leave out $", Edit{Span{open.Source, open.Start, open.Start + 1}, ""})
+	}
 }
 
 // fits keeps hostile sources from expr's recursive parser, which no limit of

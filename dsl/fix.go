@@ -2,10 +2,8 @@ package dsl
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
 	"strings"
-	"unicode"
 )
 
 // Fix is a change of text that removes a fault.
@@ -24,83 +22,75 @@ type Edit struct {
 	New  string
 }
 
-// slip is a name that was probably misspelt. It becomes a fix when the fault is
-// reported, for only then its place is known.
-type slip struct {
-	typed, meant string
-	certain      bool
+// Mend adds the one fix that can be meant.
+func (x *Diagnostic) Mend(title string, edits ...Edit) { x.fix(Fix{title, edits, true}) }
+
+// Offer adds a fix that an author may choose.
+func (x *Diagnostic) Offer(title string, edits ...Edit) { x.fix(Fix{title, edits, false}) }
+
+// fix leaves out what has no place in the text.
+func (x *Diagnostic) fix(f Fix) {
+	if !slices.ContainsFunc(f.Edits, func(e Edit) bool { return !e.Span.Valid() }) {
+		x.Fixes = append(x.Fixes[:len(x.Fixes):len(x.Fixes)], f)
+	}
 }
 
-// Suggest sets the hint, and the fix, to the name among the given ones that
-// typed was probably meant to be. The span of the fault, which may be set later,
-// covers that name, or the quotes around it, too.
-//
-// The names are those that authors give. The fix is certain if it is one slip of
-// the finger and no other name is as near. Digits and a plural tell apart what is
-// meant to be different: nobody is to call users where users2 is not defined yet.
-func (x *Diagnostic) Suggest(typed string, among []string) (near string, ok bool) {
-	near, ok = x.SuggestWord(typed, among)
-	if ok {
-		a, b := string(folded(typed)), string(folded(near))
-		if a != b && (numerals(a) != numerals(b) || plural(a) == plural(b)) {
-			x.slip.certain = false
+// Find is the place of the only text of its kind in the span.
+func (s Span) Find(text string) (at Span, ok bool) {
+	all := s.Text()
+	i := strings.Index(all, text)
+	if i < 0 || text == "" || strings.Contains(all[i+1:], text) {
+		return Span{}, false
+	}
+	return Span{s.Source, s.Start + i, s.Start + i + len(text)}, true
+}
+
+// Edit replaces Text[i:j] of a scalar, if the new text can stand there as it
+// does in the file: quotes and unquoted values cannot hold everything.
+func (n *Node) Edit(i, j int, text string) (e Edit, ok bool) {
+	at := n.At(i, j)
+	if n.Kind != Scalar || at.Text() != n.Text[i:j] {
+		return e, false
+	}
+	switch n.Style {
+	case SingleQuoted:
+		text = strings.ReplaceAll(text, "'", "''")
+	case DoubleQuoted:
+		ok = !strings.ContainsAny(text, "\"\\\n")
+		return Edit{at, text}, ok
+	case Plain:
+		whole := n.Text[:i] + text + n.Text[j:]
+		if !plainText(whole) || strings.ContainsAny(text, ",[]{}?") {
+			return e, false
 		}
 	}
-	return near, ok
+	return Edit{at, text}, !strings.Contains(text, "\n")
 }
 
-// SuggestWord is Suggest for words of the language, such as keys.
-func (x *Diagnostic) SuggestWord(typed string, among []string) (near string, ok bool) {
-	near, ok = Nearest(typed, among)
-	if ok {
-		x.Hint = fmt.Sprintf("did you mean %q?", near)
-		x.slip = &slip{typed, near, evident(typed, near, among)}
+// plainText reports whether a text can stand without quotes, outside of
+// brackets, and is text then.
+func plainText(text string) bool {
+	return text != "" && text == strings.TrimSpace(text) && strings.IndexByte("!&*|>@`%'\"[]{}#,?:-", text[0]) < 0 &&
+		colonIn(text) < 0 && !strings.Contains(text, " #") && !strings.Contains(text, "\n") && resolve(text) == Str
+}
+
+// Without deletes the entry of a mapping that has this key. It is not ok where
+// it is the only one, or where a comment would have to go with it.
+func (n *Node) Without(key string) (e Edit, ok bool) {
+	i := slices.IndexFunc(n.Fields, func(f Field) bool { return f.Key.Text == key })
+	if i < 0 || len(n.Fields) < 2 {
+		return e, false
 	}
-	return near, ok
-}
-
-// Replace is SuggestWord with a word that is known to be meant.
-func (x *Diagnostic) Replace(typed, meant string) {
-	x.Hint = fmt.Sprintf("did you mean %q?", meant)
-	x.slip = &slip{typed, meant, true}
-}
-
-// evident reports whether typed, of four letters or more, is one edit away from
-// near and from no other name.
-func evident(typed, near string, among []string) bool {
-	a := folded(typed)
-	one := func(name string) bool { return distance(a, folded(name), 1) <= 1 }
-	return len(a) >= 4 && one(near) && !slices.ContainsFunc(among, func(other string) bool { return other != near && one(other) })
-}
-
-// numerals is name without all but its digits.
-func numerals(name string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsDigit(r) {
-			return r
-		}
-		return -1
-	}, name)
-}
-
-func plural(name string) string { return strings.TrimSuffix(name, "s") + "s" }
-
-// fix is the change from the typed name to the one that was meant, if that is
-// what the span covers.
-func (s *slip) fix(span Span) (f Fix, ok bool) {
-	text := span.Text()
-	if quote := text[:min(1, len(text))]; (quote == `"` || quote == "'") && text == quote+s.typed+quote {
-		span.Start++
-		span.End--
-	} else if text != s.typed {
-		return f, false
+	at := Span{n.Span.Source, n.Fields[i].Key.Span.Start, 0}
+	if i+1 < len(n.Fields) {
+		at.End = n.Fields[i+1].Key.Span.Start
+	} else {
+		at.Start, at.End = n.Fields[i-1].Value.Span.End, n.Fields[i].Value.Span.End
 	}
-	if s.meant == "" || strings.IndexFunc(s.meant, func(r rune) bool {
-		return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("_-./", r)
-	}) >= 0 || resolve(s.meant) != Str {
-		return f, false
+	if !at.Valid() || strings.Contains(at.Text(), "#") {
+		return e, false
 	}
-	return Fix{Title: fmt.Sprintf("write %q", s.meant), Edits: []Edit{{span, s.meant}}, Certain: s.certain}, true
+	return Edit{at, ""}, true
 }
 
 // Fixable reports whether there is a fix that can be made unasked.

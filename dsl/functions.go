@@ -238,6 +238,7 @@ func (r *resolver) ready(n *ast.CallNode, f *libraryFunction) {
 			if e, ok := err.(*remedy); ok {
 				d.Message, d.Hint = e.message, e.hint
 			}
+			d.SuggestWord(text.Value, k.among)
 			n.Arguments[i] = r.fail(arg.Location(), d)
 			continue
 		}

@@ -18,7 +18,8 @@ type paramKind struct {
 	fits    func(t reflect.Type) bool
 	of      func(v any) (any, error) // v as functions take it, or errKind
 	prepare func(text string) (any, error)
-	literal bool // must be text that is written in the expression
+	literal bool     // must be text that is written in the expression
+	among   []string // all texts there are; nil: any
 }
 
 // takes reports whether a value of the type can be meant. The type of null is
@@ -164,7 +165,7 @@ func oneOf[T any](words string, list ...word[T]) *paramKind {
 		names[i] = w.name
 	}
 	doc := "`" + strings.Join(names, "`, `") + "`"
-	return prepared[*T](words, doc, func(text string) (any, error) {
+	kind := prepared[*T](words, doc, func(text string) (any, error) {
 		if i := slices.Index(names, text); i >= 0 {
 			return &list[i].is, nil
 		}
@@ -174,6 +175,8 @@ func oneOf[T any](words string, list ...word[T]) *paramKind {
 		}
 		return nil, &remedy{excerpt(text) + " is not " + words, hint}
 	})
+	kind.among = names
+	return kind
 }
 
 func listOf(v any) (any, error) { return ofType[[]any](plainList(v)) }

@@ -133,17 +133,21 @@ func readable(src *Source, data bool, r Reporter) bool {
 			return false
 		case data:
 		case invisible(char) && i > 0:
-			r.Report(Diagnostic{
+			x := Diagnostic{
 				Span: span, Code: "bad-character",
 				Message: fmt.Sprintf("the invisible character U+%04X stands here", char),
 				Hint:    fmt.Sprintf(`delete it, or write "%s" in double quotes`, visible(char)),
-			})
+			}
+			x.Offer("delete it", Edit{span, ""})
+			r.Report(x)
 			return false
 		case invisible(char) && char != '\ufeff':
-			r.Report(Diagnostic{
+			x := Diagnostic{
 				Span: span, Code: "bad-character",
 				Message: fmt.Sprintf("the invisible character U+%04X stands here", char), Hint: "delete it",
-			})
+			}
+			x.Mend("delete it", Edit{span, ""})
+			r.Report(x)
 			return false
 		}
 		i += size
@@ -210,10 +214,12 @@ func (d document) content(r Reporter) bool {
 		switch trimmed := strings.TrimLeft(line, " \t"); {
 		case strings.HasPrefix(line, "%"):
 			at := d.end - len(rest)
-			r.Report(Diagnostic{
+			x := Diagnostic{
 				Span: Span{d.src, at, at + len(line)}, Code: "yaml-directive",
 				Message: "YAML directives are not used here", Hint: "delete this line",
-			})
+			}
+			x.Mend("delete the line", Edit{Span{d.src, at, d.end - len(tail)}, ""})
+			r.Report(x)
 			return false
 		case trimmed != "" && trimmed[0] != '#':
 			return true

@@ -2,6 +2,7 @@ package dsl
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -23,7 +24,61 @@ func (d *decoder) mismatch(n *Node, want form, name string) {
 		d.errorf(span, "wrong-type", fmt.Sprintf("write %s %s, or delete the key", want.wanted(), where), "%s has no value", name)
 		return
 	}
-	d.errorf(n.head(), "wrong-type", remedyFor(n, want), "%s is %s here, not %s", name, want.wanted(), n.found())
+	x := Diagnostic{Span: n.head(), Code: "wrong-type", Message: fmt.Sprintf("%s is %s here, not %s", name, want.wanted(), n.found()), Hint: remedyFor(n, want)}
+	repair(&x, n, want)
+	d.report(x)
+}
+
+// repair adds the fix that remedyFor speaks of, where that is only a matter of
+// form.
+func repair(x *Diagnostic, n *Node, want form) {
+	number, text := resolve(n.Text), n.Text
+	if !strings.Contains(n.Span.Text(), text) {
+		return // it is written otherwise: of the environment, with escapes
+	}
+	switch {
+	case n.Kind == Map:
+		var edits []Edit
+		for _, f := range n.Fields {
+			if !strings.HasPrefix(f.Key.Span.Text(), "-") {
+				return
+			}
+			edits = append(edits, Edit{Span{n.Span.Source, f.Key.Span.Start + 1, f.Key.Span.Start + 1}, " "})
+		}
+		if len(edits) > 0 {
+			x.Mend("write a space behind the dash", edits...)
+		}
+	case n.Kind != Scalar || strings.Contains(text, "$("):
+	case want == formInt && number == Int, want == formFloat && (number == Int || number == Float), want == formBool && number == Bool:
+		if n.Style == SingleQuoted || n.Style == DoubleQuoted {
+			x.Mend("leave out the quotes", Edit{n.Span, text})
+		}
+	case want == formInt || want == formFloat:
+		whole, fraction, _ := strings.Cut(text, ".")
+		if plain, ok := plainNumber(text); ok && strings.ReplaceAll(text, "_", "") == plain { // zeros in front may mean another base
+			x.Mend("write "+plain, Edit{n.Span, plain})
+		} else if want == formInt && number == Float && strings.Trim(fraction, "0") == "" && resolve(whole) == Int {
+			x.Mend("write "+whole, Edit{n.Span, whole})
+		}
+	case want == formList:
+		if remedyFor(n, want) == fmt.Sprintf("write [%s]", n.Span.Text()) && n.Type != Null {
+			x.Mend("write a list", Edit{n.Span, "[" + n.Span.Text() + "]"})
+		}
+	case want == formObject || want == formTable || want == formBlock:
+		n.spaced(x)
+	}
+}
+
+var tightColon = regexp.MustCompile(`^[a-z_][a-z0-9_-]*:[^\s:/]`)
+
+// spaced puts the space behind the colon of an unquoted key:value.
+func (n *Node) spaced(x *Diagnostic) {
+	if n.Style != Plain || !tightColon.MatchString(n.Text) {
+		return
+	}
+	if at := n.At(0, strings.IndexByte(n.Text, ':')+1); strings.HasSuffix(at.Text(), ":") {
+		x.Mend("write a space behind the colon", Edit{Span{at.Source, at.End, at.End}, " "})
+	}
 }
 
 // head is the part of the node that is worth underlining.
@@ -116,14 +171,16 @@ func remedyFor(n *Node, want form) string {
 	return "write key: value below it"
 }
 
-// remedyForObject shows the mapping that is wanted in place of n: the keys that
-// it needs, or the first, with n itself as the value where that may be meant.
-func remedyForObject(n *Node, keys []field) string {
-	if remedy := remedyFor(n, formObject); remedy != "write key: value below it" || len(keys) == 0 {
-		return remedy
+// repairObject shows the mapping that is wanted in place of n: the keys that it
+// needs, or the first, with n itself as the value where that may be meant.
+func repairObject(d *Diagnostic, n *Node, keys []field) {
+	d.Hint = remedyFor(n, formObject)
+	if repair(d, n, formObject); d.Hint != "write key: value below it" || len(keys) == 0 {
+		return
 	}
 	wanted := keys[:1]
-	if required := slices.DeleteFunc(slices.Clone(keys), func(x field) bool { return !x.required }); len(required) > 0 {
+	required := slices.DeleteFunc(slices.Clone(keys), func(x field) bool { return !x.required })
+	if len(required) > 0 {
 		wanted = required
 	}
 	shown := make([]string, len(wanted))
@@ -131,9 +188,25 @@ func remedyForObject(n *Node, keys []field) string {
 		shown[i] = x.key + ": ..."
 		form := x.shape.target().form
 		fits := n.Type == Str && (form == formText || form == formString || form == formTemplate) || n.Type == Int && form == formInt
-		if len(wanted) == 1 && n.Kind == Scalar && fits {
-			shown[i] = x.key + ": " + n.Span.Text()
+		if len(wanted) != 1 || n.Kind != Scalar || !fits {
+			continue
+		}
+		shown[i] = x.key + ": " + n.Span.Text()
+		if value := inBrackets(n); len(required) == 1 && value != "" && len(d.Fixes) == 0 {
+			d.Mend(fmt.Sprintf("write { %s: %s }", x.key, value), Edit{n.Span, fmt.Sprintf("{ %s: %s }", x.key, value)})
 		}
 	}
-	return "write { " + strings.Join(shown, ", ") + " }"
+	d.Hint = "write { " + strings.Join(shown, ", ") + " }"
+}
+
+// inBrackets is a scalar as it can be written inside of brackets, or "".
+func inBrackets(n *Node) string {
+	text := n.Span.Text()
+	switch {
+	case strings.ContainsAny(text, "\r\n"):
+		return ""
+	case n.Style != Plain || !strings.ContainsAny(text, ",[]{}?"):
+		return text
+	}
+	return quoted(text)
 }

@@ -116,6 +116,8 @@ type syntaxReader struct {
 	fault  *Diagnostic
 	open   Span // the plain value above, which the next line may continue
 	root   Span // the document's value, if it is not a block of entries
+
+	untabbing bool // tabs are being replaced
 }
 
 func (w *syntaxReader) failed() bool { return w.fault != nil }
@@ -193,6 +195,11 @@ func (w *syntaxReader) tab(p int) {
 		hint += fmt.Sprintf("; %d more lines below have tabs", more)
 	}
 	w.fail(p, end, "tab", "a tab indents this line, and YAML takes only spaces", hint)
+	if edits, certain := w.untabbed(); certain {
+		w.fault.Mend("indent with spaces", edits...)
+	} else if edits != nil {
+		w.fault.Offer("indent with spaces", edits...)
+	}
 }
 
 // entry reads what begins a line, or stands behind a dash, at w.p.
@@ -400,6 +407,9 @@ func (w *syntaxReader) scalarLine(column int) {
 			}
 		}
 		w.fail(w.p, w.p+len(line), "syntax", "this line is neither a key with its value nor a list item", hint)
+		if k := strings.IndexByte(line, ':'); hint == "write a space behind the colon" && tightColon.MatchString(line) {
+			w.fault.Mend(hint, Edit{Span{w.src, w.p + k + 1, w.p + k + 1}, " "})
+		}
 		return
 	}
 	if len(w.levels) > 0 {

@@ -2,6 +2,7 @@ package dsl
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 )
 
@@ -164,6 +165,9 @@ func (f *flowReader) missingComma(p int) {
 	f.fail(p, p+1, "syntax", "a comma is missing before this", "put a comma between two entries, or quote the whole value", Related{Span{f.src, at, at + 1}, "inside this bracket"})
 }
 
+// aRoute is a method and a path with variables.
+var aRoute = regexp.MustCompile(`^[A-Z]+ +/[^\s,\[\]]*$`)
+
 // plain reads an unquoted value inside brackets. The library, after YAML 1.1,
 // lets a question mark end it, which absence operators and conditions have.
 func (f *flowReader) plain(top *bracket) {
@@ -199,5 +203,8 @@ func (f *flowReader) plain(top *bracket) {
 			}
 		}
 		f.fail(start, end+1, "syntax", "a value that holds "+char(rest[0])+" needs quotes inside [ ] and { }", hint)
+		if value := strings.TrimRight(meant(line[start:]), " \t"); aRoute.MatchString(value) {
+			f.fault.fix(quoting(Span{f.src, start, start + len(value)}))
+		}
 	}
 }

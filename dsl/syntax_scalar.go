@@ -2,6 +2,7 @@ package dsl
 
 import (
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 )
@@ -36,6 +37,9 @@ func (w *syntaxReader) value(column int) {
 		w.fail(w.p, w.p+1, "syntax", "a value cannot begin with a question mark and a space", "quote the value: "+quoted(rest))
 	case strings.IndexByte("@`%,]}", c) >= 0:
 		w.fail(w.p, w.p+1, "syntax", "a value cannot begin with "+char(c), "quote the value: "+quoted(withoutComment(rest)))
+		if whole := w.unquoted(w.p); strings.IndexByte("@`%", c) >= 0 {
+			w.fault.fix(quoting(whole))
+		}
 	default:
 		w.plain(w.p)
 	}
@@ -46,6 +50,12 @@ func (w *syntaxReader) property(flow bool) {
 	property(w.src, w.p, w.end, flow, &found)
 	x := found.All()[0]
 	w.fault = &x
+}
+
+// unquoted is the rest of the line at p, without a comment.
+func (w *syntaxReader) unquoted(p int) Span {
+	text := strings.TrimRight(withoutComment(w.text[p:w.lineEnd(p)]), " \t")
+	return Span{w.src, p, p + len(text)}
 }
 
 func withoutComment(line string) string {
@@ -87,6 +97,8 @@ func (w *syntaxReader) plain(first int) {
 		w.fail(w.p+k, w.p+k+1, "colon-in-value", "a colon and a space in an unquoted value look like a key to YAML", hint)
 		if end := expressionAround(line, k); end > 0 && first == w.p {
 			w.fault.Fixes = []Fix{quoting(Span{w.src, w.p, w.p + end})}
+		} else if first == w.p {
+			w.fault.Offer("quote the value", quoting(w.unquoted(w.p)).Edits...)
 		}
 		return
 	}
@@ -226,4 +238,13 @@ func (w *syntaxReader) afterValue(start int, what string) {
 		return
 	}
 	w.fail(at, end, "syntax", fmt.Sprintf("the %s ends before this", what), hint)
+	if !strings.HasPrefix(hint, "quote the whole value") {
+		return
+	}
+	whole := quoting(w.unquoted(start))
+	whole.Certain = operatorBehind.MatchString(w.text[at:end])
+	w.fault.fix(whole)
 }
+
+// operatorBehind begins what makes an expression of a quoted text.
+var operatorBehind = regexp.MustCompile(`^(==|!=|\+|\?|in |matches |contains |startsWith |endsWith )`)

@@ -44,9 +44,11 @@ func property(src *Source, at, end int, flow bool, r Reporter) (behind int) {
 		if name != "" {
 			hint = fmt.Sprintf("write not %s, or quote the value: %s", name, quoted(line))
 		}
-		r.Report(Diagnostic{
-			Span: span, Code: "yaml-tag", Message: fmt.Sprintf("YAML reads %s as a tag, not as a negation", word), Hint: hint,
-		})
+		x := Diagnostic{Span: span, Code: "yaml-tag", Message: fmt.Sprintf("YAML reads %s as a tag, not as a negation", word), Hint: hint}
+		if name != "" {
+			x.Offer("write not", Edit{Span{src, at, at + 1}, "not "})
+		}
+		r.Report(x)
 	case word[0] == '&':
 		r.Report(Diagnostic{
 			Span: span, Code: "yaml-anchor", Message: fmt.Sprintf("YAML reads %s as an anchor, which is not used here", word),
@@ -170,10 +172,12 @@ func (c *converter) cutShort(n *Node, at place) bool {
 	line := strings.TrimLeft(rest[:lineEnd(rest)], " \t")
 	switch {
 	case strings.HasPrefix(line, "#"):
-		c.r.Report(Diagnostic{
+		x := Diagnostic{
 			Span: n.At(open, len(n.Text)), Code: "cut-expression", Message: `YAML ends the expression at " #" and reads the rest as a comment`,
 			Hint: "quote the value: " + quoted(n.Span.Text()+rest[:lineEnd(rest)]),
-		})
+		}
+		x.quote(n.Span, at.flow)
+		c.r.Report(x)
 	case at.flow && line != "":
 		c.r.Report(cutInline(n.Span, n.At(open, open).Start-n.Span.Start, line[0]))
 	default:
@@ -195,12 +199,32 @@ func cutInline(value Span, open int, by byte) Diagnostic {
 		if k := closeExpression(text, open); k > 0 {
 			x.Span.End = value.Start + k
 			x.Hint = "quote the value: " + quoted(text[:k])
-			if rest := strings.TrimLeft(text[k:], " "); rest == "" || strings.IndexByte(",]}", rest[0]) >= 0 {
-				x.Fixes = []Fix{quoting(Span{value.Source, value.Start, value.Start + k})}
-			}
+			x.quote(value, true)
 		}
 	}
 	return x
+}
+
+// quote puts an unquoted value, which YAML ends in the middle of an expression,
+// into quotes: up to the end of that expression, if nothing but the end of the
+// value, or a comment, stands behind it.
+func (x *Diagnostic) quote(value Span, flow bool) {
+	text := nearby(value.Source.Text[value.Start:])
+	text = text[:lineEnd(text)]
+	open := openExpression(value.Text())
+	if open < 0 || open >= len(text) {
+		return
+	}
+	k := closeExpression(text, open)
+	if k < 0 {
+		return
+	}
+	whole := Span{value.Source, value.Start, value.Start + k}
+	behind := text[k:]
+	ended := strings.TrimLeft(behind, " \t")
+	if ended == "" || ended[0] == '#' && ended != behind || flow && strings.IndexByte(",]}", ended[0]) >= 0 {
+		x.fix(quoting(whole))
+	}
 }
 
 // openExpression is the offset of the first $( that has no closing parenthesis,
@@ -346,11 +370,16 @@ func (c *converter) ambiguous(n *Node) {
 	if !ok {
 		return
 	}
-	c.r.Report(Diagnostic{
+	x := Diagnostic{
 		Span: n.Span, Severity: Warning, Code: "ambiguous-number",
 		Message: fmt.Sprintf("%s is read as text here, and as different numbers by different YAML readers", text),
 		Hint:    fmt.Sprintf("write %s for the number, or quote it: %s", plain, quoted(text)),
-	})
+	}
+	if n.Span.Text() == text {
+		x.Offer("write "+plain, Edit{n.Span, plain})
+		x.Offer("write "+quoted(text), Edit{n.Span, quoted(text)})
+	}
+	c.r.Report(x)
 }
 
 // ambiguousBool is about a word that is true or false to some readers. What is
@@ -379,6 +408,24 @@ func ambiguousBool(n *Node, wanted form) (x Diagnostic, ok bool) {
 		x.Fixes = []Fix{text, plain}
 	}
 	return x, true
+}
+
+// repeated is the fault of a value that has been reported, with what is known of
+// its remedy where it is known what is wanted.
+func repeated(n *Node, wanted form) (x Diagnostic, ok bool) {
+	src := n.Span.Source
+	if x, ok = ambiguousBool(n, wanted); ok || wanted != formCond || !strings.HasPrefix(src.Text[n.Span.Start:], "!") {
+		return x, ok
+	}
+	var found Diagnostics
+	property(src, n.Span.Start, len(src.Text), false, &found)
+	for _, x := range found.All() {
+		for i := range x.Fixes {
+			x.Fixes[i].Certain = true // a condition is no text
+		}
+		return x, true
+	}
+	return x, false
 }
 
 // plainNumber is the number that digits with underscores or leading zeros (1_000,

@@ -319,6 +319,9 @@ func (c *Compiler) free(id dsl.String) bool {
 			Hint: "use letters, digits and _, starting with a letter"}
 		if name := strings.ReplaceAll(id.Value, "-", "_"); isName(name) {
 			d.Hint = "write " + name
+			if id.Span.Text() == id.Value {
+				d.Offer(d.Hint, dsl.Edit{Span: id.Span, New: name}) // what reads it is another place
+			}
 		}
 		c.Report(d)
 		c.scope.torn = true
@@ -480,6 +483,8 @@ func (c *Compiler) step(n *dsl.Node, result *name) Step {
 		d := dsl.Diagnostic{Span: id.Span, Code: "id-in-compose", Message: "a member has its key as its id", Hint: "remove this id"}
 		if result.text == "" {
 			d.Message, d.Hint = "the result of this step is that of the step around it", "move the id there"
+		} else if e, ok := n.Without("id"); ok {
+			d.Offer("remove the id", e)
 		}
 		c.Report(d)
 	default:
@@ -581,10 +586,21 @@ func (c *Compiler) notAStep(n *dsl.Node) {
 		return
 	}
 	d := dsl.Diagnostic{Span: n.KeySpan(), Code: "wrong-type", Message: "a step is a mapping with one verb, not " + n.Describe(), Hint: "write for example: call: GET users /users/1"}
-	if verb, _, ok := strings.Cut(n.Text, ":"); ok && slices.Contains(c.lang.Steps.Names(), verb) {
+	insert := func(behind, text string) {
+		if at := n.At(0, len(behind)); n.Style == dsl.Plain && at.Text() == behind {
+			d.Mend(d.Hint, dsl.Edit{Span: dsl.Span{Source: at.Source, Start: at.End, End: at.End}, New: text})
+		}
+	}
+	if verb, value, ok := strings.Cut(n.Text, ":"); ok && slices.Contains(c.lang.Steps.Names(), verb) {
 		d.Hint = "write a space behind the colon of " + verb + ":"
-	} else if verb, _, _ := strings.Cut(n.Text, " "); slices.Contains(c.lang.Steps.Names(), verb) {
+		if value != "" {
+			insert(verb+":", " ")
+		}
+	} else if verb, value, _ := strings.Cut(n.Text, " "); slices.Contains(c.lang.Steps.Names(), verb) {
 		d.Hint = "write a colon behind " + verb
+		if value != "" && !strings.Contains(value, ": ") {
+			insert(verb, ":")
+		}
 	}
 	c.Report(d)
 }

@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -251,13 +252,18 @@ func (c *checker) alone(doc *dsl.Node) *dsl.Node {
 	}
 	flow := *doc
 	flow.Fields = nil
-	for _, f := range doc.Fields {
+	for i, f := range doc.Fields {
 		if !mixed(f) {
 			flow.Fields = append(flow.Fields, f)
 			continue
 		}
-		c.ds.Report(dsl.Diagnostic{Span: f.Key.Span, Code: "unknown-key", Message: fmt.Sprintf("%s cannot stand in the document of a flow", f.Key.Text),
-			Hint: "put it into a document of its own, behind a line ---"})
+		d := dsl.Diagnostic{Span: f.Key.Span, Code: "unknown-key", Message: fmt.Sprintf("%s cannot stand in the document of a flow", f.Key.Text),
+			Hint: "put it into a document of its own, behind a line ---"}
+		_, column := f.Key.Span.Position()
+		if line, _ := doc.Span.Position(); column == 1 && line > 0 && i > 0 && !slices.ContainsFunc(doc.Fields[i:], func(f dsl.Field) bool { return !mixed(f) }) {
+			d.Mend("begin a document of its own", dsl.Edit{Span: dsl.Span{Source: f.Key.Span.Source, Start: f.Key.Span.Start, End: f.Key.Span.Start}, New: "---\n"})
+		}
+		c.ds.Report(d)
 		if slices.Contains(Sections, f.Key.Text) {
 			c.section(f)
 		}
@@ -474,6 +480,9 @@ var GatewayKind = dsl.Define("gateway", "An address that serves the routes of fl
 			d := dsl.Diagnostic{Span: cfg.Listen.Span, Code: "bad-address", Message: message, Hint: "write " + hint}
 			if strings.Trim(cfg.Listen.Value, "0123456789") == "" {
 				d.Hint = fmt.Sprintf("write %q", ":"+cfg.Listen.Value)
+				if at, ok := cfg.Listen.Span.Find(cfg.Listen.Value); ok && cfg.Listen.Value != "" {
+					d.Mend(d.Hint, dsl.Edit{Span: cfg.Listen.Span, New: strconv.Quote(":" + at.Text())})
+				}
 			}
 			r.Report(d)
 		}

@@ -80,7 +80,11 @@ func (b *builder) route(route *Route, r dsl.Reporter) bool {
 	}
 	segments, err := b.known.parse(route.Path)
 	if err != nil {
-		r.Report(dsl.Diagnostic{Span: route.Span, Code: "bad-route", Message: err.message, Hint: err.hint})
+		d := dsl.Diagnostic{Span: route.Span, Code: "bad-route", Message: err.message, Hint: err.hint}
+		if at, ok := route.Span.Find(err.typed); ok {
+			d.Mend(err.hint, dsl.Edit{Span: at, New: err.meant})
+		}
+		r.Report(d)
 		return false
 	}
 	route.variables = variableNames(segments)
@@ -144,6 +148,9 @@ func checkMethod(route *Route, r dsl.Reporter) bool {
 	case strings.ToUpper(m) != m && tokenChars.spells(m):
 		d.Message = fmt.Sprintf("method %q is not in upper case", m)
 		d.Hint = "write " + strings.ToUpper(m)
+		if at, ok := route.Span.Find(m + " "); ok {
+			d.Mend(d.Hint, dsl.Edit{Span: at, New: strings.ToUpper(m) + " "})
+		}
 	case !tokenChars.spells(m) || m[0] < 'A':
 		d.Message = fmt.Sprintf("%q is not an HTTP method", m)
 		d.Hint = "write one such as GET or POST"

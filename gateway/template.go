@@ -30,7 +30,10 @@ type segment struct {
 }
 
 // templateError is a fault of a path template and its remedy.
-type templateError struct{ message, hint string }
+type templateError struct {
+	message, hint string
+	typed, meant  string // what can be written in place of what, if that is certain
+}
 
 func templateErrorf(hint, format string, args ...any) *templateError {
 	return &templateError{message: fmt.Sprintf(format, args...), hint: hint}
@@ -117,7 +120,11 @@ func parseLiteral(text string, last bool) (segment, *templateError) {
 	case text == "*" || text == "**":
 		return segment{}, templateErrorf("write {rest:.*}", "%s is not a wildcard here", text)
 	case strings.HasPrefix(text, ":") && len(text) > 1:
-		return segment{}, templateErrorf(fmt.Sprintf("write {%s}", text[1:]), "%s is not a variable here", text)
+		err := templateErrorf(fmt.Sprintf("write {%s}", text[1:]), "%s is not a variable here", text)
+		if variableName.MatchString(text[1:]) {
+			err.typed, err.meant = text, "{"+text[1:]+"}"
+		}
+		return segment{}, err
 	case strings.Contains(text, "$("):
 		return segment{}, templateErrorf("write {name} for a variable", "a route's path cannot hold an expression")
 	case strings.ContainsAny(text, "?#"):

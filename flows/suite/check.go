@@ -177,7 +177,11 @@ func (c *checker) clock(t *Test, now dsl.String) {
 func (c *checker) misplaced(at *dsl.Node, owner string, keys ...string) {
 	for _, key := range keys {
 		if n := at.Field(key); n != nil {
-			c.Report(dsl.Diagnostic{Span: n.KeySpan(), Code: "misplaced-key", Message: fmt.Sprintf("%s belongs to tests with %s:", key, owner), Hint: "remove it"})
+			d := dsl.Diagnostic{Span: n.KeySpan(), Code: "misplaced-key", Message: fmt.Sprintf("%s belongs to tests with %s:", key, owner), Hint: "remove it"}
+			if e, ok := at.Without(key); ok {
+				d.Offer("remove "+key, e)
+			}
+			c.Report(d)
 		}
 	}
 }
