@@ -31,12 +31,13 @@ var arrows = map[string][]string{
 	"connectors/openapi": {"engine/schema", "dsl"},
 	"gateway":            {"engine", "dsl"},
 	"flows":              {"connectors", "engine", "engine/schema", "engine/steps", "gateway", "mesh", "dsl"},
-	"cmd/weir":           {"connectors/openapi", "flows", "flows/suite", "flows/explain", "flows/language", "connectors", "engine", "engine/steps", "gateway", "dsl"},
+	"cmd/weir":           {"connectors/openapi", "flows", "flows/suite", "flows/explain", "flows/language", "flows/lsp", "connectors", "engine", "engine/steps", "gateway", "dsl"},
 	"cmd/bench":          {}, // measures the binary from outside
 
 	"flows/suite":    {"flows", "connectors", "connectors/openapi", "engine", "gateway", "dsl"},
 	"flows/explain":  {"flows", "connectors", "engine", "gateway", "dsl"},
 	"flows/language": {"flows", "flows/suite", "connectors", "engine", "dsl"},
+	"flows/lsp":      {"flows", "flows/suite", "flows/language", "dsl"}, // what is wrong in tests is wrong in an editor, too
 
 	"flows/flowtest": {"flows", "connectors", "engine", "engine/steps", "gateway", "mesh", "dsl"}, // for tests only
 }
@@ -50,6 +51,7 @@ var testArrows = map[string][]string{
 	"flows":         {"flows/flowtest"},
 	"flows/suite":   {"engine/steps"},
 	"flows/explain": {"engine/steps"},
+	"flows/lsp":     {"engine/steps", "connectors"},
 }
 
 // exclusive are the modules that few packages know, and which: all others would
@@ -65,6 +67,7 @@ var exclusive = map[string][]string{
 	"github.com/fsnotify/fsnotify":          {"flows"},
 	"github.com/prometheus/client_golang":   {"gateway", "flows", "flows/flowtest", "cmd/weir"},
 	"github.com/spf13/cobra":                {"cmd/weir"},
+	"github.com/creachadair/jrpc2":          {"flows/lsp"},
 }
 
 type goPackage struct {

@@ -1,0 +1,112 @@
+package lsp
+
+import (
+	"context"
+	"strings"
+	"testing"
+)
+
+const head = `flow: profile
+trigger: { http: 'GET /customers/{id}' }
+steps:
+  - id: user
+    call: GET users /users/$(params.id)
+  - id: price
+    run: price-of
+    with: { sku: a }
+`
+
+func TestCompletion(t *testing.T) {
+	for _, c := range []struct{ name, text, want, without string }{
+		{"an empty file", "‸", "flow gateways services tests", "call"},
+		{"a section", "serv‸", "services", ""},
+		{"a key of a flow", "flow: a\n‸", "errors input output steps summary trigger", "flow services"},
+		{"a key that is written is not offered, but the one at the cursor", "flow: a\nsum‸: x\nsteps: []\n", "summary", "steps"},
+		{"a verb behind a dash", "flow: a\nsteps:\n  - ‸", "call compose each id run when", "query"},
+		{"a verb on a line of its own", "flow: a\nsteps:\n  ‸", "call compose", ""},
+		{"a detail of the verb, or a modifier", head + "  - call: GET users /x\n    ti‸", "accept query timeout", "call compose yield"},
+		{"of a verb that comes later", head + "  - ‸\n    call: GET users /x\n", "query timeout", "compose"},
+		{"inside of braces", head + "  - call: GET users /x\n    retry: { att‸", "attempts backoff", "call"},
+		{"a switch's case", head + "  - switch:\n      - ‸", "when steps yield", "call"},
+		{"a member of a compose", head + "  - compose:\n      a:\n        ca‸", "call", ""},
+		{"a branch of first", head + "  - first:\n      - ‸", "call", ""},
+		{"a key of a service", "services:\n  a:\n    ‸", "endpoints breaker timeout", "call"},
+		{"a key of a service's breaker", "services:\n  a: { endpoints: [x], breaker: { ‸ } }", "failures of open", "timeout"},
+		{"a key of a gateway", "gateways:\n  a:\n    l‸", "listen max_body", ""},
+		{"a key of a test", "tests:\n  - test: x\n    ‸", "expect mock request", "call"},
+		{"a key of an expectation", "tests:\n  - test: x\n    expect:\n      ‸", "status body calls", ""},
+		{"what is mocked", "tests:\n  - test: x\n    mock:\n      ‸", "orders users", ""},
+		{"a key of a mock", "tests:\n  - test: x\n    mock: { users: { ‸ } }", "body status", ""},
+		{"a method", head + "  - call: ‸", "GET POST", "users"},
+		{"a service", head + "  - call: GET ‸", "orders users", "POST"},
+		{"a service that is begun", head + "  - call: GET us‸", "users", ""},
+		{"a path of the service's document", head + "  - call: GET users ‸", "/users/{id}", "orders"},
+		{"a path that is begun", head + "  - call: GET users /us‸", "/users/{id}", ""},
+		{"a flow", head + "  - run: ‸", "price-of", ""},
+		{"its inputs", head + "  - run: price-of\n    with: { ‸", "qty sku", ""},
+		{"its inputs, on lines", head + "  - run: price-of\n    with:\n      sku: x\n      ‸", "qty", "sku"},
+		{"a gateway", "flow: a\ntrigger:\n  http: GET /\n  gateway: ‸", "public", ""},
+		{"an enum", head + "  - log: x\n    level: ‸", "debug info warn error", ""},
+		{"a default", "services: { a: { timeout: ‸ } }", "10s", ""},
+		{"true and false", "tests:\n  - test: a\n    expect: { exact: ‸ }", "true false", ""},
+
+		{"names", head + "  - return: $(‸", "params price query request steps user len upper", "error"},
+		{"a name that is begun", head + "  - return: $(par‸", "params", ""},
+		{"a name in a closed expression", head + "  - return: $(par‸)", "params", ""},
+		{"a parameter", head + "  - return: $(params.‸", "id", "len"},
+		{"a field by OpenAPI", head + "  - return: $(user.‸", "address first id orders", "len sku"},
+		{"a field of a field", head + "  - return: $(user.address?.‸)", "city", ""},
+		{"a field of an element", head + "  - return: $(user.orders[0].‸)", "qty sku", ""},
+		{"a field in a predicate", head + "  - return: $(filter(user.orders, .‸", "qty sku", ""},
+		{"a field of # in a predicate", head + "  - return: \"$(map(user.orders, #.s‸))\"", "qty sku", ""},
+		{"a field in a predicate of a predicate", head + "  - return: $(map(user.orders, map(.lines, .‸)))", "note", "qty"},
+		{"a field of what a function gives", head + "  - return: $(filter(user.orders, .qty > 1)[0].‸)", "qty sku", ""},
+		{"a field of a flow's output", head + "  - return: $(price.‸", "currency price", ""},
+		{"what stands beside a result", head + "  - return: $(steps.user.‸", "error headers status took", ""},
+		{"the fields of request", head + "  - return: $(request.‸", "host id method path remote", ""},
+		{"a condition", head + "  - when: ‸\n    call: GET users /x", "params user", ""},
+		{"a condition that is begun", head + "  - when: user.‸\n    call: GET users /x", "address first", ""},
+		{"the list of an each", head + "  - each: o in ‸\n    steps: []", "user", ""},
+		{"a field of a loop's variable", head + "  - each: o in user.orders\n    steps:\n      - log: $(o.‸", "qty sku", ""},
+		{"in text", head + "  - log: the $(user.‸ of $(user.id)", "first", ""},
+		{"in a path", head + "  - call: GET orders /x/$(user.‸", "first", ""},
+		{"in braces", head + "  - call: GET orders /x\n    query: { a: $(user.‸", "first", ""},
+		{"in braces that go on", head + "  - call: GET orders /x\n    query: { a: $(user.‸, b: 1 }", "first", ""},
+		{"in quotes", head + "  - return: \"$(user.‸\"", "first", ""},
+		{"in quotes that are open", head + "  - return: { a: '$(user.‸", "first", ""},
+		{"in a block", head + "  - log: |\n      first $(user.‸\n      second\n", "first", ""},
+		{"before a line that cannot be read", head + "  - return: $(user.‸\n  : [ {\nerrors: []\n", "first", ""},
+		{"behind a line that cannot be read", strings.Replace(head, "with: { sku: a }", "with: { sku: [a", 1) + "  - return: $(user.‸", "first", ""},
+		{"an error, in its handler", head + "errors:\n  - when: error.‸", "kind status", ""},
+		{"not the step of a later line", head + "  - return: $(‸)\n  - id: later\n    set: 1", "user", "later"},
+		{"in a text of an expression", head + "  - return: $(user[\"‸", "", "first params"},
+		{"in a comment", head + "  - return: 1 # $(user.‸", "", "first"},
+		{"in another document", "flow: x\nsteps: [[\n---\n" + head + "  - return: $(user.‸", "first", ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			d := editing(t, shop, "profile.yaml", c.text)
+			items, err := d.completion(context.Background(), &d.cursor)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := strings.Fields(labels(items))
+			has := map[string]bool{}
+			for _, l := range got {
+				has[l] = true
+			}
+			for _, want := range strings.Fields(c.want) {
+				if !has[want] {
+					t.Errorf("%s is not among %s", want, got)
+				}
+			}
+			for _, not := range strings.Fields(c.without) {
+				if has[not] {
+					t.Errorf("%s is among %s", not, got)
+				}
+			}
+			if c.want == "" && len(got) > 0 {
+				t.Errorf("got %s", got)
+			}
+		})
+	}
+}

@@ -1,0 +1,132 @@
+package lsp
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/weir-run/weir/dsl"
+)
+
+// meaning is what the language says of a value of a sketch.
+type meaning struct {
+	schema *dsl.Schema // nil: nothing
+	also   *dsl.Schema // of a step: the modifiers, whose keys stand beside the verb's
+	verb   string      // of a step that has one
+	around map[string]*dsl.Schema
+}
+
+// step reports whether the value is a step, with or without a verb.
+func (m meaning) step() bool { return m.also != nil }
+
+// grammar finds what values of a sketch mean. It is immutable.
+type grammar struct {
+	*dsl.Grammar
+	sections *dsl.Schema // of a document that is no flow
+}
+
+func newGrammar(g *dsl.Grammar) *grammar {
+	all := &dsl.Schema{Type: dsl.ObjectType}
+	for _, name := range slices.Sorted(maps.Keys(g.Sections)) {
+		all.Fields = append(all.Fields, dsl.Property{Key: name, Schema: g.Sections[name]})
+	}
+	return &grammar{g, all}
+}
+
+// isFlow reports whether the document is one of a flow, as far as it is written.
+func isFlow(root *node) bool {
+	return slices.ContainsFunc([]string{"flow", "steps", "trigger"}, func(key string) bool { return root.field(key) != nil })
+}
+
+// of is the meaning of a value.
+func (g *grammar) of(n *node) meaning {
+	path := n.of.path()
+	root := n
+	if len(path) > 0 {
+		root = path[0].in
+	}
+	m := meaning{schema: g.sections}
+	if isFlow(root) {
+		m.schema = g.Flow
+	}
+	for _, e := range path {
+		m = g.below(m, e)
+	}
+	return m
+}
+
+// below is the meaning of the value of an entry of a mapping or list.
+func (g *grammar) below(m meaning, e *entry) meaning {
+	if m.schema == nil && m.also == nil {
+		return meaning{}
+	}
+	if m.step() {
+		for _, p := range m.properties() {
+			if p.Key == e.key {
+				return g.seen(p.Schema, e.value, m.around)
+			}
+		}
+		return meaning{}
+	}
+	switch s := m.schema; s.Type {
+	case dsl.ObjectType:
+		for _, p := range s.Fields {
+			if p.Key == e.key {
+				return g.seen(p.Schema, e.value, m.around)
+			}
+		}
+	case dsl.ListType, dsl.MapType, dsl.SeveralType:
+		return g.seen(s.Elem, e.value, m.around)
+	case dsl.StepsType, dsl.BlockType, dsl.BranchesType:
+		step := meaning{}
+		verb := g.Verb(e.value.keys())
+		if verb != "" {
+			step = g.seen(g.Verbs[verb], e.value, nil)
+		}
+		step.verb, step.also = verb, g.Modifiers
+		return step
+	}
+	return meaning{}
+}
+
+// seen is a schema as the meaning of a value.
+func (g *grammar) seen(s *dsl.Schema, n *node, around map[string]*dsl.Schema) meaning {
+	if s.Type == dsl.SeveralType && n.kind != dsl.List {
+		s = s.Elem
+	}
+	switch outer := around[s.Name]; {
+	case s.Recurs && outer != nil:
+		s = outer
+	case s.Name != "":
+		around = maps.Clone(around)
+		if around == nil {
+			around = map[string]*dsl.Schema{}
+		}
+		around[s.Name] = s
+	}
+	return meaning{schema: s, around: around}
+}
+
+// properties are the keys that a mapping of this meaning can have, each once.
+func (m meaning) properties() (all []dsl.Property) {
+	for _, s := range []*dsl.Schema{m.schema, m.also} {
+		if s == nil || s.Type != dsl.ObjectType {
+			continue
+		}
+		for _, p := range s.Fields {
+			if !slices.ContainsFunc(all, func(o dsl.Property) bool { return o.Key == p.Key }) {
+				all = append(all, p)
+			}
+		}
+	}
+	return all
+}
+
+// property finds what the language says of a key in a mapping of this meaning.
+func (m meaning) property(key string) (dsl.Property, bool) {
+	for _, p := range m.properties() {
+		if p.Key == key {
+			return p, true
+		}
+	}
+	return dsl.Property{}, false
+}

@@ -1,0 +1,209 @@
+package lsp
+
+import (
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/weir-run/weir/dsl"
+)
+
+// What a name in a value is the name of, the check tells when it is written in
+// full (index.go). What can be written where nothing is yet, these tables tell:
+// one line for each key whose value, or whose own keys, are names of things.
+
+// reference is a key whose value names things, word by word.
+type reference struct {
+	key   string
+	step  bool // only of steps
+	words []words
+}
+
+// words are what one word of a value can be. before are the words in front of it.
+type words func(c *completer, before []string) []word
+
+type word struct {
+	name, detail, text string
+	kind               int
+}
+
+// references are a function, and not a variable, which every command would pay
+// for at its start.
+func references() []reference {
+	return []reference{
+		{"call", true, []words{methods("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"), thingsOf("service"), paths}},
+		{"forward", true, []words{thingsOf("service")}},
+		{"run", false, []words{thingsOf("flow")}},
+		{"gateway", false, []words{thingsOf("gateway")}},
+		{"http", false, []words{methods("GET", "POST", "PUT", "PATCH", "DELETE", "ANY")}},
+	}
+}
+
+// owner is a key below which the keys are names of things.
+type owner struct {
+	key  string
+	keys words
+}
+
+func owners() []owner {
+	return []owner{
+		{"with", inputs},
+		{"mock", thingsOf("service")},
+		{"calls", thingsOf("service")},
+	}
+}
+
+func methods(names ...string) words {
+	return func(*completer, []string) (all []word) {
+		for _, name := range names {
+			all = append(all, word{name, "", name + " ", keywordKind})
+		}
+		return all
+	}
+}
+
+// thingsOf are the things of the program with a noun.
+func thingsOf(noun string) words {
+	return func(c *completer, _ []string) (all []word) {
+		for _, name := range c.index().names(noun) {
+			all = append(all, word{name, noun, name, moduleKind})
+		}
+		return all
+	}
+}
+
+// index is that of the file's program, or an empty one.
+func (c *completer) index() *index {
+	if c.program == nil {
+		return newIndex()
+	}
+	return c.meanings(c.program)
+}
+
+// paths are those of the service's OpenAPI document that have the method.
+func paths(c *completer, before []string) (all []word) {
+	service := c.thing("services", before[1])
+	file := service.Field("openapi")
+	if file == nil {
+		return nil
+	}
+	path := filepath.Join(filepath.Dir(file.Span.Source.Name), filepath.FromSlash(file.Text))
+	found, _ := c.findings(c.program)
+	for _, src := range found.files.Documents {
+		if src.Name != path {
+			continue
+		}
+		root := dsl.ParseData(src, &dsl.Diagnostics{})
+		if root.Field("paths") == nil {
+			return nil
+		}
+		for _, f := range root.Field("paths").Fields {
+			op := f.Value.Field(strings.ToLower(before[0]))
+			if op == nil {
+				continue
+			}
+			summary := ""
+			if s := op.Field("summary"); s != nil {
+				summary = s.Text
+			}
+			all = append(all, word{f.Key.Text, summary, strings.NewReplacer("{", "$(", "}", ")").Replace(f.Key.Text), valueKind})
+		}
+	}
+	return all
+}
+
+// inputs are what the flow takes that is run beside the keys.
+func inputs(c *completer, _ []string) (all []word) {
+	step := c.at.in.of.in
+	run := step.field("run")
+	if run == nil {
+		return nil
+	}
+	flow := c.thing("flow", strings.Trim(c.string[run.start:run.end], `"'`))
+	if flow == nil || flow.Field("input") == nil {
+		return nil
+	}
+	for _, f := range flow.Field("input").Fields {
+		x := word{name: f.Key.Text, text: f.Key.Text, kind: propertyKind}
+		if t := f.Value.Field("type"); t != nil {
+			x.detail = t.Text
+		}
+		all = append(all, x)
+	}
+	return all
+}
+
+// thing is what defines a flow, or an entry of a section, of the program; nil if
+// nothing does.
+func (c *completer) thing(section, name string) *dsl.Node {
+	if c.program == nil {
+		return nil
+	}
+	found, _ := c.findings(c.program)
+	if found.err != nil {
+		return nil
+	}
+	for _, src := range found.files.Sources {
+		for _, doc := range dsl.Parse(src, &dsl.Diagnostics{}) {
+			n := doc.Field(section)
+			switch {
+			case n == nil:
+			case section == "flow" && n.Text == name:
+				return doc
+			case n.Field(name) != nil:
+				return n.Field(name)
+			}
+		}
+	}
+	return nil
+}
+
+// things offers the names of things where a value names some.
+func (c *completer) things() {
+	e := c.at.entry
+	if e == nil {
+		e = c.at.in.of // an item of a list
+	}
+	if e == nil {
+		return
+	}
+	all := references()
+	i := slices.IndexFunc(all, func(r reference) bool { return r.key == e.key && (!r.step || c.of(e.in).step()) })
+	if i < 0 {
+		return
+	}
+	before := c.string[min(c.at.start, c.cursor):c.cursor]
+	start := c.cursor - len(before) + strings.LastIndexByte(before, ' ') + 1
+	typed := strings.Fields(c.string[c.cursor-len(before) : start])
+	if len(typed) >= len(all[i].words) {
+		return
+	}
+	end := c.cursor
+	for end < max(c.at.end, c.cursor) && strings.IndexByte(" \r\n", c.string[end]) < 0 {
+		end++
+	}
+	for _, x := range all[i].words[len(typed)](c, typed) {
+		if typed := len(typed) + 1; typed < len(all[i].words) {
+			x.text = strings.TrimRight(x.text, " ") + " "
+		}
+		c.items = append(c.items, completionItem{Label: x.name, Kind: x.kind, Detail: x.detail, SortText: "1" + x.name,
+			Edit: edit{c.span(start, end, c.encoding), x.text}})
+	}
+}
+
+// names offers the keys of a mapping whose keys are names of things.
+func (c *completer) names(in *node) {
+	if in.of == nil {
+		return
+	}
+	for _, o := range owners() {
+		if o.key != in.of.key {
+			continue
+		}
+		for _, x := range o.keys(c, nil) {
+			if in.field(x.name) == nil {
+				c.keyWith(dsl.Property{Key: x.name}, x.kind, x.detail, "", "0")
+			}
+		}
+	}
+}
