@@ -23,6 +23,7 @@ name the directories of the program as for weir run; a relative DIR is one of th
 editor's first folder.`,
 		Example: `  weir lsp                  # in the settings of an editor
   weir lsp flows/ shared/   # these are one program`,
+		ValidArgsFunction: flowFiles,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := catalog()
 			if err != nil {

@@ -19,6 +19,7 @@ type completer struct {
 	program  *program // nil: the file is of none
 	cursor   int
 	at       place
+	dash     string // stands before what is offered
 	items    []completionItem
 }
 
@@ -96,22 +97,13 @@ func (c *completer) beginning() {
 // inItem offers what an item of a list begins with, on a line of its own or in
 // brackets.
 func (c *completer) inItem(m meaning) {
-	dash := "- "
-	if c.at.flow || c.at.role == atStart && c.behindDash() {
-		dash = ""
+	if !c.at.flow && !(c.at.role == atStart && c.behindDash()) {
+		c.dash = "- "
 	}
-	from := len(c.items)
-	switch {
-	case m.step() || m.schema != nil && m.schema.Type == dsl.ObjectType:
-		if c.at.flow {
-			return // in braces, which are not there yet
-		}
+	if !m.step() && (m.schema == nil || m.schema.Type != dsl.ObjectType) {
+		c.scalar(m)
+	} else if !c.at.flow { // there, braces come first
 		c.keys(m, &node{})
-	default:
-		c.scalar(m, c.at.in)
-	}
-	for i := range c.items[from:] {
-		c.items[from+i].Edit.NewText = dash + c.items[from+i].Edit.NewText
 	}
 }
 
@@ -170,20 +162,24 @@ func (c *completer) opening(s *dsl.Schema) string {
 	}
 	object := s.Type == dsl.ObjectType || s.Type == dsl.MapType || s.Type == dsl.BlockType
 	list := s.Type == dsl.StepsType
+	line, _ := c.line(c.lineAt(c.cursor))
+	begins := c.string[line:min(c.at.start, c.cursor)]
+	below := strings.Repeat(" ", len(begins)-indentation(begins)+len(c.dash)) // of a key behind a dash
 	switch {
 	case c.at.flow && object && c.snippets:
 		return ": { $0 }"
 	case c.at.flow || !c.snippets || !object && !list:
 		return ": "
 	case list:
-		return ":\n  - $0"
+		return ":\n" + below + "  - $0"
 	}
-	return ":\n  $0"
+	return ":\n" + below + "  $0"
 }
 
 func (c *completer) add(item completionItem, text string) {
+	text = c.dash + text
 	if strings.Contains(text, "$0") {
-		item.Format = snippet
+		item.Format, item.Mode = snippet, adjusted
 	}
 	start := min(c.at.start, c.cursor)
 	end := max(c.at.end, c.cursor)
@@ -208,12 +204,11 @@ func (c *completer) value() {
 	if e == nil {
 		return
 	}
-	c.scalar(c.of(e.value), e.in)
+	c.scalar(c.of(e.value))
 }
 
-// scalar offers the texts that a value can be. in is the list or mapping that it
-// stands in.
-func (c *completer) scalar(m meaning, in *node) {
+// scalar offers the texts that a value can be.
+func (c *completer) scalar(m meaning) {
 	if m.schema != nil {
 		s := m.schema
 		if s.Type == dsl.ListType || s.Type == dsl.SeveralType {

@@ -2,6 +2,7 @@ package lsp
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -49,6 +50,10 @@ func TestCompletion(t *testing.T) {
 		{"an enum", head + "  - log: x\n    level: ‸", "debug info warn error", ""},
 		{"a default", "services: { a: { timeout: ‸ } }", "10s", ""},
 		{"true and false", "tests:\n  - test: a\n    expect: { exact: ‸ }", "true false", ""},
+
+		{"a file", "services: { a: { openapi: ‸ } }", "users.json site.yaml", ""},
+		{"a file that is begun, in quotes", head + "output: { $ref: 'us‸' }", "users.json", ""},
+		{"a file to import", "imports:\n  - ‸", "site.yaml", ""},
 
 		{"names", head + "  - return: $(‸", "params price query request steps user len upper", "error"},
 		{"a name that is begun", head + "  - return: $(par‸", "params", ""},
@@ -108,5 +113,47 @@ func TestCompletion(t *testing.T) {
 				t.Errorf("got %s", got)
 			}
 		})
+	}
+}
+
+func TestACompletionIsWritten(t *testing.T) {
+	for _, c := range []struct{ text, label, want string }{
+		{"fl‸", "flow", "flow: "},
+		{"flow: a\nst‸", "steps", "flow: a\nsteps:\n  - $0"},
+		{"flow: a\ntri‸", "trigger", "flow: a\ntrigger:\n  $0"},
+		{"flow: a\nsteps:\n  - ca‸", "call", "flow: a\nsteps:\n  - call: "},
+		{"flow: a\nsteps:\n  ‸", "call", "flow: a\nsteps:\n  - call: "},
+		{"flow: a\nsteps:\n  - ‸", "compose", "flow: a\nsteps:\n  - compose:\n    $0"},
+		{"flow: a\nsteps:\n  ‸", "compose", "flow: a\nsteps:\n  - compose:\n    $0"},
+		{head + "  - call: GET users /x\n    tim‸: 1s", "timeout", head + "  - call: GET users /x\n    timeout: 1s"},
+		{head + "  - call: GET users /x\n    retry: { at‸ }", "attempts", head + "  - call: GET users /x\n    retry: { attempts:  }"},
+		{head + "  - { call: GET users /x, re‸ }", "retry", head + "  - { call: GET users /x, retry: { $0 } }"},
+		{head + "  - call: GET us‸ /x", "users", head + "  - call: GET users  /x"},
+		{head + "  - call: ‸", "GET", head + "  - call: GET "},
+		{head + "  - call: GET users /us‸", "/users/{id}", head + "  - call: GET users /users/$(id)"},
+		{head + "  - run: pri‸", "price-of", head + "  - run: price-of"},
+		{head + "  - return: $(us‸)", "user", head + "  - return: $(user)"},
+		{head + "  - return: $(user.fir‸st)", "first", head + "  - return: $(user.first)"},
+		{head + "  - return: $(upp‸", "upper", head + "  - return: $(upper($0)"},
+		{head + "  - log: 'ü😀 $(us‸'", "user", head + "  - log: 'ü😀 $(user'"},
+		{"output: { $ref: 'us‸' }", "users.json", "output: { $ref: 'users.json' }"},
+		{"imports:\n  ‸", "site.yaml", "imports:\n  - site.yaml"},
+	} {
+		d := editing(t, shop, "profile.yaml", c.text)
+		items, err := d.completion(context.Background(), &d.cursor)
+		if err != nil {
+			t.Fatal(err)
+		}
+		i := slices.IndexFunc(items, func(i completionItem) bool { return i.Label == c.label })
+		if i < 0 {
+			t.Errorf("%q: no %s among %s", c.text, c.label, labels(items))
+			continue
+		}
+		if got := applied(d.doc.string, []edit{items[i].Edit}); got != c.want {
+			t.Errorf("%q\n got %q\nwant %q", c.text, got, c.want)
+		}
+		if strings.Contains(items[i].Edit.NewText, "$0") != (items[i].Format == snippet) {
+			t.Errorf("%q: the format of %q is %d", c.text, items[i].Edit.NewText, items[i].Format)
+		}
 	}
 }

@@ -116,14 +116,20 @@ func (x *symbol) places(definition bool) []dsl.Span {
 }
 
 // referredTo finds what a reference to a file leads to: $ref, with a place in the
-// file, or openapi.
+// file, openapi or imports.
 func (s *server) referredTo(at spot) (to location, ok bool) {
 	from, end := documentAt(at.text, at.offset)
 	root, place := sketch(at.text, from, end, at.offset)
-	if place.role != atValue || place.entry == nil || !slices.Contains([]string{"$ref", "openapi"}, place.entry.key) {
+	if place.role != atValue && place.role != atStart || place.entry == nil {
 		return to, false
 	}
-	v := place.entry.value
+	key, v := place.entry.key, place.entry.value
+	if list := place.entry.in.of; list != nil && place.entry.in.kind == dsl.List {
+		key = list.key
+	}
+	if !slices.Contains([]string{"$ref", "openapi", "imports"}, key) {
+		return to, false
+	}
 	file, pointer, _ := strings.Cut(strings.Trim(at.string[v.start:v.end], `"'`), "#")
 	if file == "" {
 		n := pointed(root, pointer)

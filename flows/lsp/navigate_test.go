@@ -50,6 +50,7 @@ func TestDefinitions(t *testing.T) {
 		{"a variable of a loop", head + "  - each: o in user.orders\n    steps: [{ log: $(o‸.sku) }]\n", "profile.yaml:9:11"},
 		{"a variable of a shape", head + "  - return: { list: { $each: o in user.orders, x: $(o‸.sku) } }\n", "profile.yaml:9:30"},
 		{"a file", "services: { u: { endpoints: [x], openapi: use‸rs.json } }\n", "users.json:1:1"},
+		{"a file that is imported", "imports:\n  - si‸te.yaml\n", "site.yaml:1:1"},
 		{"a place in a file", head + "output: { $ref: 'users.json#/components/schemas/U‸ser' }\n", "users.json:3:28"},
 		{"a place in the schema", head + "output: { $ref: '#/$defs/a‸', $defs: { a: { type: object } } }\n", "profile.yaml:9:39"},
 		{"a step, beside a line that cannot be read", head + "  - return: $(us‸er.first)\n  : [\n", "profile.yaml:4:9"},

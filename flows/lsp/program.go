@@ -4,11 +4,14 @@ import (
 	"bufio"
 	"context"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/weir-run/weir/dsl"
 	"github.com/weir-run/weir/flows"
@@ -17,8 +20,8 @@ import (
 
 // program is the files of one program, and what was found in them last.
 type program struct {
-	paths     []string
-	published map[string]bool // files that the client has diagnostics of; only publish looks at it
+	paths    []string
+	imported atomic.Pointer[map[string]bool] // the files that are part of it because others import them
 
 	mu   sync.Mutex
 	last *findings
@@ -66,6 +69,9 @@ func (u unsaved) uri(path string) uri {
 // held.
 func (s *server) programOf(path string) *program {
 	paths := s.given()
+	if p := importer(s.sorted(), path); p != nil {
+		return p
+	}
 	if paths == nil {
 		dir := s.home(path)
 		if dir == "" {
@@ -73,14 +79,24 @@ func (s *server) programOf(path string) *program {
 		}
 		paths = []string{dir}
 	}
-	key := strings.Join(paths, "\x00")
-	p := s.programs[key]
-	if p == nil {
-		p = &program{paths: paths, published: map[string]bool{}}
-		s.programs[key] = p
+	p := &program{paths: paths}
+	if known := s.programs[p.key()]; known != nil {
+		return known
 	}
+	s.programs[p.key()] = p
 	return p
 }
+
+// sorted are the programs in an order.
+func (s *server) sorted() (all []*program) {
+	for _, key := range slices.Sorted(maps.Keys(s.programs)) {
+		all = append(all, s.programs[key])
+	}
+	return all
+}
+
+// key is what a program is found by.
+func (p *program) key() string { return strings.Join(p.paths, "\x00") }
 
 // given are the paths of the program that the server was told to look at.
 func (s *server) given() (paths []string) {
@@ -166,6 +182,7 @@ func (s *server) findings(p *program) (*findings, unsaved) {
 	defer p.mu.Unlock()
 	if p.last == nil || p.last.changes != open.changes {
 		p.last = s.check(p.paths, open)
+		p.imported.Store(p.last.imported())
 	}
 	return p.last, open
 }
@@ -180,9 +197,23 @@ func (s *server) check(paths []string, open unsaved) *findings {
 	return f
 }
 
+// imported are the files that others import.
+func (f *findings) imported() *map[string]bool {
+	all := map[string]bool{}
+	if f.err == nil {
+		for _, src := range f.files.Sources {
+			all[src.Name] = true
+		}
+		for _, src := range f.files.Own() {
+			delete(all, src.Name)
+		}
+	}
+	return &all
+}
+
 // look checks files, and tells an index what is in them.
 func (s *server) look(files *flows.Files, index dsl.Index) (faults []dsl.Diagnostic, sound bool) {
-	tests, faults := suite.Check(files, s.Catalog, flows.Environment{Env: s.Env, Log: slog.New(slog.DiscardHandler), Notes: true, Index: index})
+	tests, faults := suite.Check(flows.Parse(files), s.Catalog, flows.Environment{Env: s.Env, Log: slog.New(slog.DiscardHandler), Notes: true, Index: index})
 	return faults, tests != nil
 }
 
@@ -190,59 +221,90 @@ func (s *server) look(files *flows.Files, index dsl.Index) (faults []dsl.Diagnos
 // wrong in each of their files, and that nothing is in those where something was.
 func (s *server) publish(ctx context.Context) {
 	s.mu.Lock()
-	live := map[*program]bool{}
+	open := map[*program][]string{} // the files of each that are
 	if len(s.Paths) > 0 {
-		live[s.programOf("")] = true
+		open[s.programOf("")] = nil
 	}
-	for _, d := range s.documents {
+	for path, d := range s.documents {
 		if d.path != "" {
-			if p := s.programOf(d.path); p != nil {
-				live[p] = true
+			if p := s.programOf(path); p != nil {
+				open[p] = append(open[p], path)
 			}
 		}
 	}
-	all := s.programs
-	s.programs = map[string]*program{}
-	for key, p := range all {
-		if live[p] {
-			s.programs[key] = p
-		}
-	}
+	maps.DeleteFunc(s.programs, func(_ string, p *program) bool { _, live := open[p]; return !live })
+	live := s.sorted()
 	s.mu.Unlock()
-	for _, p := range all {
+	for _, p := range live {
 		if ctx.Err() != nil {
 			return
 		}
-		s.tell(ctx, p, live[p])
+		s.try(ctx, func() { s.findings(p) })
 	}
+	// What stands in a directory that others import is told with the program
+	// that it is for, and not as one of its own.
+	for i := 0; i < len(live); {
+		others := slices.Delete(slices.Clone(live), i, i+1)
+		alone := func(path string) bool { return importer(others, path) == nil }
+		if paths := open[live[i]]; len(paths) > 0 && !slices.ContainsFunc(paths, alone) {
+			live = others
+		} else {
+			i++
+		}
+	}
+	s.try(ctx, func() { s.tell(ctx, live) })
 }
 
-func (s *server) tell(ctx context.Context, p *program, live bool) {
+// importer is the first program that a file is part of because others import it.
+func importer(all []*program, path string) *program {
+	for _, p := range all {
+		if imported := p.imported.Load(); imported != nil && (*imported)[path] {
+			return p
+		}
+	}
+	return nil
+}
+
+// try has a fault of ours cost no more than what it keeps from being done.
+func (s *server) try(ctx context.Context, fn func()) {
 	defer func() {
 		if v := recover(); v != nil {
 			s.log(ctx, "a fault of Weir", v)
 		}
 	}()
-	found, open := &findings{}, unsaved{}
-	if live {
-		if found, open = s.findings(p); found.err != nil {
+	fn()
+}
+
+// tell tells what was found in programs.
+func (s *server) tell(ctx context.Context, programs []*program) {
+	lists := map[string][]diagnostic{}
+	now := unsaved{}
+	for _, p := range programs {
+		found, open := s.findings(p)
+		if found.err != nil {
 			s.log(ctx, "the files cannot be read", found.err)
-			return
+		}
+		now = open
+		for path, list := range found.diagnostics(open) {
+			for _, d := range list {
+				if !slices.ContainsFunc(lists[path], func(o diagnostic) bool { return reflect.DeepEqual(o, d) }) {
+					lists[path] = append(lists[path], d)
+				}
+			}
 		}
 	}
-	lists := found.diagnostics(open)
-	for path := range p.published {
+	for path := range s.published {
 		if lists[path] == nil {
 			lists[path] = []diagnostic{}
 		}
 	}
 	for path, list := range lists {
-		msg := publishParams{URI: open.uri(path), Diagnostics: list}
-		if v, ok := open.versions[path]; ok {
+		msg := publishParams{URI: now.uri(path), Diagnostics: list}
+		if v, ok := now.versions[path]; ok {
 			msg.Version = &v
 		}
-		if p.published[path] = true; len(list) == 0 {
-			delete(p.published, path)
+		if s.published[path] = true; len(list) == 0 {
+			delete(s.published, path)
 		}
 		_ = s.rpc.Notify(ctx, "textDocument/publishDiagnostics", msg) // a client that is gone needs none
 	}
@@ -275,6 +337,9 @@ func diagnosticOf(d dsl.Diagnostic, texts *texts, open unsaved) diagnostic {
 	out := diagnostic{Range: texts.span(d.Span), Severity: severities[d.Severity], Code: d.Code, Source: "weir", Message: d.Message}
 	if d.Hint != "" {
 		out.Message += "\n" + d.Hint
+	}
+	if page := flows.Page(d.Code); page != "" {
+		out.CodeDescription = &codeDescription{page}
 	}
 	if d.Code == "unset-variable" { // an editor does not run where the program does
 		out.Severity = severities[dsl.Warning]

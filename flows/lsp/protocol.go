@@ -133,13 +133,18 @@ type publishParams struct {
 }
 
 type diagnostic struct {
-	Range    span      `json:"range"`
-	Severity int       `json:"severity"`
-	Code     string    `json:"code,omitempty"`
-	Source   string    `json:"source"`
-	Message  string    `json:"message"`
-	Tags     []int     `json:"tags,omitempty"`
-	Related  []related `json:"relatedInformation,omitempty"`
+	Range           span             `json:"range"`
+	Severity        int              `json:"severity"`
+	Code            string           `json:"code,omitempty"`
+	CodeDescription *codeDescription `json:"codeDescription,omitempty"`
+	Source          string           `json:"source"`
+	Message         string           `json:"message"`
+	Tags            []int            `json:"tags,omitempty"`
+	Related         []related        `json:"relatedInformation,omitempty"`
+}
+
+type codeDescription struct {
+	Href string `json:"href"`
 }
 
 type related struct {
@@ -157,6 +162,7 @@ type completionItem struct {
 	Documentation *content `json:"documentation,omitempty"`
 	SortText      string   `json:"sortText,omitempty"`
 	Format        int      `json:"insertTextFormat,omitempty"`
+	Mode          int      `json:"insertTextMode,omitempty"`
 	Edit          edit     `json:"textEdit"`
 }
 
@@ -173,8 +179,12 @@ const (
 	fileKind     = 17
 )
 
-// snippet is the format of a text with places to go on at.
-const snippet = 2
+// snippet is the format of a text with places to go on at, adjusted the mode of
+// one whose lines are indented as the first is.
+const (
+	snippet  = 2
+	adjusted = 2
+)
 
 type content struct {
 	Kind  string `json:"kind"`

@@ -67,7 +67,7 @@ func Serve(ctx context.Context, in io.Reader, out io.WriteCloser, o Options) (cl
 func newServer(o Options) *server {
 	return &server{
 		Options: o, grammar: newGrammar(language.Grammar(o.Catalog)), encoding: inUTF16,
-		documents: map[string]*document{}, programs: map[string]*program{}, homes: map[string]string{}, wake: make(chan struct{}, 1),
+		documents: map[string]*document{}, programs: map[string]*program{}, homes: map[string]string{}, wake: make(chan struct{}, 1), published: map[string]bool{},
 	}
 }
 
@@ -90,6 +90,8 @@ type server struct {
 	*grammar
 	rpc  *jrpc2.Server
 	wake chan struct{} // something has changed
+
+	published map[string]bool // files that the client has diagnostics of; only work looks at it
 
 	mu        sync.Mutex
 	stage     stage

@@ -174,7 +174,9 @@ func TestAnEditorsSession(t *testing.T) {
 			t.Errorf("when it is repaired the server tells %s", got)
 		}
 
-		at := func(line, character int) cursorParams { return cursorParams{documentID{fileURI(path)}, position{line, character}} }
+		at := func(line, character int) cursorParams {
+			return cursorParams{documentID{fileURI(path)}, position{line, character}}
+		}
 		var items []completionItem
 		c.call("textDocument/completion", at(5, 30), &items)
 		if got := labels(items); !strings.Contains(got, "first") {
@@ -256,6 +258,30 @@ func TestEachProgramOfAFolderIsOnItsOwn(t *testing.T) {
 		c.open(filepath.Join(other, "a.yaml"), "flow: b\nsteps: [{}]\n")
 		if got := c.settle(); !strings.Contains(got, "a.yaml [1:8 no-verb]") {
 			t.Errorf("of a folder that was added the server tells %s", got)
+		}
+		c.leave()
+	})
+}
+
+func TestWhatAProgramImportsIsToldWithIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := write(t, "-- flows/a.yaml --\nimports: [../shared]\n---\ngateways: { public: { listen: ':0' } }\n---\n"+
+			"flow: a\ntrigger: { http: GET / }\nsteps: [{ run: b, with: { x: 1 } }]\n---\nservices: { users: { endpoints: ['http://127.0.0.1:1'] } }\n"+
+			"-- shared/b.yaml --\nflow: b\ninput: { x: {} }\nsteps: [{ call: GET users / }]\n")
+		c := begin(t, dir)
+		shared := filepath.Join(dir, "shared", "b.yaml")
+		c.open(shared, "flow: b\ninput: { x: {} }\nsteps: [{ call: GET users / }]\n")
+		if got := c.settle(); !strings.Contains(got, "unknown-service") {
+			t.Errorf("alone it has %s", got)
+		}
+		c.open(filepath.Join(dir, "flows", "a.yaml"), contentOf(t, filepath.Join(dir, "flows", "a.yaml")))
+		if got := c.settle(); !strings.Contains(got, "b.yaml []") {
+			t.Errorf("with the program that imports it: %s", got)
+		}
+		var places []location
+		c.call("textDocument/definition", cursorParams{documentID{fileURI(shared)}, position{2, 22}}, &places)
+		if len(places) != 1 || filepath.Base(places[0].URI.path()) != "a.yaml" {
+			t.Errorf("its service is defined at %v", places)
 		}
 		c.leave()
 	})

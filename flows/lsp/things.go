@@ -1,6 +1,7 @@
 package lsp
 
 import (
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -36,6 +37,9 @@ func references() []reference {
 		{"run", false, []words{thingsOf("flow")}},
 		{"gateway", false, []words{thingsOf("gateway")}},
 		{"http", false, []words{methods("GET", "POST", "PUT", "PATCH", "DELETE", "ANY")}},
+		{"openapi", false, []words{files}},
+		{"$ref", false, []words{files}},
+		{"imports", false, []words{files}},
 	}
 }
 
@@ -112,6 +116,30 @@ func paths(c *completer, before []string) (all []word) {
 	return all
 }
 
+// files are those of the directory that the value names so far.
+func files(c *completer, _ []string) (all []word) {
+	if c.path == "" {
+		return nil
+	}
+	typed := strings.TrimLeft(c.string[min(c.at.start, c.cursor):c.cursor], `"'`)
+	dir := typed[:strings.LastIndexByte(typed, '/')+1]
+	entries, err := os.ReadDir(filepath.Join(filepath.Dir(c.path), filepath.FromSlash(dir)))
+	if err != nil {
+		return nil
+	}
+	for _, e := range entries {
+		name := e.Name()
+		if ext := filepath.Ext(name); strings.HasPrefix(name, ".") || !e.IsDir() && ext != ".yaml" && ext != ".yml" && ext != ".json" {
+			continue
+		}
+		if e.IsDir() {
+			name += "/"
+		}
+		all = append(all, word{dir + name, "", dir + name, fileKind})
+	}
+	return all
+}
+
 // inputs are what the flow takes that is run beside the keys.
 func inputs(c *completer, _ []string) (all []word) {
 	step := c.at.in.of.in
@@ -161,10 +189,13 @@ func (c *completer) thing(section, name string) *dsl.Node {
 // things offers the names of things where a value names some.
 func (c *completer) things() {
 	e := c.at.entry
-	if e == nil {
-		e = c.at.in.of // an item of a list
+	switch {
+	case e == nil && c.at.in != nil:
+		e = c.at.in.of // an item of a list that is not there yet
+	case e != nil && e.in != nil && e.in.kind == dsl.List:
+		e = e.in.of
 	}
-	if e == nil {
+	if e == nil || e.in == nil {
 		return
 	}
 	all := references()
@@ -172,14 +203,14 @@ func (c *completer) things() {
 	if i < 0 {
 		return
 	}
-	before := c.string[min(c.at.start, c.cursor):c.cursor]
-	start := c.cursor - len(before) + strings.LastIndexByte(before, ' ') + 1
+	before := strings.TrimLeft(c.string[min(c.at.start, c.cursor):c.cursor], `"'`)
+	start := c.cursor - len(before) + strings.LastIndexAny(before, ` "'`) + 1
 	typed := strings.Fields(c.string[c.cursor-len(before) : start])
 	if len(typed) >= len(all[i].words) {
 		return
 	}
 	end := c.cursor
-	for end < max(c.at.end, c.cursor) && strings.IndexByte(" \r\n", c.string[end]) < 0 {
+	for end < max(c.at.end, c.cursor) && strings.IndexByte(" \r\n\"'", c.string[end]) < 0 {
 		end++
 	}
 	for _, x := range all[i].words[len(typed)](c, typed) {
@@ -187,7 +218,7 @@ func (c *completer) things() {
 			x.text = strings.TrimRight(x.text, " ") + " "
 		}
 		c.items = append(c.items, completionItem{Label: x.name, Kind: x.kind, Detail: x.detail, SortText: "1" + x.name,
-			Edit: edit{c.span(start, end, c.encoding), x.text}})
+			Edit: edit{c.span(start, end, c.encoding), c.dash + x.text}})
 	}
 }
 
