@@ -169,7 +169,7 @@ func method[P, R any](s *server, from stage, fn func(context.Context, *P) (R, er
 		}
 		result, err = fn(ctx, p)
 		if ctx.Err() != nil {
-			return nil, jrpc2.Errorf(requestCancelled, "cancelled")
+			return nil, jrpc2.Errorf(requestCancelled, "the request was cancelled")
 		}
 		return result, err
 	}
