@@ -27,9 +27,9 @@ race: ## Run all tests with the race detector
 vet: ## Run go vet
 	@go vet ./...
 
-fmt: ## Format all Go files and the examples
+fmt: ## Format all Go files, the examples and the flows of the guide
 	@gofmt -w .
-	@go run ./cmd/weir fmt examples
+	@go run ./cmd/weir fmt examples docs/guide
 
 lint: vet ## Run go vet and staticcheck (fetched through the module proxy)
 	@go run $(STATICCHECK) ./...

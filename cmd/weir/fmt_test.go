@@ -1,9 +1,6 @@
 package main
 
 import (
-	"io/fs"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -20,21 +17,10 @@ func TestWhatWeShowIsCanonical(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	shown := map[string]string{}
-	err = filepath.WalkDir("../../examples", func(path string, d fs.DirEntry, err error) error {
-		if err != nil || filepath.Ext(path) != ".yaml" {
-			return err
-		}
-		text, err := os.ReadFile(path)
-		shown[path] = string(text)
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	texts := shownFiles(t)
 	add := func(kind string, examples []dsl.Example, head, indent string) {
 		for _, x := range examples {
-			shown[kind+": "+x.Name] = head + strings.ReplaceAll(strings.TrimSpace(x.YAML), "\n", "\n"+indent) + "\n"
+			texts[kind+": "+x.Name] = head + strings.ReplaceAll(strings.TrimSpace(x.YAML), "\n", "\n"+indent) + "\n"
 		}
 	}
 	for _, k := range c.Steps.All() {
@@ -44,7 +30,7 @@ func TestWhatWeShowIsCanonical(t *testing.T) {
 	add("gateway", flows.GatewayKind.Examples, "gateways:\n  x:\n    ", "    ")
 
 	g := language.Grammar(c)
-	for name, text := range shown {
+	for name, text := range texts {
 		var faults dsl.Diagnostics
 		got, ok := dsl.Format(dsl.NewSource(name, text), g, &faults)
 		if !ok {

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/http"
 	"os"
@@ -26,23 +27,60 @@ const root = "../.."
 //
 //   - console holds commands after "$ " and below each what it prints;
 //   - text is what the server has printed;
-//   - yaml is a part of an example's file;
+//   - yaml is a part of a file of an example, or of the guide;
 //   - json is JSON;
 //   - sh is not executed, but its make targets exist.
 //
 // "…" stands for what differs each time. A command that starts a server or a
 // loop runs on while the others are executed.
 func TestReadmes(t *testing.T) {
-	examples, err := filepath.Glob(root + "/examples/*/README.md")
-	if err != nil || len(examples) == 0 {
-		t.Fatal("no examples", err)
-	}
-	for _, path := range append(examples, root+"/README.md", root+"/docs/guide/testing.md", root+"/docs/guide/schemas.md", root+"/docs/guide/editors.md") {
+	for _, path := range slices.Concat([]string{root + "/README.md"}, glob(t, "/examples/*/README.md"), glob(t, "/docs/guide/*.md"), glob(t, "/docs/guide/*/*.md")) {
 		name, _ := filepath.Rel(root, path)
+		if name == "docs/guide/formats.md" {
+			continue // package steps reads it
+		}
 		t.Run(name, func(t *testing.T) {
 			newReader(t).follow(path)
 		})
 	}
+}
+
+func glob(t *testing.T, pattern string) []string {
+	t.Helper()
+	paths, err := filepath.Glob(root + pattern)
+	if err != nil || len(paths) == 0 {
+		t.Fatalf("there is no %s (%v)", pattern, err)
+	}
+	return paths
+}
+
+// shown are the directories of flows that documents show: the examples, and the
+// flows of the guide. Each is one program.
+func shown(t *testing.T) []string {
+	t.Helper()
+	dirs := []string{root + "/docs/guide/language", root + "/docs/guide/patterns"}
+	for _, readme := range glob(t, "/examples/*/README.md") {
+		dirs = append(dirs, filepath.Dir(readme))
+	}
+	return dirs
+}
+
+// shownFiles are the files in them, by path.
+func shownFiles(t *testing.T) map[string]string {
+	t.Helper()
+	files := map[string]string{}
+	for _, dir := range shown(t) {
+		err := filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
+			if err == nil && filepath.Ext(path) == ".yaml" {
+				files[path] = read(t, path)
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return files
 }
 
 // follow does all that a document says.
@@ -56,7 +94,7 @@ func (r *reader) follow(path string) {
 		case "text":
 			r.printed(b.text)
 		case "yaml":
-			r.partOfExample(b.text)
+			r.partOfFile(b.text)
 		case "json":
 			if !json.Valid([]byte(b.text)) {
 				r.t.Errorf("this is no JSON:\n%s", b.text)
@@ -95,6 +133,7 @@ func blocks(text string) (all []block) {
 type reader struct {
 	t       *testing.T
 	dir     string
+	files   map[string]string // shownFiles, if they were asked for
 	env     []string
 	there   *strings.Replacer // from the document's ports to the reader's
 	back    *strings.Replacer
@@ -116,14 +155,19 @@ func newReader(t *testing.T) *reader {
 	r.there, r.back = strings.NewReplacer(there...), strings.NewReplacer(back...)
 	r.admin = "127.0.0.1" + r.there.Replace(":9900")
 	r.env = append(os.Environ(), "WEIR_ADMIN="+r.admin, "WEIR_LOG_FORMAT=text", "WEIR_POLL=50ms")
-	if err := os.CopyFS(filepath.Join(r.dir, "examples"), os.DirFS(root+"/examples")); err != nil {
-		t.Fatal(err)
-	}
-	files, _ := filepath.Glob(r.dir + "/examples/*/*.yaml")
-	for _, path := range files {
-		if err := os.WriteFile(path, []byte(r.there.Replace(read(t, path))), 0o666); err != nil {
+	for _, dir := range []string{"/examples", "/docs/guide"} {
+		if err := os.CopyFS(r.dir+dir, os.DirFS(root+dir)); err != nil {
 			t.Fatal(err)
 		}
+	}
+	err := filepath.WalkDir(r.dir, func(path string, _ fs.DirEntry, err error) error {
+		if err != nil || filepath.Ext(path) != ".yaml" {
+			return err
+		}
+		return os.WriteFile(path, []byte(r.there.Replace(read(t, path))), 0o666)
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 	weir, err := exec.LookPath("weir") // this test binary
 	if err != nil {
@@ -247,12 +291,17 @@ func (r *reader) printed(text string) {
 	})
 }
 
-func (r *reader) partOfExample(text string) {
+func (r *reader) partOfFile(text string) {
 	r.t.Helper()
-	files, _ := filepath.Glob(root + "/examples/*/*.yaml")
-	if !slices.ContainsFunc(files, func(path string) bool { return strings.Contains(read(r.t, path), text) }) {
-		r.t.Errorf("no example has\n%s", text)
+	if r.files == nil {
+		r.files = shownFiles(r.t)
 	}
+	for _, file := range r.files {
+		if strings.Contains(file, text) {
+			return
+		}
+	}
+	r.t.Errorf("no file has\n%s", text)
 }
 
 // metrics looks for the metrics that a document names among those that the
@@ -354,7 +403,7 @@ func sorted(list []string) []string {
 // the repository.
 func TestLinksLeadSomewhere(t *testing.T) {
 	var documents []string
-	for _, pattern := range []string{"/*.md", "/docs/*.md", "/docs/*/*.md", "/examples/*/*.md"} {
+	for _, pattern := range []string{"/*.md", "/docs/*.md", "/docs/*/*.md", "/docs/*/*/*.md", "/examples/*/*.md"} {
 		found, _ := filepath.Glob(root + pattern)
 		documents = append(documents, found...)
 	}

@@ -16,21 +16,17 @@ import (
 	"github.com/weir-run/weir/flows/suite"
 )
 
-// TestExamplesPassTheirTests runs the tests of every example, and holds that
-// nothing is to be said of its flows, that every step and branch of them is
-// tested, and that no fault of a call makes one answer late or tell too much.
-// Flows on the gateway backends are not tested: they play services.
-func TestExamplesPassTheirTests(t *testing.T) {
+// TestWhatWeShowPassesItsTests runs the tests of every example, and of the
+// flows of the guide, and holds that nothing is to be said of them, that every
+// step and branch of them is tested, and that no fault of a call makes one answer
+// late or tell too much. Flows on the gateway backends are not tested: they play
+// services.
+func TestWhatWeShowPassesItsTests(t *testing.T) {
 	kinds, err := catalog()
 	if err != nil {
 		t.Fatal(err)
 	}
-	readmes, err := filepath.Glob(root + "/examples/*/README.md")
-	if err != nil || len(readmes) == 0 {
-		t.Fatal("no examples", err)
-	}
-	for _, readme := range readmes {
-		dir := filepath.Dir(readme)
+	for _, dir := range shown(t) {
 		t.Run(filepath.Base(dir), func(t *testing.T) {
 			files, err := flows.LoadWithTests([]string{dir})
 			if err != nil {
