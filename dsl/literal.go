@@ -79,16 +79,19 @@ func LiteralSecret(key, text string) (what, name string, ok bool) {
 			return k.what, name, true
 		}
 	}
-	if !keyed || strings.Contains(text, "$(") {
+	if !keyed || !looksSecret(text) {
 		return "", "", false
 	}
+	return what, name, true
+}
+
+// looksSecret reports whether the value of a key of secrets looks like one.
+func looksSecret(text string) bool {
 	word := scheme.ReplaceAllString(text, "")
-	if !secretWord.MatchString(word) || placeholder.MatchString(word) {
-		return "", "", false
+	if strings.Contains(text, "$(") || !secretWord.MatchString(word) || placeholder.MatchString(word) {
+		return false
 	}
-	digit := strings.ContainsAny(word, "0123456789")
-	letter := strings.ContainsFunc(word, func(r rune) bool { return 'a' <= r|0x20 && r|0x20 <= 'z' })
-	return what, name, digit && letter
+	return strings.ContainsAny(word, "0123456789") && strings.ContainsFunc(word, func(r rune) bool { return 'a' <= r|0x20 && r|0x20 <= 'z' })
 }
 
 // keyed is a key and a value in a line of YAML.
@@ -109,7 +112,7 @@ func withoutLiterals(line string) string {
 	}
 	for _, m := range keyed.FindAllStringSubmatchIndex(line, -1) {
 		value := strings.TrimRight(line[m[4]:m[5]], " ")
-		if _, _, ok := LiteralSecret(line[m[2]:m[3]], strings.Trim(value, `"'`)); ok {
+		if _, keyed := secretKey(line[m[2]:m[3]]); keyed && looksSecret(strings.Trim(value, `"'`)) {
 			hide(m[4], m[4]+len(value))
 		}
 	}

@@ -473,6 +473,7 @@ func (c *Compiler) step(n *dsl.Node, result *name) Step {
 	}
 	g.last, _ = g.run.(Finisher)
 	c.modify(g, n, &mods)
+	c.foreseen(g, result)
 	id := mods.ID
 	switch {
 	case id.Value == "":

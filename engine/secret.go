@@ -42,6 +42,18 @@ func (c *Compiler) InURL(n *dsl.Node) {
 	}
 }
 
+// foreseen reports the result of a member of a compose that holds a secret, and
+// that another, which had to be compiled before, reads without knowing of it:
+// their texts look as if each read the other.
+func (c *Compiler) foreseen(g *guarded, result *name) {
+	h := result.static.Held()
+	if h == nil || !result.used {
+		return
+	}
+	c.Report(exposure(dsl.HeldAt{Span: g.span, Held: h}, dsl.Diagnostic{Code: "secret-exposed",
+		Message: fmt.Sprintf("%s holds %s, and it cannot be seen what becomes of it", g.step, h.Name), Hint: fmt.Sprintf("make %s in a step before the compose", g.step)}))
+}
+
 // exposure is a fault at a place that holds a secret, which shows where the
 // secret comes from.
 func exposure(at dsl.HeldAt, d dsl.Diagnostic) dsl.Diagnostic {
