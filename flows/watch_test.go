@@ -36,6 +36,12 @@ type watched struct {
 // watch starts to serve a directory whose one flow answers with a word.
 func watch(t *testing.T, dir string) *watched {
 	t.Helper()
+	return watchWith(t, dir, nil)
+}
+
+// watchWith is watch with secrets.
+func watchWith(t *testing.T, dir string, secrets *flows.SecretStore) *watched {
+	t.Helper()
 	w := &watched{t: t, dir: dir, metrics: prometheus.NewRegistry(), reloads: make(chan flows.Reload, 100)}
 	verbs, err := dsl.NewCatalog(slices.Concat(steps.All(), connectors.All())...)
 	if err != nil {
@@ -50,6 +56,7 @@ func watch(t *testing.T, dir string) *watched {
 	w.reloader, err = flows.NewReloader(w.host, flows.ReloadOptions{
 		Paths: []string{dir}, Catalog: &flows.Catalog{Steps: verbs}, Interval: 5 * time.Millisecond, Metrics: w.metrics,
 		Environment: flows.Environment{Env: func(string) (string, bool) { return "", false }, Log: log},
+		Secrets:     secrets,
 		Report:      func(r flows.Reload) { w.reloads <- r },
 	})
 	if err != nil {
