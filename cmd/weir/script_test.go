@@ -147,7 +147,7 @@ func start(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: start weir ARGS")
 	}
 	env := []string{"PATH=" + ts.Getenv("PATH")}
-	for _, name := range []string{"WEIR_ADMIN", "WEIR_LOG_LEVEL", "WEIR_POLL"} {
+	for _, name := range []string{"WEIR_ADMIN", "WEIR_LOG_LEVEL", "WEIR_POLL", "WEIR_SECRETS"} {
 		if v := ts.Getenv(name); v != "" {
 			env = append(env, name+"="+v)
 		}
