@@ -56,6 +56,9 @@ var insides = []string{
 // leak is what an answer tells of the inside, or "". What the answer without
 // the fault has, too, is meant.
 func (s *Suite) leak(site engine.Site, o, plain *outcome) string {
+	if i := slices.IndexFunc(o.faults, func(d dsl.Diagnostic) bool { return d.Code == "secret-leaked" }); i >= 0 {
+		return o.faults[i].Message
+	}
 	before, after := plain.text(), o.text()
 	if site.Verb != "forward" && strings.Contains(after, mark) {
 		return "the answer passes on what the failing service said: " + o.shown()
