@@ -161,7 +161,7 @@ func newReader(t *testing.T) *reader {
 		}
 	}
 	err := filepath.WalkDir(r.dir, func(path string, _ fs.DirEntry, err error) error {
-		if err != nil || filepath.Ext(path) != ".yaml" {
+		if err != nil || filepath.Ext(path) != ".yaml" && filepath.Ext(path) != ".sh" {
 			return err
 		}
 		return os.WriteFile(path, []byte(r.there.Replace(read(t, path))), 0o666)
@@ -196,6 +196,9 @@ func freePorts(t *testing.T, n int) (ports []string) {
 	return ports
 }
 
+// serves is a command that starts a server, with variables in front of it.
+var serves = regexp.MustCompile(`^((?:[A-Z_]+=\S+ )*)(?:bin/)?weir run (.+)$`)
+
 // console executes the commands of a block.
 func (r *reader) console(text string) {
 	r.t.Helper()
@@ -208,9 +211,10 @@ func (r *reader) console(text string) {
 				r.t.Error("make run is something else")
 			}
 			r.serve("examples/quickstart")
-		case strings.HasPrefix(strings.TrimPrefix(command, "bin/"), "weir run "):
-			_, dirs, _ := strings.Cut(command, "weir run ")
-			r.serve(strings.Fields(dirs)...)
+		case serves.MatchString(command):
+			m := serves.FindStringSubmatch(command)
+			r.env = append(r.env, strings.Fields(m[1])...)
+			r.serve(strings.Fields(m[2])...)
 		case strings.HasPrefix(command, "while "):
 			r.repeat(command)
 		default:
