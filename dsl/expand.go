@@ -11,9 +11,11 @@ import (
 // needed before any request is there. It gives n itself if there are none. A
 // variable that is not set is a fault, unless the expression says with ?? what it
 // means. What holds a secret can be decoded to nothing but a Secret. A secret
-// that nobody has looked for leaves the text as it is written.
-func Expand(n *Node, r Reporter, env func(string) (string, bool), secret *Name) *Node {
+// that nobody has looked for leaves the text as it is written. The index is told
+// of the expressions; nil: nobody wants to know.
+func Expand(n *Node, r Reporter, env func(string) (string, bool), secret *Name, index Index) *Node {
 	e := expander{exprs: NewExpressions(r), r: r, scope: envScope{env, secret}}
+	e.exprs.Index = index
 	defer e.exprs.Close()
 	return e.node(n)
 }

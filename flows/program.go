@@ -330,7 +330,7 @@ func (c *checker) entries(section dsl.Field, noun string, declare func(name dsl.
 	for _, f := range section.Value.Fields {
 		name := dsl.String{Value: f.Key.Text, Span: f.Key.Span}
 		if c.unique(noun, name) {
-			declare(name, dsl.Expand(f.Value, &c.ds, c.env.Env, c.secret))
+			declare(name, dsl.Expand(f.Value, &c.ds, c.env.Env, c.secret, c.env.Index))
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package lsp
 
 import (
+	"bufio"
 	"context"
 	"slices"
 	"strings"
@@ -15,18 +16,25 @@ const (
 )
 
 func (s *server) formatting(_ context.Context, p *documentParams) ([]edit, error) {
-	s.mu.Lock()
-	d, encoding := s.find(p.TextDocument.URI), s.encoding
-	s.mu.Unlock()
-	if d == nil {
-		return nil, nil
+	at, ok := s.spot(&cursorParams{TextDocument: p.TextDocument})
+	if !ok || !s.flowFile(at) {
+		return nil, nil // a client that formats all YAML when it is saved must not change that of other tools
 	}
 	var faults dsl.Diagnostics
-	formatted, ok := dsl.Format(dsl.NewSource(d.key(), d.string), s.Grammar, &faults)
+	formatted, ok := dsl.Format(dsl.NewSource(at.key(), at.string), s.Grammar, &faults)
 	if !ok {
 		return nil, failed("a file with faults of syntax is left as it is")
 	}
-	return difference(d.text, formatted, encoding), nil
+	return difference(at.text, formatted, at.open.encoding), nil
+}
+
+// flowFile reports whether a document is one that weir fmt would look at.
+func (s *server) flowFile(at spot) bool {
+	if at.program == nil {
+		return hasFlow(bufio.NewScanner(strings.NewReader(at.string)))
+	}
+	found, _ := s.findings(at.program)
+	return found.err == nil && slices.ContainsFunc(found.files.Sources, func(src *dsl.Source) bool { return src.Name == at.path })
 }
 
 // codeActions are the fixes of what is wrong in a range, and all that can be made

@@ -36,8 +36,10 @@ func (s *server) completion(_ context.Context, p *cursorParams) ([]completionIte
 	}
 	s.mu.Unlock()
 	from, to := documentAt(d.text, c.cursor)
-	_, c.at = sketch(d.text, from, to, c.cursor)
-	c.complete()
+	var root *node
+	if root, c.at = sketch(d.text, from, to, c.cursor); !c.foreign(root) {
+		c.complete()
+	}
 	if c.items == nil {
 		c.items = []completionItem{}
 	}

@@ -33,6 +33,8 @@ func TestCompletion(t *testing.T) {
 		{"a branch of first", head + "  - first:\n      - ‸", "call", ""},
 		{"a key of a service", "services:\n  a:\n    ‸", "endpoints breaker timeout", "call"},
 		{"a key of a service's breaker", "services:\n  a: { endpoints: [x], breaker: { ‸ } }", "failures of open", "timeout"},
+		{"variables and secrets of a service", "services:\n  a:\n    endpoints: [$(‸", "env secret", "params"},
+		{"in a file of another tool", "apiVersion: v1\nkind: x\n‸", "", "services"},
 		{"a key of a gateway", "gateways:\n  a:\n    l‸", "listen max_body", ""},
 		{"a key of a test", "tests:\n  - test: x\n    ‸", "expect mock request", "call"},
 		{"a key of an expectation", "tests:\n  - test: x\n    expect:\n      ‸", "status body calls", ""},

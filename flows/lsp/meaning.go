@@ -37,6 +37,18 @@ func isFlow(root *node) bool {
 	return slices.ContainsFunc([]string{"flow", "steps", "trigger"}, func(key string) bool { return root.field(key) != nil })
 }
 
+// foreign reports whether a document is one of another tool: it has keys, and none
+// that the language knows.
+func (g *grammar) foreign(root *node) bool {
+	keys := root.keys()
+	known := func(key string) bool {
+		_, section := g.Sections[key]
+		_, ok := meaning{schema: g.Flow}.property(key)
+		return section || ok
+	}
+	return len(keys) > 0 && !slices.ContainsFunc(keys, known)
+}
+
 // of is the meaning of a value.
 func (g *grammar) of(n *node) meaning {
 	path := n.of.path()

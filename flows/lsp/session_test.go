@@ -385,3 +385,37 @@ func TestAFaultOfTheServerIsAnAnswer(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+func TestColumnsAreOfTheEncodingThatWasAgreedOn(t *testing.T) {
+	for _, c := range []struct {
+		offered []string
+		want    encoding
+		column  int
+	}{
+		{nil, inUTF16, 21}, {[]string{"utf-32", "utf-16"}, inUTF16, 21}, {[]string{"utf-16", "utf-8"}, inUTF8, 24},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			dir := write(t, shop)
+			path := filepath.Join(dir, "a.yaml")
+			client := connect(t, options(t))
+			hello := greeting(dir)
+			hello["capabilities"] = map[string]any{"general": map[string]any{"positionEncodings": c.offered}}
+			var greeted initializeResult
+			client.call("initialize", hello, &greeted)
+			if greeted.Capabilities.PositionEncoding != c.want {
+				t.Errorf("of %v it is %s", c.offered, greeted.Capabilities.PositionEncoding)
+			}
+			client.open(path, "flow: a\r\ntrigger: { http: GET / }\r\nsteps:\r\n  - log: 'ü😀 $(x) $(usr)'\r\n")
+			if got, want := client.settle(), fmt.Sprintf("3:%d unknown-name", c.column); !strings.Contains(got, want) {
+				t.Errorf("%s: %s has no %s", c.want, got, want)
+			}
+			// The change is of what stands behind both characters.
+			from := position{3, c.column - len("$(x) $(")}
+			client.change(path, 2, map[string]any{"range": span{from, position{3, c.column + 4}}, "text": ""})
+			if got := client.settle(); strings.Contains(got, "unknown-name") {
+				t.Errorf("%s: when they are cut: %s", c.want, got)
+			}
+			client.leave()
+		})
+	}
+}

@@ -71,6 +71,12 @@ func TestFormattingIsThatOfTheCommand(t *testing.T) {
 	if text := applied(d.doc.string, got); text != "flow: a\n# kept\nsteps: [{ return: 1 }]\n" {
 		t.Errorf("got %q", text)
 	}
+	for name, text := range map[string]string{"users.json": "{ }‸", "../compose.yaml": "services:   {}\n‸"} {
+		d = editing(t, shop, name, text)
+		if got, err := d.formatting(context.Background(), &documentParams{d.cursor.TextDocument}); err != nil || got != nil {
+			t.Errorf("%s, which is no flow file, becomes %v (%v)", name, got, err)
+		}
+	}
 	d = editing(t, shop, "profile.yaml", "flow: [‸")
 	if _, err := d.formatting(context.Background(), &documentParams{d.cursor.TextDocument}); err == nil {
 		t.Error("a file that cannot be read is formatted")
