@@ -236,6 +236,7 @@ func (x *Expressions) finish(c code, tree *parser.Tree, r *resolver) *Expr {
 func (x *Expressions) Condition(n *Node, scope Scope) *Expr {
 	e := x.Compile(n, scope)
 	if e == nil || (e.static == reflect.Interface || e.static == reflect.Bool) && x.types[e].can(IsBool) {
+		x.settled(n, e)
 		return e
 	}
 	what := staticName(e.static)
@@ -246,6 +247,23 @@ func (x *Expressions) Condition(n *Node, scope Scope) *Expr {
 		Hint: "compare it with something, such as " + e.String() + " == ..."})
 	return nil
 }
+
+// settled warns of a condition that nothing can change: it reads no name, and
+// calls no function, some of which give something else each time.
+func (x *Expressions) settled(n *Node, e *Expr) {
+	if e == nil || e.reads || callIn.MatchString(e.code.text) {
+		return
+	}
+	if always, err := e.Bool(context.Background(), nil); err == nil {
+		hint := "remove it"
+		if !always {
+			hint = "remove what it is for, or read something that can be true"
+		}
+		x.report.Report(Diagnostic{Span: n.Span, Severity: Warning, Code: "constant-condition", Message: fmt.Sprintf("this condition is always %t", always), Hint: hint})
+	}
+}
+
+var callIn = regexp.MustCompile(`\w\s*\(`)
 
 func staticName(k reflect.Kind) string {
 	switch k {

@@ -1,6 +1,10 @@
 package dsl
 
-import "sort"
+import (
+	"slices"
+	"sort"
+	"strings"
+)
 
 // NodeKind is the form of a Node.
 type NodeKind uint8
@@ -85,6 +89,13 @@ func (n *Node) KeySpan() Span {
 		return n.head()
 	}
 	return n.key.Span
+}
+
+// Constant reports whether a shape holds no expression and no directive.
+func (n *Node) Constant() bool {
+	return !strings.Contains(n.Text, "$(") &&
+		!slices.ContainsFunc(n.Items, func(item *Node) bool { return !item.Constant() }) &&
+		!slices.ContainsFunc(n.Fields, func(f Field) bool { return strings.HasPrefix(f.Key.Text, "$") || !f.Value.Constant() })
 }
 
 // Describe is what faults call the node: a list, a mapping, text, a number.

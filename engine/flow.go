@@ -244,6 +244,11 @@ func (f *Flow) Compile(lang *Language, r dsl.Reporter) {
 	for _, b := range c.plan.Bodies {
 		plan.Steps = b.Steps
 	}
+	conds := make([]dsl.Cond, len(f.config.Errors))
+	for i := range f.config.Errors {
+		conds[i] = f.config.Errors[i].When
+	}
+	c.Alternatives(conds...)
 	for i := range f.config.Errors {
 		c.plan = &PlanStep{}
 		p.handlers = append(p.handlers, c.handler(&f.config.Errors[i]))

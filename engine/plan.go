@@ -18,8 +18,9 @@ type Plan struct {
 // PlanAnswer is an answer to failures that no step handled.
 type PlanAnswer struct {
 	Span   dsl.Span
-	When   string // "": it takes every failure
-	Status string // as it is written; "": what the kind of failure means
+	When   string   // "": it takes every failure
+	WhenAt dsl.Span // of When; not valid if there is none
+	Status string   // as it is written; "": what the kind of failure means
 	Reads  []string
 }
 
@@ -54,6 +55,8 @@ type PlanStep struct {
 	Ends    bool          // if it succeeds, the flow ends
 	Fails   bool          // it never succeeds
 	Pure    bool          // it does nothing but make its result
+
+	Constant bool // none of its keys, but for those of every step, holds an expression
 
 	Asks      bool   // its steps ask for something, and have no effect
 	Remembers bool   // once its steps have succeeded, they do not run again for the same key
@@ -261,6 +264,7 @@ func (c *Compiler) describe(p *PlanStep, g *guarded, m *modifiers) {
 	if b := p.Body(PartUndo); b != nil && c.undoing != nil {
 		b.Within = c.undoing.within
 	}
+	p.Constant = !slices.ContainsFunc(c.at.Fields, func(f dsl.Field) bool { return !isModifier(f.Key.Text) && !f.Value.Constant() })
 	if d, ok := g.run.(Describer); ok {
 		d.Describe(p)
 	}
@@ -276,7 +280,7 @@ func (c *Compiler) reads(label string) {
 func (c *Compiler) planAnswer(cfg *handlerConfig) PlanAnswer {
 	a := PlanAnswer{Span: cfg.Span, Reads: c.plan.Reads}
 	if n := cfg.When.Node; n != nil {
-		a.When = n.Text
+		a.When, a.WhenAt = n.Text, n.Span
 	}
 	if n := cfg.Status.Node; n != nil {
 		a.Status = n.Text

@@ -24,7 +24,7 @@ const storm = 8
 
 // advise warns of what is risky in a program that has no errors.
 func (c *checker) advise() {
-	a := &advisor{Reporter: &c.ds, around: map[*engine.Flow]*surroundings{}, called: map[string]bool{}, silences: map[*engine.Flow]silence{}}
+	a := &advisor{Reporter: &c.ds, around: map[*engine.Flow]*surroundings{}, called: map[string]*most{}, silences: map[*engine.Flow]silence{}}
 	for _, f := range callersFirst(c.program.Flows) {
 		s := a.around[f]
 		if s == nil {
@@ -36,8 +36,12 @@ func (c *checker) advise() {
 		a.flow = f
 		a.steps(f.Plan().Steps, *s)
 		a.answers(f.Plan().Errors)
+		a.stepNames(f)
 		a.unread(f.Plan())
+		a.unreadInput(f)
+		a.worst(f)
 	}
+	a.serviceTimeouts(c.program.Services)
 	c.unusedServices(a.called)
 	c.unusedFlows()
 }
@@ -46,7 +50,8 @@ type advisor struct {
 	dsl.Reporter
 	flow   *engine.Flow // at hand
 	around map[*engine.Flow]*surroundings
-	called map[string]bool // services
+	called map[string]*most // by services
+	bounds engine.Bounds
 
 	silences map[*engine.Flow]silence // of flows that others run
 }
@@ -63,6 +68,7 @@ type surroundings struct {
 	budget  budget
 	factors []factor
 	handled bool // a failure of the steps is handled further out
+	beside  bool // the steps have time of their own, and nobody knows how much
 }
 
 // budget is how long steps can take before something around them ends.
@@ -138,6 +144,7 @@ func (a *advisor) step(p *engine.PlanStep, s surroundings) {
 	} else {
 		a.handler(p, s.budget)
 	}
+	a.handling(p)
 	if p.Retry != nil {
 		a.unsafeRetry(p)
 		inner.factors = append(inner.factors[:len(inner.factors):len(inner.factors)], factor{p.Retry.Attempts, "attempts of " + p.Name, p.Retry.Span})
@@ -147,7 +154,7 @@ func (a *advisor) step(p *engine.PlanStep, s surroundings) {
 		a.unsafeLoop(p)
 	}
 	if p.Call != nil {
-		a.called[p.Call.Service] = true
+		a.gives(p, inner)
 		a.storm(p, inner.factors)
 	}
 	if p.Runs != nil {
@@ -164,6 +171,7 @@ func (a *advisor) step(p *engine.PlanStep, s surroundings) {
 		case b.Within > 0:
 			in.budget = budget{b.Within, "the time that " + b.Part + " has", p.Span}
 		}
+		in.beside = s.beside || b.Within == 0 && (b.Part == engine.PartFinally || b.Part == engine.PartTap || b.Part == engine.PartUndo)
 		if p.Order == engine.ByData && b.Part == engine.PartSteps {
 			for _, member := range b.Steps {
 				a.step(member, in)
@@ -189,6 +197,7 @@ func (a *advisor) enter(f *engine.Flow, s surroundings) {
 		known.factors = s.factors
 	}
 	known.handled = known.handled && s.handled
+	known.beside = known.beside || s.beside
 }
 
 func (a *advisor) warn(d dsl.Diagnostic) {

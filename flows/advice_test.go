@@ -22,7 +22,7 @@ func TestAdviceLooksAtSharedFlowsOnce(t *testing.T) {
 	for _, d := range check([]*dsl.Source{dsl.NewSource("flow.yaml", text.String())}) {
 		count[d.Code]++
 	}
-	if count["unsafe-retry"] != n || count["many-requests"] != 1 || len(count) > 3 {
+	if count["unsafe-retry"] != n || count["many-requests"] != 1 || len(count) > 4 {
 		t.Errorf("got %v", count)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 
 	"github.com/weir-run/weir/dsl"
 	"github.com/weir-run/weir/engine"
@@ -77,6 +78,30 @@ func (a *advisor) unread(plan *engine.Plan) {
 	})
 }
 
+// unreadInput tells of what a flow wants to be given, and does not look at.
+func (a *advisor) unreadInput(f *engine.Flow) {
+	if f.Trigger != nil || len(f.Inputs()) == 0 {
+		return
+	}
+	read := map[string]bool{}
+	note := func(reads []string) {
+		for _, label := range reads {
+			name, _, _ := strings.Cut(strings.TrimPrefix(label, "input."), ".")
+			read[name] = true // the whole is called input itself
+		}
+	}
+	plan := f.Plan()
+	each(plan.Steps, func(p *engine.PlanStep) { note(p.Reads) })
+	for _, e := range plan.Errors {
+		note(e.Reads)
+	}
+	for name, def := range f.Inputs() {
+		if !read[name] && !read["input"] {
+			a.Report(dsl.Diagnostic{Span: def.Span, Severity: dsl.Note, Code: "unused-input", Message: fmt.Sprintf("nothing in flow %q reads input.%s", f.Name.Value, name), Hint: "remove it"})
+		}
+	}
+}
+
 // each visits all steps, those inside of others included.
 func each(steps []*engine.PlanStep, fn func(p *engine.PlanStep)) {
 	for _, p := range steps {
@@ -87,9 +112,9 @@ func each(steps []*engine.PlanStep, fn func(p *engine.PlanStep)) {
 	}
 }
 
-func (c *checker) unusedServices(called map[string]bool) {
+func (c *checker) unusedServices(called map[string]*most) {
 	for _, s := range c.program.Services {
-		if !called[s.Name.Value] && !c.program.Imported(s.Name.Span) {
+		if called[s.Name.Value] == nil && !c.program.Imported(s.Name.Span) {
 			c.ds.Report(dsl.Diagnostic{Span: s.Name.Span, Severity: dsl.Note, Code: "unused-service", Message: fmt.Sprintf("no flow calls service %q", s.Name.Value), Hint: "remove it, or call it"})
 		}
 	}

@@ -53,6 +53,11 @@ func compileSwitch(c *engine.Compiler, at *dsl.Node, cfg *switchConfig) engine.S
 	if len(cfg.Switch) == 0 {
 		c.Report(dsl.Diagnostic{Span: at.Field("switch").KeySpan(), Code: "empty-steps", Message: "this switch has no cases", Hint: "write a list of when: condition with steps: or yield:"})
 	}
+	conds := make([]dsl.Cond, len(cfg.Switch))
+	for i, cc := range cfg.Switch {
+		conds[i] = cc.When
+	}
+	c.Alternatives(conds...)
 	for i, cc := range cfg.Switch {
 		if cc.When.Node == nil && i < len(cfg.Switch)-1 {
 			c.Report(dsl.Diagnostic{Span: cc.Span, Code: "unreachable", Message: "only the last case can do without a condition: the cases after this one are never taken", Hint: "add when:, or move it to the end"})

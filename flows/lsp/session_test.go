@@ -267,10 +267,10 @@ func TestWhatAProgramImportsIsToldWithIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := write(t, "-- flows/a.yaml --\nimports: [../shared]\n---\ngateways: { public: { listen: ':0' } }\n---\n"+
 			"flow: a\ntrigger: { http: GET / }\nsteps: [{ run: b, with: { x: 1 } }]\n---\nservices: { users: { endpoints: ['http://127.0.0.1:1'] } }\n"+
-			"-- shared/b.yaml --\nflow: b\ninput: { x: {} }\nsteps: [{ call: GET users / }]\n")
+			"-- shared/b.yaml --\nflow: b\ninput: { x: {} }\nsteps: [{ call: GET users / }, { return: $(input.x) }]\n")
 		c := begin(t, dir)
 		shared := filepath.Join(dir, "shared", "b.yaml")
-		c.open(shared, "flow: b\ninput: { x: {} }\nsteps: [{ call: GET users / }]\n")
+		c.open(shared, "flow: b\ninput: { x: {} }\nsteps: [{ call: GET users / }, { return: $(input.x) }]\n")
 		if got := c.settle(); !strings.Contains(got, "unknown-service") {
 			t.Errorf("alone it has %s", got)
 		}

@@ -69,7 +69,7 @@ func (c *checker) keeps(a *answer, at *dsl.Node) {
 	if a.contract == nil || a.undocumented {
 		return
 	}
-	written := a.bodyNode == nil || constant(a.bodyNode)
+	written := a.bodyNode == nil || a.bodyNode.Constant()
 	response, ok := a.contract.operation.Response(a.status)
 	if ok && a.body != nil && response.JSON {
 		before := c.Len()
@@ -81,7 +81,7 @@ func (c *checker) keeps(a *answer, at *dsl.Node) {
 		}
 	}
 	var all *given
-	if headers := at.Field("headers"); written && (headers == nil || constant(headers)) {
+	if headers := at.Field("headers"); written && (headers == nil || headers.Constant()) {
 		var err error
 		if all, err = a.give(values{}); err != nil {
 			return
@@ -92,19 +92,4 @@ func (c *checker) keeps(a *answer, at *dsl.Node) {
 	for _, d := range a.contract.judge(a, all) {
 		c.Report(d)
 	}
-}
-
-// constant reports whether a shape holds no expressions.
-func constant(n *dsl.Node) bool {
-	for _, item := range n.Items {
-		if !constant(item) {
-			return false
-		}
-	}
-	for _, f := range n.Fields {
-		if strings.HasPrefix(f.Key.Text, "$") || !constant(f.Value) {
-			return false
-		}
-	}
-	return !strings.Contains(n.Text, "$(")
 }
