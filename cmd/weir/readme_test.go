@@ -407,7 +407,7 @@ func sorted(list []string) []string {
 // the repository.
 func TestLinksLeadSomewhere(t *testing.T) {
 	var documents []string
-	for _, pattern := range []string{"/*.md", "/docs/*.md", "/docs/*/*.md", "/docs/*/*/*.md", "/examples/*/*.md"} {
+	for _, pattern := range []string{"/*.md", "/docs/*.md", "/docs/*/*.md", "/docs/*/*/*.md", "/examples/*.md", "/examples/*/*.md"} {
 		found, _ := filepath.Glob(root + pattern)
 		documents = append(documents, found...)
 	}
