@@ -1,8 +1,10 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"math"
+	"slices"
 	"sync"
 
 	"github.com/weir-run/weir/dsl"
@@ -25,13 +27,25 @@ type Gathering struct {
 
 // group are the rounds that wait at one place.
 type group struct {
-	items   []string      // each once
+	items   []item        // each once; in the order of the rounds when it sets off
 	members int           // rounds that are not counted as running
 	turn    chan struct{} // who takes the token works for all
 	done    chan struct{}
 
 	result any // readable when done is closed
 	err    error
+}
+
+// item is what a round brings, and the first round that does.
+type item struct {
+	round int
+	text  string
+}
+
+// Seat is the place of one round in a Gathering.
+type Seat struct {
+	*Gathering
+	Round int // from 0
 }
 
 // Parallel is the function of that name for rounds that gather.
@@ -61,21 +75,23 @@ func (g *Gathering) settle() {
 // fire sets a group off. g.mu is held.
 func (g *Gathering) fire(at any, gr *group) {
 	delete(g.groups, at)
+	slices.SortFunc(gr.items, func(a, b item) int { return cmp.Compare(a.round, b.round) })
 	gr.turn <- struct{}{}
 }
 
 // Join adds an item to the group at a place, waits until it sets off, and gives
-// what work made of its items, of which there are at most size. One round works
-// for all of its group; if it has to give up, because its own time is over,
-// another takes its place.
-func (g *Gathering) Join(ctx context.Context, at any, item string, size int, work func(ctx context.Context, items []string) (any, error)) (any, error) {
+// what work made of its items, of which there are at most size, in the order of
+// the rounds. One round works for all of its group; if it has to give up, because
+// its own time is over, another takes its place.
+func (s Seat) Join(ctx context.Context, at any, text string, size int, work func(ctx context.Context, items []string) (any, error)) (any, error) {
+	g := s.Gathering
 	g.mu.Lock()
 	gr := g.groups[at]
 	if gr == nil {
 		gr = &group{turn: make(chan struct{}, 1), done: make(chan struct{})}
 		g.groups[at] = gr
 	}
-	gr.add(item)
+	gr.add(item{s.Round, text})
 	gr.members++
 	g.running--
 	if len(gr.items) >= size {
@@ -86,7 +102,7 @@ func (g *Gathering) Join(ctx context.Context, at any, item string, size int, wor
 	g.mu.Unlock()
 	select {
 	case <-gr.turn:
-		result, err := work(ctx, gr.items)
+		result, err := work(ctx, gr.texts())
 		if err != nil && ctx.Err() != nil {
 			g.part(gr, 1)
 			gr.turn <- struct{}{}
@@ -116,13 +132,22 @@ func (g *Gathering) part(gr *group, members int) {
 	g.running += members
 }
 
-func (gr *group) add(item string) {
-	for _, known := range gr.items {
-		if known == item {
+func (gr *group) add(it item) {
+	for i, known := range gr.items {
+		if known.text == it.text {
+			gr.items[i].round = min(known.round, it.round)
 			return
 		}
 	}
-	gr.items = append(gr.items, item)
+	gr.items = append(gr.items, it)
+}
+
+func (gr *group) texts() []string {
+	texts := make([]string, len(gr.items))
+	for i, it := range gr.items {
+		texts[i] = it.text
+	}
+	return texts
 }
 
 // Round is the loop whose rounds the step at hand belongs to, itself and not in
@@ -150,11 +175,11 @@ func (l *Loop) Gather() {
 // Gathers reports whether its rounds share a Gathering.
 func (l *Loop) Gathers() bool { return l.gathers }
 
-// Share gives a round its Gathering.
-func (l *Loop) Share(x *Exchange, g *Gathering) { l.gathering.Set(x, g) }
+// Share gives a round its Seat.
+func (l *Loop) Share(x *Exchange, s Seat) { l.seat.Set(x, s) }
 
-// Gathering is that of a round.
-func (l *Loop) Gathering(x *Exchange) *Gathering {
-	g, _ := x.results[l.gathering.name.index].value.(*Gathering)
-	return g
+// Seat is that of a round.
+func (l *Loop) Seat(x *Exchange) Seat {
+	s, _ := x.results[l.seat.name.index].value.(Seat)
+	return s
 }

@@ -15,8 +15,8 @@ type Loop struct {
 	item  *name
 	index *name // nil: the rounds are not counted
 
-	gathering Local[*Gathering] // in the frame of the rounds
-	gathers   bool
+	seat    Local[Seat] // in the frame of the rounds
+	gathers bool
 }
 
 // Loop compiles what body compiles in a frame of its own, in which item (and
@@ -38,7 +38,7 @@ func (c *Compiler) Rounds(item dsl.String, inside string, body func()) *Loop {
 
 func (c *Compiler) loopOver(elem *dsl.StaticType, item, index dsl.String, inside string, caller bool, body func()) *Loop {
 	l := &Loop{frame: c.pushFrame()}
-	l.gathering = NewLocal[*Gathering](c)
+	l.seat = NewLocal[Seat](c)
 	outer := c.loop
 	c.loop = l
 	defer func() { c.loop = outer }()

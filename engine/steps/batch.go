@@ -13,7 +13,7 @@ import (
 
 type batchConfig struct {
 	Batch dsl.Shape  `yaml:"batch" doc:"What this round asks for: its key." required:"true"`
-	As    dsl.String `yaml:"as" doc:"The name of the list of the keys, each of them once, in the steps and yield." default:"keys"`
+	As    dsl.String `yaml:"as" doc:"The name of the list of the keys, each of them once and in the order of the rounds, in the steps and yield." default:"keys"`
 	Size  int        `yaml:"size" doc:"How many keys are asked for at once at most." default:"100" min:"1" max:"10000"`
 	Steps dsl.Steps  `yaml:"steps" doc:"What asks for the keys." required:"true"`
 	Yield dsl.Shape  `yaml:"yield" doc:"What was found: a list with a value for each of the keys, in their order, or an object with a field for each key. A field that is not there gives null." required:"true"`
@@ -99,7 +99,7 @@ func (s *batch) Run(ctx context.Context, x *engine.Exchange) error {
 		return err
 	}
 	item := key.JSON()
-	found, err := s.each.Gathering(x).Join(ctx, s, item, s.size, func(ctx context.Context, items []string) (any, error) {
+	found, err := s.each.Seat(x).Join(ctx, s, item, s.size, func(ctx context.Context, items []string) (any, error) {
 		return s.ask(ctx, x, items)
 	})
 	if err != nil {

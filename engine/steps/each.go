@@ -90,7 +90,7 @@ func (s *each) Run(ctx context.Context, x *engine.Exchange) error {
 		}
 		return s.loop.Round(x, items[i], i, func(x *engine.Exchange) error {
 			if s.loop.Gathers() {
-				s.loop.Share(x, gathering)
+				s.loop.Share(x, engine.Seat{Gathering: gathering, Round: i})
 			}
 			err := s.steps.Run(ctx, x)
 			if err == engine.ErrLeave {
