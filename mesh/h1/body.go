@@ -200,6 +200,7 @@ func (b *body) readLeft(cn *conn, p []byte) (int, error) {
 // read takes bytes from the buffer, or reads: past the buffer if p is as large.
 func (cn *conn) read(p []byte) (int, error) {
 	if cn.buffered() == 0 {
+		cn.short = cn.short || cn.end == len(cn.in)
 		if len(p) >= len(cn.in) {
 			return cn.receive(p)
 		}

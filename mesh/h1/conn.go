@@ -10,7 +10,9 @@ import (
 
 const (
 	readBuffer = 4 << 10
-	// keepBuffer is the largest buffer that an idle connection holds on to.
+	// keepBuffer is the largest buffer that an idle connection holds on to. A
+	// connection that gets responses longer than readBuffer has one: what is
+	// read with one system call is mostly written with one, too.
 	keepBuffer = 16 << 10
 )
 
@@ -22,6 +24,7 @@ type conn struct {
 	pos    int
 	end    int
 	out    []byte // the request's header and small body
+	short  bool   // a response did not fit into in
 
 	timed     bool      // a deadline is set
 	unsettled *exchange // whose deadline and context do not apply yet; else nil
@@ -146,9 +149,13 @@ func (cn *conn) release() {
 		cn.close() // the server sent more than its response
 		return
 	}
-	if len(cn.in) > keepBuffer {
-		cn.in = make([]byte, readBuffer)
+	switch {
+	case len(cn.in) > keepBuffer:
+		cn.in = make([]byte, keepBuffer)
+	case cn.short && len(cn.in) < keepBuffer:
+		cn.in, cn.pos, cn.end = make([]byte, keepBuffer), 0, 0
 	}
+	cn.short = false
 	if cap(cn.out) > keepBuffer {
 		cn.out = nil
 	}
