@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/textproto"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -101,11 +102,12 @@ func (s *forward) Run(ctx context.Context, x *engine.Exchange) error {
 	if resp.StatusCode == http.StatusSwitchingProtocols {
 		return s.upgrade(w, req, resp)
 	}
-	removeHopByHop(resp.Header)
-	delete(resp.Header, "X-Request-Id") // ours is there already
 	h := w.Header()
+	listed := connectionOptions(resp.Header)
 	for k, v := range resp.Header {
-		h[k] = v
+		if k != "X-Request-Id" && !ofConnection(k, listed) { // ours is there already
+			h[k] = v
+		}
 	}
 	if len(resp.Trailer) > 0 {
 		for k := range resp.Trailer {
@@ -139,19 +141,19 @@ func (s *forward) request(ctx context.Context, x *engine.Exchange) (*http.Reques
 		}
 	}
 	h := make(http.Header, len(in.Header)+4)
+	listed := connectionOptions(in.Header)
 	for k, v := range in.Header {
-		if !claimsOrigin(k) {
+		// The body is asked for with Expect when the upstream wants it.
+		if k != "Expect" && !claimsOrigin(k) && !ofConnection(k, listed) {
 			h[k] = v
 		}
 	}
 	upgrade := upgradeOf(in.Header)
-	if strings.Contains(strings.ToLower(upgrade), "h2c") {
+	if upgrade != "" && strings.Contains(strings.ToLower(upgrade), "h2c") {
 		// Whatever came over it would be requests that no gateway has seen.
 		upgrade = ""
 		delete(h, "Http2-Settings")
 	}
-	removeHopByHop(h)
-	delete(h, "Expect") // the body is asked for when the upstream wants it
 	if upgrade != "" {
 		h["Connection"], h["Upgrade"] = []string{"Upgrade"}, []string{upgrade}
 	}
@@ -238,19 +240,24 @@ func claimsOrigin(name string) bool {
 
 var plain, tls = []string{"http"}, []string{"https"}
 
-// hopByHop are the fields that belong to one connection (RFC 9110 section
-// 7.6.1).
-var hopByHop = []string{"Connection", "Proxy-Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization", "Te", "Trailer", "Transfer-Encoding", "Upgrade"}
+// ofConnection reports fields that belong to one connection (RFC 9110 section
+// 7.6.1): the known ones, and those that its Connection field lists.
+func ofConnection(name string, listed []string) bool {
+	switch name {
+	case "Connection", "Proxy-Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization", "Te", "Trailer", "Transfer-Encoding", "Upgrade":
+		return true
+	}
+	return listed != nil && slices.Contains(listed, name)
+}
 
-func removeHopByHop(h http.Header) {
+// connectionOptions are the fields that a Connection field lists.
+func connectionOptions(h http.Header) (listed []string) {
 	for _, v := range h["Connection"] {
 		for name := range strings.SplitSeq(v, ",") {
-			delete(h, textproto.CanonicalMIMEHeaderKey(strings.TrimSpace(name)))
+			listed = append(listed, textproto.CanonicalMIMEHeaderKey(strings.TrimSpace(name)))
 		}
 	}
-	for _, k := range hopByHop {
-		delete(h, k)
-	}
+	return listed
 }
 
 // upgradeOf is the protocol that a request wants to switch to, or "".
