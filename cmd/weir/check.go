@@ -97,6 +97,9 @@ func (p *process) check(dirs []string, format, secrets string, notes, strict, fi
 		if err := f.write(told); err != nil {
 			return err
 		}
+		if f.left != "" {
+			fmt.Fprintf(p.stderr, "weir: %s\n", f.left)
+		}
 		if files, err = flows.LoadWithTests(dirs); err != nil {
 			return err
 		}

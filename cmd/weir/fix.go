@@ -21,6 +21,7 @@ type fixer struct {
 
 	read *flows.Files     // as the files are
 	made []dsl.Diagnostic // what the fixes so far were about
+	left string           // why nothing was fixed that could be
 }
 
 // state is how bad files are. Documents that cannot be read hide what is wrong
@@ -52,6 +53,7 @@ func stateOf(files *flows.Files, ds []dsl.Diagnostic) (s state) {
 func (f *fixer) fix(ds []dsl.Diagnostic) {
 	f.read = f.files
 	best, first := *f, stateOf(f.files, ds)
+	var last state
 	own := func(src *dsl.Source) bool { return slices.Contains(f.files.Own(), src) }
 	for range mostRounds {
 		choice := dsl.Fixing(ds, own)
@@ -61,10 +63,13 @@ func (f *fixer) fix(ds []dsl.Diagnostic) {
 		f.files = f.files.Edit(choice.Edits)
 		f.made = append(f.made, choice.Made...)
 		ds = f.check(f.files)
-		if !stateOf(f.files, ds).worse(first) {
+		if last = stateOf(f.files, ds); !last.worse(first) {
 			best = *f
 			best.made = slices.Clone(f.made)
 		}
+	}
+	if len(best.made) == 0 && len(f.made) > 0 {
+		best.left = fmt.Sprintf("nothing is fixed: it would make %s of %s; correct the first by hand", plural(last.errors, "error"), plural(first.errors, "error"))
 	}
 	*f = best
 }
