@@ -11,7 +11,7 @@ import (
 type sagaConfig struct {
 	Saga        dsl.Steps    `yaml:"saga" doc:"The steps. Those with undo can be taken back." required:"true"`
 	Yield       dsl.Shape    `yaml:"yield" doc:"The result. It can read the results of the steps."`
-	UndoTimeout dsl.Duration `yaml:"undo_timeout" doc:"How long taking back may take in all. It has this time of its own, when that of the flow is up, too." default:"30s" min:"1ms"`
+	UndoTimeout dsl.Duration `yaml:"undo_timeout" doc:"How long taking back may take in all. It has this time of its own, when that of the flow is up, too, and the caller waits for it." default:"30s" min:"1ms"`
 }
 
 // Saga runs steps of which all take effect, or none.

@@ -23,8 +23,9 @@ type Flow struct {
 	Trigger  *Trigger  `json:"trigger,omitempty"`
 	RunBy    []string  `json:"runBy,omitempty"` // flows
 	Steps    []Step    `json:"steps"`
-	AtMost   Worst     `json:"atMost"`   // without the deadline
-	Critical []Stage   `json:"critical"` // the chain of steps that takes longest
+	AtMost   Worst     `json:"atMost"`         // without the deadline
+	Undo     string    `json:"undo,omitempty"` // how long sagas can take behind that, and behind the deadline, to take back what they did
+	Critical []Stage   `json:"critical"`       // the chain of steps that takes longest
 	Services []Service `json:"services"`
 	Bodies   []Body    `json:"bodies"`
 	Errors   []Answer  `json:"errors"`
@@ -128,6 +129,9 @@ func Explain(p *flows.Program, catalog *flows.Catalog, f *engine.Flow) *Flow {
 	x := &explainer{program: p, catalog: catalog, modifiers: engine.ModifierSchema(), schemas: map[string]*dsl.Schema{}}
 	plan := f.Plan()
 	out := &Flow{Flow: f.Name.Value, Summary: f.Summary, At: f.Name.Span.String(), Steps: x.steps(plan.Steps), AtMost: worst(x.bounds.Flow(f)), Critical: []Stage{}, Errors: []Answer{}}
+	if d := x.undo(plan.Steps); d > 0 {
+		out.Undo = d.String()
+	}
 	if f.Trigger != nil {
 		out.Trigger = x.trigger(f.Trigger)
 	}
@@ -210,6 +214,34 @@ func (x *explainer) steps(plans []*engine.PlanStep) []Step {
 		all = append(all, s)
 	}
 	return all
+}
+
+// undo is how long the sagas among steps can take to undo what they did.
+func (x *explainer) undo(steps []*engine.PlanStep) (sum time.Duration) {
+	for _, p := range steps {
+		if p.Runs != nil && p.Runs.Plan() != nil {
+			sum += x.undo(p.Runs.Plan().Steps)
+		}
+		var inner, within time.Duration
+		for _, b := range p.Bodies {
+			inner += x.undo(b.Steps)
+		}
+		if p.Verb == "saga" {
+			each(p.Bodies[0].Steps, func(p *engine.PlanStep) {
+				if b := p.Body(engine.PartUndo); b != nil {
+					within = b.Within
+					bound := x.bounds.Steps(b.Steps)
+					if bound.Open {
+						bound.Time = within
+					}
+					inner += bound.Time
+				}
+			})
+			inner = min(inner, within)
+		}
+		sum += inner
+	}
+	return sum
 }
 
 // settings are the keys of a step that have defaults, and those of its

@@ -229,6 +229,9 @@ func (t *text) worst(f *Flow) {
 	} else {
 		t.line("  in all %s", sum)
 	}
+	if f.Undo != "" {
+		t.line("  if it fails, taking back what was done is waited for, too: %s", f.Undo)
+	}
 }
 
 func (t *text) service(s Service) {
