@@ -116,18 +116,26 @@ func (c *completer) behindDash() bool {
 
 // keys offers the keys that a mapping can have and has not.
 func (c *completer) keys(m meaning, in *node) {
-	if m.step() && m.verb == "" {
+	verbs := m.step() && (m.verb == "" || c.on(in, m.verb))
+	if verbs {
 		for _, k := range c.Catalog.Steps.All() {
 			p := dsl.Property{Key: k.Name, Schema: c.verbSchema(k.Name)}
 			c.keyWith(p, keywordKind, firstSentence(k.Doc), kindDoc(k.Doc, k.Examples), "0")
 		}
 	}
 	for _, p := range m.properties() {
-		c.key(p, in)
+		if !verbs || p.Key != m.verb {
+			c.key(p, in)
+		}
 	}
 	if in.of != nil {
 		c.names(in)
 	}
+}
+
+// on reports whether the cursor is on a key.
+func (c *completer) on(in *node, key string) bool {
+	return slices.ContainsFunc(in.entries, func(e *entry) bool { return e.key == key && e.from <= c.cursor && c.cursor <= e.to })
 }
 
 // verbSchema is what the key of a verb takes.
@@ -138,7 +146,7 @@ func (c *completer) verbSchema(verb string) *dsl.Schema {
 }
 
 func (c *completer) key(p dsl.Property, in *node) {
-	if slices.ContainsFunc(in.entries, func(e *entry) bool { return e.key == p.Key && !(e.from <= c.cursor && c.cursor <= e.to) }) {
+	if in.field(p.Key) != nil && !c.on(in, p.Key) {
 		return
 	}
 	rank := "1"

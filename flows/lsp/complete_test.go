@@ -27,6 +27,7 @@ func TestCompletion(t *testing.T) {
 		{"a verb on a line of its own", "flow: a\nsteps:\n  ‸", "call compose", ""},
 		{"a detail of the verb, or a modifier", head + "  - call: GET users /x\n    ti‸", "accept query timeout", "call compose yield"},
 		{"of a verb that comes later", head + "  - ‸\n    call: GET users /x\n", "query timeout", "compose"},
+		{"another verb in place of one", head + "  - ca‸ll: GET users /x\n", "call forward id", "services"},
 		{"inside of braces", head + "  - call: GET users /x\n    retry: { att‸", "attempts backoff", "call"},
 		{"a switch's case", head + "  - switch:\n      - ‸", "when steps yield", "call"},
 		{"a member of a compose", head + "  - compose:\n      a:\n        ca‸", "call", ""},

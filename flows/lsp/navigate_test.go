@@ -95,6 +95,8 @@ func TestRename(t *testing.T) {
 		{"a step", strings.Replace(head, "id: user", "id: us‸er", 1) + rest, "customer", "5", ""},
 		{"a flow with a dash", strings.Replace(head, "price-of", "price‸-of", 1) + rest, "cost-of", "3", ""},
 		{"a service", strings.Replace(head, "GET users", "GET us‸ers", 1) + rest, "people", "4", ""},
+		{"a variable of a loop", head + rest + "  - each: o‸ in user.orders\n    steps: [{ log: $(o.sku) }, { log: '$(o.qty)' }]\n", "item", "3", ""},
+		{"a variable of a shape", head + "  - return: { a: { $each: o in user.orders, x: $(o‸.sku) } }\n", "item", "2", ""},
 		{"in quotes", strings.Replace(head, "id: user", "id: 'us‸er'", 1) + rest, "customer", "5", ""},
 		{"to a name that is taken", strings.Replace(head, "id: user", "id: us‸er", 1) + rest, "price", "", `"price" already has a meaning here`},
 		{"to a name of the language", strings.Replace(head, "id: user", "id: us‸er", 1) + rest, "body", "", `"body" has a meaning in the language`},
