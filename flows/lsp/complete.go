@@ -88,8 +88,8 @@ func (c *completer) start() {
 // beginning offers what a document begins with.
 func (c *completer) beginning() {
 	empty := &node{}
-	for _, p := range c.Flow.Fields {
-		if p.Key == "flow" {
+	for _, h := range c.heads {
+		if p, ok := (meaning{schema: h.schema}).property(h.key); ok {
 			c.key(p, empty)
 		}
 	}

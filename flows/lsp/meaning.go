@@ -21,7 +21,15 @@ func (m meaning) step() bool { return m.also != nil }
 // grammar finds what values of a sketch mean. It is immutable.
 type grammar struct {
 	*dsl.Grammar
-	sections *dsl.Schema // of a document that is no flow
+	heads    []head
+	sections *dsl.Schema // of all other documents
+}
+
+// head is a kind of document that has one of its own kind of thing, and is known
+// by the key of its name.
+type head struct {
+	key    string
+	schema *dsl.Schema
 }
 
 func newGrammar(g *dsl.Grammar) *grammar {
@@ -29,24 +37,30 @@ func newGrammar(g *dsl.Grammar) *grammar {
 	for _, name := range slices.Sorted(maps.Keys(g.Sections)) {
 		all.Fields = append(all.Fields, dsl.Property{Key: name, Schema: g.Sections[name]})
 	}
-	return &grammar{g, all}
+	return &grammar{g, []head{{"flow", g.Flow}}, all}
 }
 
-// isFlow reports whether the document is one of a flow, as far as it is written.
-func isFlow(root *node) bool {
-	return slices.ContainsFunc([]string{"flow", "steps", "trigger"}, func(key string) bool { return root.field(key) != nil })
+// head is what a document has one of. One of sections has none. What is not named
+// yet is taken for a flow if it has steps or a trigger.
+func (g *grammar) head(root *node) (h head, ok bool) {
+	for _, h := range g.heads {
+		if root.field(h.key) != nil {
+			return h, true
+		}
+	}
+	return g.heads[0], root.field("steps") != nil || root.field("trigger") != nil
 }
 
 // foreign reports whether a document is one of another tool: it has keys, and none
 // that the language knows.
 func (g *grammar) foreign(root *node) bool {
 	keys := root.keys()
-	known := func(key string) bool {
-		_, section := g.Sections[key]
-		_, ok := meaning{schema: g.Flow}.property(key)
-		return section || ok
-	}
-	return len(keys) > 0 && !slices.ContainsFunc(keys, known)
+	return len(keys) > 0 && !slices.ContainsFunc(keys, func(key string) bool {
+		return g.Sections[key] != nil || slices.ContainsFunc(g.heads, func(h head) bool {
+			_, ok := meaning{schema: h.schema}.property(key)
+			return ok
+		})
+	})
 }
 
 // of is the meaning of a value.
@@ -57,8 +71,8 @@ func (g *grammar) of(n *node) meaning {
 		root = path[0].in
 	}
 	m := meaning{schema: g.sections}
-	if isFlow(root) {
-		m.schema = g.Flow
+	if h, ok := g.head(root); ok {
+		m.schema = h.schema
 	}
 	for _, e := range path {
 		m = g.below(m, e)

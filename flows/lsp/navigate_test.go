@@ -39,25 +39,25 @@ tests:
 
 func TestDefinitions(t *testing.T) {
 	for _, c := range []struct{ name, text, want string }{
-		{"a service", head + "  - call: GET us‸ers /x\n", "site.yaml:3:3"},
-		{"a flow", head + "  - run: price‸-of\n", "site.yaml:6:7"},
+		{"a service", half + "  - call: GET us‸ers /x\n", "site.yaml:3:3"},
+		{"a flow", half + "  - run: price‸-of\n", "site.yaml:6:7"},
 		{"a gateway", "flow: a\ntrigger: { http: GET /, gateway: pub‸lic }\nsteps: []\n", "site.yaml:1:13"},
-		{"a step", head + "  - return: $(us‸er.first)\n", "profile.yaml:4:9"},
-		{"a step, at its end", head + "  - return: $(user‸)\n", "profile.yaml:4:9"},
-		{"a step, by what stands beside it", head + "  - return: $(steps.us‸er.status)\n", "profile.yaml:4:9"},
+		{"a step", half + "  - return: $(us‸er.first)\n", "profile.yaml:4:9"},
+		{"a step, at its end", half + "  - return: $(user‸)\n", "profile.yaml:4:9"},
+		{"a step, by what stands beside it", half + "  - return: $(steps.us‸er.status)\n", "profile.yaml:4:9"},
 		{"a parameter", "flow: a\ntrigger: { http: 'GET /{id}' }\nsteps: [{ return: $(params.i‸d) }]\n", "profile.yaml:2:18"},
 		{"an input", "flow: a\ninput: { x: { type: string } }\nsteps: [{ return: $(input.x‸) }]\n", "profile.yaml:2:13"},
-		{"a variable of a loop", head + "  - each: o in user.orders\n    steps: [{ log: $(o‸.sku) }]\n", "profile.yaml:9:11"},
-		{"a variable of a shape", head + "  - return: { list: { $each: o in user.orders, x: $(o‸.sku) } }\n", "profile.yaml:9:30"},
+		{"a variable of a loop", half + "  - each: o in user.orders\n    steps: [{ log: $(o‸.sku) }]\n", "profile.yaml:9:11"},
+		{"a variable of a shape", half + "  - return: { list: { $each: o in user.orders, x: $(o‸.sku) } }\n", "profile.yaml:9:30"},
 		{"a file", "services: { u: { endpoints: [x], openapi: use‸rs.json } }\n", "users.json:1:1"},
 		{"a file that is imported", "imports:\n  - si‸te.yaml\n", "site.yaml:1:1"},
-		{"a place in a file", head + "output: { $ref: 'users.json#/components/schemas/U‸ser' }\n", "users.json:3:28"},
-		{"a place in the schema", head + "output: { $ref: '#/$defs/a‸', $defs: { a: { type: object } } }\n", "profile.yaml:9:39"},
-		{"a step, beside a line that cannot be read", head + "  - return: $(us‸er.first)\n  : [\n", "profile.yaml:4:9"},
-		{"a step, beside a fault", head + "  - cal: x\n  - return: $(us‸er.first)\n", "profile.yaml:4:9"},
-		{"itself", strings.Replace(head, "id: user", "id: us‸er", 1), "profile.yaml:4:9"},
-		{"nothing", head + "  - return: $(len‸(user.first))\n", ""},
-		{"what is unknown", head + "  - return: $(usr‸)\n", ""},
+		{"a place in a file", half + "output: { $ref: 'users.json#/components/schemas/U‸ser' }\n", "users.json:3:28"},
+		{"a place in the schema", half + "output: { $ref: '#/$defs/a‸', $defs: { a: { type: object } } }\n", "profile.yaml:9:39"},
+		{"a step, beside a line that cannot be read", half + "  - return: $(us‸er.first)\n  : [\n", "profile.yaml:4:9"},
+		{"a step, beside a fault", half + "  - cal: x\n  - return: $(us‸er.first)\n", "profile.yaml:4:9"},
+		{"itself", strings.Replace(half, "id: user", "id: us‸er", 1), "profile.yaml:4:9"},
+		{"nothing", half + "  - return: $(len‸(user.first))\n", ""},
+		{"what is unknown", half + "  - return: $(usr‸)\n", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			d := editing(t, beside, "profile.yaml", c.text)
@@ -72,10 +72,10 @@ func TestDefinitions(t *testing.T) {
 func TestReferences(t *testing.T) {
 	rest := "  - return: { a: $(user.id), b: $(steps.user.status), c: $(price.price) }\n"
 	for _, c := range []struct{ name, text, want string }{
-		{"a step, in tests, too", strings.Replace(head, "id: user", "id: us‸er", 1) + rest, "checks.test.yaml:7:45 profile.yaml:4:9 profile.yaml:9:20 profile.yaml:9:41"},
-		{"a mocked step", strings.Replace(head, "id: price", "id: pri‸ce", 1) + rest, "checks.test.yaml:6:13 profile.yaml:6:9 profile.yaml:9:60"},
-		{"a service", strings.Replace(head, "GET users", "GET us‸ers", 1) + rest, "checks.test.yaml:5:7 checks.test.yaml:7:24 profile.yaml:5:15 site.yaml:3:3"},
-		{"a flow", strings.Replace(head, "price-of", "price‸-of", 1) + rest, "checks.test.yaml:9:10 profile.yaml:7:10 site.yaml:6:7"},
+		{"a step, in tests, too", strings.Replace(half, "id: user", "id: us‸er", 1) + rest, "checks.test.yaml:7:45 profile.yaml:4:9 profile.yaml:9:20 profile.yaml:9:41"},
+		{"a mocked step", strings.Replace(half, "id: price", "id: pri‸ce", 1) + rest, "checks.test.yaml:6:13 profile.yaml:6:9 profile.yaml:9:60"},
+		{"a service", strings.Replace(half, "GET users", "GET us‸ers", 1) + rest, "checks.test.yaml:5:7 checks.test.yaml:7:24 profile.yaml:5:15 site.yaml:3:3"},
+		{"a flow", strings.Replace(half, "price-of", "price‸-of", 1) + rest, "checks.test.yaml:9:10 profile.yaml:7:10 site.yaml:6:7"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			d := editing(t, beside, "profile.yaml", c.text)
@@ -92,19 +92,19 @@ func TestReferences(t *testing.T) {
 func TestRename(t *testing.T) {
 	rest := "  - return: { a: $(user.id), b: $(steps.user.status), c: '$(price.price ?? user.first)' }\n"
 	for _, c := range []struct{ name, text, to, want, refused string }{
-		{"a step", strings.Replace(head, "id: user", "id: us‸er", 1) + rest, "customer", "5", ""},
-		{"a flow with a dash", strings.Replace(head, "price-of", "price‸-of", 1) + rest, "cost-of", "3", ""},
-		{"a service", strings.Replace(head, "GET users", "GET us‸ers", 1) + rest, "people", "4", ""},
-		{"a variable of a loop", head + rest + "  - each: o‸ in user.orders\n    steps: [{ log: $(o.sku) }, { log: '$(o.qty)' }]\n", "item", "3", ""},
-		{"a variable of a shape", head + "  - return: { a: { $each: o in user.orders, x: $(o‸.sku) } }\n", "item", "2", ""},
-		{"in quotes", strings.Replace(head, "id: user", "id: 'us‸er'", 1) + rest, "customer", "5", ""},
-		{"to a name that is taken", strings.Replace(head, "id: user", "id: us‸er", 1) + rest, "price", "", `"price" already has a meaning here`},
-		{"to a name of the language", strings.Replace(head, "id: user", "id: us‸er", 1) + rest, "body", "", `"body" has a meaning in the language`},
-		{"to a name that expressions cannot read", strings.Replace(head, "id: user", "id: us‸er", 1) + rest, "a-b", "", "cannot be used in expressions"},
-		{"to no name", strings.Replace(head, "id: user", "id: us‸er", 1) + rest, "a b", "", "is no name"},
-		{"in a program with errors", strings.Replace(head, "id: user", "id: us‸er", 1) + "  - cal: x\n", "customer", "", "has errors"},
-		{"what has no name", head + "  - ret‸urn: $(user.id)\n", "x", "", "cannot be renamed"},
-		{"a parameter", head + "  - return: $(params.i‸d)\n", "x", "", "cannot be renamed"},
+		{"a step", strings.Replace(half, "id: user", "id: us‸er", 1) + rest, "customer", "5", ""},
+		{"a flow with a dash", strings.Replace(half, "price-of", "price‸-of", 1) + rest, "cost-of", "3", ""},
+		{"a service", strings.Replace(half, "GET users", "GET us‸ers", 1) + rest, "people", "4", ""},
+		{"a variable of a loop", half + rest + "  - each: o‸ in user.orders\n    steps: [{ log: $(o.sku) }, { log: '$(o.qty)' }]\n", "item", "3", ""},
+		{"a variable of a shape", half + "  - return: { a: { $each: o in user.orders, x: $(o‸.sku) } }\n", "item", "2", ""},
+		{"in quotes", strings.Replace(half, "id: user", "id: 'us‸er'", 1) + rest, "customer", "5", ""},
+		{"to a name that is taken", strings.Replace(half, "id: user", "id: us‸er", 1) + rest, "price", "", `"price" already has a meaning here`},
+		{"to a name of the language", strings.Replace(half, "id: user", "id: us‸er", 1) + rest, "body", "", `"body" has a meaning in the language`},
+		{"to a name that expressions cannot read", strings.Replace(half, "id: user", "id: us‸er", 1) + rest, "a-b", "", "cannot be used in expressions"},
+		{"to no name", strings.Replace(half, "id: user", "id: us‸er", 1) + rest, "a b", "", "is no name"},
+		{"in a program with errors", strings.Replace(half, "id: user", "id: us‸er", 1) + "  - cal: x\n", "customer", "", "has errors"},
+		{"what has no name", half + "  - ret‸urn: $(user.id)\n", "x", "", "cannot be renamed"},
+		{"a parameter", half + "  - return: $(params.i‸d)\n", "x", "", "cannot be renamed"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			d := editing(t, beside, "profile.yaml", c.text)
@@ -138,7 +138,7 @@ func TestRename(t *testing.T) {
 			}
 		})
 	}
-	d := editing(t, beside, "profile.yaml", strings.Replace(head, "GET users", "GET us‸ers", 1)+rest)
+	d := editing(t, beside, "profile.yaml", strings.Replace(half, "GET users", "GET us‸ers", 1)+rest)
 	got, err := d.prepareRename(context.Background(), &d.cursor)
 	if err != nil || got == nil || *got != (renamed{span{position{4, 14}, position{4, 19}}, "users"}) {
 		t.Errorf("got %+v, %v", got, err)
@@ -158,21 +158,21 @@ func applied(s string, edits []edit) string {
 func TestHover(t *testing.T) {
 	for _, c := range []struct{ name, text, want string }{
 		{"a key with a default", "services: { a: { time‸out: 1s } }\n", "**timeout**: duration from 1ms, default 10s"},
-		{"a verb", head + "  - ca‸ll: GET users /x\n", "Sends a request to a service"},
-		{"a modifier", head + "  - call: GET users /x\n    time‸out: 1s\n", "How long the step may take"},
+		{"a verb", half + "  - ca‸ll: GET users /x\n", "Sends a request to a service"},
+		{"a modifier", half + "  - call: GET users /x\n    time‸out: 1s\n", "How long the step may take"},
 		{"a key of a flow", "flow: a\nsum‸mary: x\n", "What the flow is for"},
-		{"a name", head + "  - return: $(us‸er)\n", "**user**: { address?: { city: text }"},
-		{"a field", head + "  - return: $(user.or‸ders)\n", "**orders**: list of { lines: list of"},
-		{"a field in a predicate", head + "  - return: $(filter(user.orders, .qt‸y > 1))\n", "**qty**: a whole number"},
-		{"a parameter", head + "  - return: $(params.i‸d)\n", "**id**: text"},
-		{"an enum", head + "  - return: $(price.curr‸ency)\n", `**currency**: "EUR" or "USD"`},
-		{"a function", head + "  - return: $(up‸per(user.first))\n", "upper("},
-		{"a condition", head + "  - when: user.fi‸rst == \"x\"\n    call: GET users /x\n", "**first**: text"},
-		{"a service", head + "  - call: GET us‸ers /x\n", "service **users**\n\n```yaml\nusers: { endpoints:"},
-		{"a flow", head + "  - run: price‸-of\n", "flow **price-of**\n\nWhat one costs."},
-		{"a step", strings.Replace(head, "id: user", "id: us‸er", 1), "step **user**"},
-		{"a member of a compose", head + "  - compose:\n      a‸b: { call: GET users /x }\n", "step **ab**"},
-		{"nothing", head + "  - return: 1‸2\n", ""},
+		{"a name", half + "  - return: $(us‸er)\n", "**user**: { address?: { city: text }"},
+		{"a field", half + "  - return: $(user.or‸ders)\n", "**orders**: list of { lines: list of"},
+		{"a field in a predicate", half + "  - return: $(filter(user.orders, .qt‸y > 1))\n", "**qty**: a whole number"},
+		{"a parameter", half + "  - return: $(params.i‸d)\n", "**id**: text"},
+		{"an enum", half + "  - return: $(price.curr‸ency)\n", `**currency**: "EUR" or "USD"`},
+		{"a function", half + "  - return: $(up‸per(user.first))\n", "upper("},
+		{"a condition", half + "  - when: user.fi‸rst == \"x\"\n    call: GET users /x\n", "**first**: text"},
+		{"a service", half + "  - call: GET us‸ers /x\n", "service **users**\n\n```yaml\nusers: { endpoints:"},
+		{"a flow", half + "  - run: price‸-of\n", "flow **price-of**\n\nWhat one costs."},
+		{"a step", strings.Replace(half, "id: user", "id: us‸er", 1), "step **user**"},
+		{"a member of a compose", half + "  - compose:\n      a‸b: { call: GET users /x }\n", "step **ab**"},
+		{"nothing", half + "  - return: 1‸2\n", ""},
 		{"a comment", "flow: a # fl‸ow\n", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {

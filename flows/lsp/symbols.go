@@ -42,10 +42,10 @@ func (s *server) symbols(_ context.Context, p *documentParams) ([]documentSymbol
 }
 
 func (o *outliner) document(root *node, from, to int) (all []documentSymbol) {
-	if isFlow(root) {
-		name, at := "flow", &entry{from: from, to: from}
+	if h, ok := o.head(root); ok {
+		name, at := h.key, &entry{from: from, to: from}
 		for _, e := range root.entries {
-			if e.key == "flow" {
+			if e.key == h.key {
 				name, at = o.scalar(e.value), e
 			}
 		}

@@ -17,7 +17,7 @@ func (d *desk) outline(all []documentSymbol, indent string) string {
 }
 
 func TestSymbols(t *testing.T) {
-	d := editing(t, shop, "profile.yaml", head+`  - compose:
+	d := editing(t, shop, "profile.yaml", half+`  - compose:
       a: { call: GET users /a }
       b:
         each: x in y
@@ -106,7 +106,7 @@ func TestCodeActionsAreFixes(t *testing.T) {
 // FuzzRequests asks everything there is to ask about any text, at any place.
 func FuzzRequests(f *testing.F) {
 	for _, seed := range []string{
-		head + "  - return: $(user.", head + "  - call: GET users /x\n    query: { a: $(f(a, b", "flow: [\n---\nservices: {\n  a: \"", "tests:\n  - test: x\n    mock: { ",
+		half + "  - return: $(user.", half + "  - call: GET users /x\n    query: { a: $(f(a, b", "flow: [\n---\nservices: {\n  a: \"", "tests:\n  - test: x\n    mock: { ",
 		"flow: a\nsteps:\n  - each: x in filter(y, .z\n    steps:\n    - ", "output: { $ref: '#/a/0'",
 	} {
 		f.Add(seed, len(seed))

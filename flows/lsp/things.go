@@ -147,11 +147,11 @@ func inputs(c *completer, _ []string) (all []word) {
 	if run == nil {
 		return nil
 	}
-	flow := c.thing("flow", strings.Trim(c.string[run.start:run.end], `"'`))
-	if flow == nil || flow.Field("input") == nil {
+	declared := c.thing("flow", strings.Trim(c.string[run.start:run.end], `"'`)).Field("input")
+	if declared == nil {
 		return nil
 	}
-	for _, f := range flow.Field("input").Fields {
+	for _, f := range declared.Fields {
 		x := word{name: f.Key.Text, text: f.Key.Text, kind: propertyKind}
 		if t := f.Value.Field("type"); t != nil {
 			x.detail = t.Text
