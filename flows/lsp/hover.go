@@ -3,6 +3,7 @@ package lsp
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/weir-run/weir/dsl"
@@ -136,9 +137,9 @@ func (s *server) hoverThing(at spot, o occurrence) *hover {
 	}
 	text := fmt.Sprintf("%s **%s**", noun, o.symbol.name)
 	src := o.symbol.at.Source
-	if noun == "flow" {
+	if slices.ContainsFunc(s.heads, func(h head) bool { return h.key == noun }) {
 		for _, doc := range dsl.Parse(src, &dsl.Diagnostics{}) {
-			if n := doc.Field("flow"); n != nil && n.Text == o.symbol.name {
+			if n := doc.Field(noun); n != nil && n.Text == o.symbol.name {
 				if sum := doc.Field("summary"); sum != nil {
 					text += "\n\n" + sum.Text
 				}

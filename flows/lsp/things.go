@@ -142,12 +142,12 @@ func files(c *completer, _ []string) (all []word) {
 
 // inputs are what the flow takes that is run beside the keys.
 func inputs(c *completer, _ []string) (all []word) {
-	step := c.at.in.of.in
-	run := step.field("run")
-	if run == nil {
-		return nil
+	var declared *dsl.Node
+	for _, by := range []struct{ key, noun string }{{"run", "flow"}} {
+		if name := c.at.in.of.in.field(by.key); name != nil {
+			declared = c.thing(by.noun, strings.Trim(c.string[name.start:name.end], `"'`)).Field("input")
+		}
 	}
-	declared := c.thing("flow", strings.Trim(c.string[run.start:run.end], `"'`)).Field("input")
 	if declared == nil {
 		return nil
 	}
@@ -161,8 +161,8 @@ func inputs(c *completer, _ []string) (all []word) {
 	return all
 }
 
-// thing is what defines a flow, or an entry of a section, of the program; nil if
-// nothing does.
+// thing is what defines an entry of a section of the program, or the document
+// that has a name; nil if nothing does.
 func (c *completer) thing(section, name string) *dsl.Node {
 	if c.program == nil {
 		return nil
@@ -176,7 +176,7 @@ func (c *completer) thing(section, name string) *dsl.Node {
 			n := doc.Field(section)
 			switch {
 			case n == nil:
-			case section == "flow" && n.Text == name:
+			case n.Kind == dsl.Scalar && n.Text == name:
 				return doc
 			case n.Field(name) != nil:
 				return n.Field(name)
