@@ -21,7 +21,7 @@ import (
 )
 
 type callConfig struct {
-	Call    dsl.Text             `yaml:"call" doc:"METHOD SERVICE /path. Values in the path are escaped and stay within their segment." required:"true"`
+	Call    dsl.Text             `yaml:"call" literal:"2" doc:"METHOD SERVICE /path. Values in the path are escaped and stay within their segment." required:"true"`
 	Query   map[string]dsl.Shape `yaml:"query" doc:"The query. A value that is null leaves its parameter out, a list repeats it."`
 	Headers map[string]dsl.Shape `yaml:"headers" doc:"Headers of the request."`
 	Body    dsl.Shape            `yaml:"body" doc:"The body: a shape becomes JSON, text stays text."`

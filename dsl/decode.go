@@ -61,6 +61,8 @@ func (Several[C]) of() reflect.Type { return reflect.TypeFor[C]() }
 //	min:"1" max:"9"  the range, in the notation of the value
 //	order:"first"    where Format writes the key, if not in the order of the
 //	                 declaration: first or last
+//	literal:"2"      of a Text: how many of its first words are literals; of any
+//	                 field none, for one that Literals leaves as it is
 //
 // A field is a string, bool, int, float64, Duration, Size, Percent, String,
 // *Node, Shape, Text, Cond, Secret, Steps, Block, Branches, Several, a type with

@@ -12,9 +12,11 @@ import (
 
 // arrange orders the keys of a document.
 func (g *Grammar) arrange(v *value) {
-	if v.node.Field("flow") != nil && g.Flow != nil {
-		g.object(v, g.Flow, scopes{}, nil)
-		return
+	for key, head := range map[string]*Schema{"flow": g.Flow, "template": g.Template} {
+		if v.node.Field(key) != nil && head != nil {
+			g.object(v, head, scopes{}, nil)
+			return
+		}
 	}
 	for i := range v.entries {
 		if e := &v.entries[i]; e.key != nil {

@@ -20,6 +20,11 @@ var testGrammar = &Grammar{
 		Steps   Steps     `yaml:"steps" doc:"."`
 		Trigger *struct{} `yaml:"trigger" doc:"."`
 	}](),
+	Template: SchemaOf[struct {
+		Template string `yaml:"template" doc:"." required:"true"`
+		Steps    Steps  `yaml:"steps" doc:"."`
+		Yield    Shape  `yaml:"yield" doc:"."`
+	}](),
 	Sections: map[string]*Schema{"services": {Type: MapType, Elem: SchemaOf[struct {
 		URL   string   `yaml:"url" doc:"."`
 		Retry struct { // its keys are ordered, too

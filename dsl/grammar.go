@@ -6,6 +6,7 @@ import "slices"
 // which values hold expressions. The zero Grammar knows nothing.
 type Grammar struct {
 	Flow      *Schema            // of documents with the key flow
+	Template  *Schema            // of documents with the key template
 	Sections  map[string]*Schema // of what stands below the keys of other documents
 	Verbs     map[string]*Schema // of steps
 	Modifiers *Schema            // what every step may have beside its verb

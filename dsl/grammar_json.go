@@ -16,16 +16,21 @@ import (
 func (g *Grammar) JSONSchema() map[string]any {
 	w := &schemaWriter{definitions: object{}, step: refer("step")}
 	w.definitions["flow"] = w.value(g.Flow)
+	w.definitions["template"] = w.value(g.Template)
 	w.definitions["sections"] = w.sections(g)
 	w.steps(g)
+	isTemplate := object{"type": "object", "required": []string{g.Template.keys()[0]}}
+	isFlow := having(g.Flow.keys())
+	isFlow["not"] = isTemplate
 	return object{
 		"$schema":     draft07,
 		"title":       "Weir",
-		"description": "A document of a flow file: a flow, or sections with what flows need.",
+		"description": "A document of a flow file: a flow, a template, or sections with what flows need.",
 		"type":        "object",
 		"allOf": []object{
-			{"if": having(g.Flow.keys()), "then": refer("flow")},
-			{"if": lacking(g.Flow.keys()), "then": refer("sections")},
+			{"if": isTemplate, "then": refer("template")},
+			{"if": isFlow, "then": refer("flow")},
+			{"if": lacking(append(g.Flow.keys(), g.Template.keys()[0])), "then": refer("sections")},
 		},
 		"definitions": w.definitions,
 	}
@@ -45,22 +50,26 @@ func lacking(keys []string) object {
 	return object{"type": "object", "not": having(keys)}
 }
 
-// sections describes a document that is no flow. It names the first key of a
-// flow only for editors to propose.
+// sections describes a document that is no flow and no template. It names the
+// first keys of those only for editors to propose.
 func (w *schemaWriter) sections(g *Grammar) object {
 	properties := object{}
 	for name, s := range g.Sections {
 		properties[name] = w.value(s)
 	}
-	if len(g.Flow.Fields) > 0 {
-		first := g.Flow.Fields[0].Key
-		properties[first] = refer("flow", first)
+	for head, s := range map[string]*Schema{"flow": g.Flow, "template": g.Template} {
+		first := s.Fields[0].Key
+		properties[first] = refer(head, first)
 	}
 	return object{"type": "object", "properties": properties, "additionalProperties": false}
 }
 
-// steps defines step, and for each verb what stands beside it.
+// steps defines step, and for each verb what stands beside it. A step of a
+// template can have one of its inputs where a literal stands.
 func (w *schemaWriter) steps(g *Grammar) {
+	inside := *w
+	inside.expands, inside.given = given, true
+	w = &inside
 	w.definitions["modifiers"] = w.closed(g.Modifiers)
 	verbs := slices.Sorted(maps.Keys(g.Verbs))
 	begun := having(verbs) // a step that has no verb yet

@@ -79,7 +79,11 @@ type field struct {
 	initial  *Node // the default
 	enum     []string
 	min, max bound
+	literals int // words at the start of a Text; or none
 }
+
+// none says that a field takes no literal that something else can stand for.
+const none = -1
 
 // bound is one end of a range, as it is written and as a number.
 type bound struct {
@@ -151,6 +155,15 @@ func (p *plan) addField(key string, f reflect.StructField, index []int) (err err
 		x.rank = Last
 	default:
 		return fmt.Errorf("order is first, last or absent, not %q", order)
+	}
+	switch literal := f.Tag.Get("literal"); {
+	case literal == "":
+	case literal == "none":
+		x.literals = none
+	default:
+		if x.literals, err = strconv.Atoi(literal); err != nil || x.literals <= 0 || x.shape.form != formTemplate {
+			return errors.New("literal is none, or of a Text how many words are")
+		}
 	}
 	leaf := x.leaf()
 	if enum, ok := f.Tag.Lookup("enum"); ok {

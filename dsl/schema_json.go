@@ -42,7 +42,8 @@ type object = map[string]any
 type schemaWriter struct {
 	definitions object // what refer refers to
 	step        object // what a step is; nil: anything
-	expands     bool   // any scalar can be $(env.NAME)
+	expands     string // the pattern of texts that can stand for any scalar; "": none can
+	given       bool   // they can stand for lists and objects, too
 }
 
 // value describes a value: what it may be, and what it is for.
@@ -75,18 +76,18 @@ func (w *schemaWriter) element(s *Schema) object {
 }
 
 func (w *schemaWriter) constraints(s *Schema) object {
-	if s.Expands && !w.expands {
+	if s.Expands && w.expands == "" {
 		inside := *w
-		inside.expands = true
+		inside.expands = expansion
 		w = &inside
 	}
 	switch s.Type {
 	case ObjectType:
-		return w.object(s)
+		return w.composite(w.object(s))
 	case ListType:
-		return object{"type": "array", "items": w.element(s.Elem)}
+		return w.composite(object{"type": "array", "items": w.element(s.Elem)})
 	case MapType:
-		return object{"type": "object", "additionalProperties": w.element(s.Elem)}
+		return w.composite(object{"type": "object", "additionalProperties": w.element(s.Elem)})
 	case TextType, TemplateType, SecretType:
 		if s.Enum != nil {
 			return w.expanded(object{"enum": s.enumJSON()})
@@ -155,31 +156,42 @@ func (w *schemaWriter) text() object {
 // colon if there is neither a type nor an anyOf.
 func anything() object { return object{"anyOf": []object{{}}} }
 
-// expansion is what all texts match that hold an expression.
-const expansion = `\$\(`
+const (
+	expansion = `\$\(`                                        // what all texts match that hold an expression
+	given     = `^\$\(\s*input\.[A-Za-z_][A-Za-z0-9_]*\s*\)$` // in the steps of a template: an input
+)
+
+// composite is a list or an object.
+func (w *schemaWriter) composite(j object) object {
+	if !w.given {
+		return j
+	}
+	j["type"], j["pattern"] = []any{j["type"], "string"}, w.expands
+	return j
+}
 
 // scalar is a value of a JSON type.
 func (w *schemaWriter) scalar(typ, write string) object {
-	if !w.expands {
+	if w.expands == "" {
 		return object{"type": typ}
 	}
-	return object{"type": []string{typ, "string"}, "pattern": expansion, "errorMessage": "write " + write}
+	return object{"type": []string{typ, "string"}, "pattern": w.expands, "errorMessage": "write " + write}
 }
 
 // pattern is a text that matches the pattern as a whole.
 func (w *schemaWriter) pattern(pattern, write string) object {
 	pattern = "^(" + pattern + ")$"
-	if w.expands {
-		pattern += "|" + expansion
+	if w.expands != "" {
+		pattern += "|" + w.expands
 	}
 	return object{"type": "string", "minLength": 1, "pattern": pattern, "errorMessage": "write " + write}
 }
 
 func (w *schemaWriter) expanded(j object) object {
-	if !w.expands {
+	if w.expands == "" {
 		return j
 	}
-	return object{"anyOf": []object{j, {"type": "string", "pattern": expansion}}}
+	return object{"anyOf": []object{j, {"type": "string", "pattern": w.expands}}}
 }
 
 // unitsPattern is parseUnits as a regular expression. Only the smallest unit has

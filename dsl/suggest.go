@@ -42,6 +42,9 @@ func (x *Diagnostic) SuggestWord(typed string, among []string) (near string, ok 
 	return near, ok
 }
 
+// Uncertain takes back what could be made unasked.
+func (x *Diagnostic) Uncertain() { x.Fixes, x.slip = nil, nil }
+
 // Replace is SuggestWord with a word that is known to be meant.
 func (x *Diagnostic) Replace(typed, meant string) {
 	x.Hint = fmt.Sprintf("did you mean %q?", meant)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -61,10 +62,20 @@ func Provide[T any](r *Resources, noun, name string, thing T) {
 	r.tables[key].things[name] = thing
 }
 
+// has reports whether there is a thing of this name.
+func (r *Resources) has(noun, name string) bool {
+	for _, t := range r.tables {
+		if _, ok := t.things[name]; ok && t.noun == noun {
+			return true
+		}
+	}
+	return false
+}
+
 // Use finds a thing by its name, or reports that there is none.
 func Use[T any](c *Compiler, noun string, name dsl.String) (thing T, ok bool) {
 	t := c.lang.Resources.tables[reflect.TypeFor[T]()]
-	if c.lang.Index != nil {
+	if c.lang.Index != nil && (c.use == nil || !c.use.inHole(name.Span)) {
 		c.lang.Index.Use(noun, name, dsl.Span{})
 	}
 	if c.lang.Probe != nil {
@@ -79,23 +90,32 @@ func Use[T any](c *Compiler, noun string, name dsl.String) (thing T, ok bool) {
 		c.failed = true
 		return thing, false
 	}
+	c.unknown(noun, name)
+	return thing, false
+}
+
+// unknown reports that there is no thing of this name.
+func (c *Compiler) unknown(noun string, name dsl.String) {
 	d := dsl.Diagnostic{Span: name.Span, Code: "unknown-" + noun, Message: fmt.Sprintf("there is no %s %q", noun, name.Value)}
 	var known []string
-	if t != nil {
-		for k := range t.things {
-			known = append(known, k)
+	for _, t := range c.lang.Resources.tables {
+		if t.noun == noun {
+			known = slices.Sorted(maps.Keys(t.things))
 		}
-		slices.Sort(known)
 	}
 	switch {
 	case strings.Contains(name.Value, "$("):
 		d.Message, d.Hint = "the name of a "+noun+" cannot be an expression", "write the name; to choose between several, use switch"
 	case strings.Contains(name.Value, "://"):
 		d.Hint = fmt.Sprintf("define a %s with this endpoint, and write its name", noun)
+	case noun == "flow" && c.lang.Resources.has("template", name.Value):
+		d.Hint = fmt.Sprintf("%s is a template: write use: %s", name.Value, name.Value)
+	case noun == "template" && c.lang.Resources.has("flow", name.Value):
+		d.Hint = fmt.Sprintf("%s is a flow: write run: %s", name.Value, name.Value)
 	default:
 		d.Hint = fmt.Sprintf("define it in %ss:", noun)
-		if noun == "flow" {
-			d.Hint = "define it, beginning with flow: " + name.Value
+		if noun == "flow" || noun == "template" {
+			d.Hint = fmt.Sprintf("define it, beginning with %s: %s", noun, name.Value)
 		}
 		if len(known) > 0 {
 			d.Hint += ", or use one of " + listed(known)
@@ -103,7 +123,6 @@ func Use[T any](c *Compiler, noun string, name dsl.String) (thing T, ok bool) {
 		d.Suggest(name.Value, known)
 	}
 	c.Report(d)
-	return thing, false
 }
 
 // listed names a few of many.
@@ -132,14 +151,18 @@ type Compiler struct {
 	inline  string    // what the steps at hand run inside of that cannot return
 	whole   string    // what the steps at hand run inside of that can only return what is at hand as a whole
 	around  []around
-	undoing *Undoing               // what takes note of what the steps at hand do
-	loop    *Loop                  // the innermost loop that the steps at hand are of
-	keepers map[string][]*dsl.Node // steps that have Keepers, by what they are called
-	closed  map[string]dsl.Span    // names of scopes that have ended
+	undoing *Undoing            // what takes note of what the steps at hand do
+	loop    *Loop               // the innermost loop that the steps at hand are of
+	keepers map[string][]Slot   // of steps that have Keepers, by what they are called
+	closed  map[string]dsl.Span // names of scopes that have ended
 	failed  bool
 	uses    []string  // what the step at hand names, for a Probe
 	undoes  string    // the step whose undo is being compiled, for a Probe
 	held    *dsl.Held // a secret that an expression of the step at hand holds
+
+	use        *expanding     // the template whose steps are at hand
+	expansions map[string]int // how often templates were used that have no other name
+	expanded   int            // steps of templates
 
 	plan *PlanStep // of the step at hand
 	body *PlanBody // that the steps at hand are of
@@ -153,10 +176,25 @@ type around struct {
 	step *dsl.Node
 }
 
+func newCompiler(f *Flow, lang *Language, r dsl.Reporter) *Compiler {
+	c := &Compiler{Reporter: r, lang: lang, flow: f, docs: lang.Documents}
+	if c.docs == nil {
+		c.docs = schema.NewDocuments(nil)
+	}
+	c.exprs = dsl.NewExpressions(c)
+	c.exprs.Index = lang.Index
+	c.plan, c.exprs.OnRead, c.exprs.OnHeld = &PlanStep{}, c.reads, c.holds
+	return c
+}
+
 // Report is what dsl.Reporter asks for.
 func (c *Compiler) Report(d dsl.Diagnostic) {
 	if d.Severity == dsl.Error {
 		c.failed = true
+	}
+	if c.use != nil {
+		c.use.told(d, c.Reporter)
+		return
 	}
 	c.Reporter.Report(d)
 }
@@ -435,15 +473,20 @@ func idsOf(step *dsl.Node) (ids []*dsl.Node) {
 // step compiles one step. result is the name of its result if it has one from
 // outside, as the members of a compose do.
 func (c *Compiler) step(n *dsl.Node, result *name) Step {
+	if c.overgrown() {
+		c.lost(n, false)
+		return nil
+	}
 	kind, ok := c.verb(n)
-	if !ok {
+	if !ok || c.mistaken(kind, n) {
 		c.lost(n, result != nil || n.Field("id") != nil)
 		return nil
 	}
-	g := &guarded{span: keyOf(n, kind.Name).Span, step: kind.Name}
+	n = c.filled(kind, n)
+	g := &guarded{span: keyOf(n, kind.Name).Span, step: c.prefix() + kind.Name}
 	member := result != nil
 	if member {
-		g.step = cmp.Or(result.text, kind.Name)
+		g.step = c.prefix() + cmp.Or(result.text, kind.Name)
 	} else {
 		result = c.name(c.frame, kind.Name)
 	}
@@ -489,7 +532,7 @@ func (c *Compiler) step(n *dsl.Node, result *name) Step {
 		}
 		c.Report(d)
 	default:
-		g.step, result.text = id.Value, id.Value
+		g.step, result.text = c.prefix()+id.Value, id.Value
 		c.define(id, result)
 	}
 	c.compileUndo(g, result, mods.Undo)

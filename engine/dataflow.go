@@ -77,19 +77,19 @@ func (c *Compiler) Dataflow(b dsl.Block) *Dataflow {
 	}
 	d.wide = d.wide || len(d.ready) > 1
 	c.cycle(d, fields)
-	body.flowing(d, fields)
+	body.flowing(d, fields, c.prefix())
 	return d
 }
 
 // flowing describes what each member waits for. The members come in the order
 // in which they are written.
-func (b *PlanBody) flowing(d *Dataflow, fields []dsl.Field) {
+func (b *PlanBody) flowing(d *Dataflow, fields []dsl.Field, prefix string) {
 	slices.SortFunc(b.Steps, func(x, y *PlanStep) int { return x.Span.Start - y.Span.Start })
 	for _, p := range b.Steps {
-		i := slices.IndexFunc(fields, func(f dsl.Field) bool { return f.Key.Text == p.Name })
+		i := slices.IndexFunc(fields, func(f dsl.Field) bool { return prefix+f.Key.Text == p.Name })
 		for j := range fields {
 			if slices.Contains(d.members[i].readers, j) {
-				p.Waits = append(p.Waits, fields[j].Key.Text)
+				p.Waits = append(p.Waits, prefix+fields[j].Key.Text)
 			}
 		}
 	}

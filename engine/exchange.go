@@ -192,6 +192,10 @@ func (s Slot) Hold(static *dsl.StaticType) { s.name.static, s.name.known = stati
 // Static is what is known of the result.
 func (s Slot) Static() *dsl.StaticType { return s.name.static }
 
+// Deny says why there is no result, to expressions that read it. What stands
+// beside it can be read.
+func (s Slot) Deny(why *dsl.Denied) { s.name.denied = why }
+
 // Timed reports whether anything reads how long the step took.
 func (s Slot) Timed() bool {
 	for n := s.name; n != nil; n = n.becomes {
@@ -207,6 +211,7 @@ type name struct {
 	text   string
 	static *dsl.StaticType // what is known of the value
 	known  bool            // that was said
+	denied *dsl.Denied     // why there is none; nil: there is one
 	index  int
 	frame  *frame
 	paths  paths

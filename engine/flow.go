@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/weir-run/weir/dsl"
-	"github.com/weir-run/weir/engine/schema"
 )
 
 // Flow is one flow of a program: declared first, so that others can refer to
@@ -64,32 +63,6 @@ type triggerConfig struct {
 	Deadline dsl.Duration `yaml:"deadline" doc:"How long a request may take in all." default:"30s" min:"1ms"`
 	MaxBody  dsl.Size     `yaml:"max_body" doc:"How large the body of a request may be. Default: what the gateway says." min:"1B"`
 	Input    *inputConfig `yaml:"input" doc:"What requests must be like. One that is not is answered with status 400 and all its faults, before any step runs; expressions are checked against it."`
-}
-
-// InputDefinition is one value that a flow takes from the flow that runs it.
-type InputDefinition struct {
-	Span    dsl.Span  `yaml:",span"`
-	Type    string    `yaml:"type" doc:"What the value must be." default:"any" enum:"any|string|integer|number|boolean|object|list"`
-	Default dsl.Shape `yaml:"default" doc:"The value if none is given. Without it the value is required."`
-	Secret  bool      `yaml:"secret" doc:"The value may be a secret, or hold one: the flow shows it to nobody." default:"false"`
-	Doc     string    `yaml:"doc" doc:"What the value is."`
-}
-
-var inputKinds = map[string]dsl.Kinds{
-	"string": dsl.IsText, "integer": dsl.IsInt, "number": dsl.IsNumber, "boolean": dsl.IsBool, "object": dsl.IsObject, "list": dsl.IsList,
-}
-
-// StaticType is what is known of the value: nothing but its kind, and for a
-// value that may be anything not that.
-func (d InputDefinition) StaticType() *dsl.StaticType {
-	k, ok := inputKinds[d.Type]
-	if !ok {
-		return nil
-	}
-	if n := d.Default.Node; n != nil && n.Kind == dsl.Scalar && n.Type == dsl.Null {
-		k |= dsl.IsNull
-	}
-	return dsl.Static(k)
 }
 
 type handlerConfig struct {
@@ -209,20 +182,11 @@ type handler struct {
 // Compile compiles the flow and reports every fault. Flows of one program may
 // be compiled concurrently, each with a Reporter of its own.
 func (f *Flow) Compile(lang *Language, r dsl.Reporter) {
-	c := &Compiler{Reporter: r, lang: lang, flow: f, docs: lang.Documents}
-	if c.docs == nil {
-		c.docs = schema.NewDocuments(nil)
-	}
-	c.exprs = dsl.NewExpressions(c)
-	c.exprs.Index = lang.Index
-	c.plan, c.exprs.OnRead, c.exprs.OnHeld = &PlanStep{}, c.reads, c.holds
+	c := newCompiler(f, lang, r)
 	defer c.exprs.Close()
 	p := &Program{flow: f, body: Sequence(nil), frame: c.pushFrame()}
-	c.scope = &scope{frame: p.frame, c: c, names: map[string]*entry{}, torn: f.headless}
-	c.scope.names["env"] = &entry{Name: dsl.EnvName(lang.Env)}
-	if lang.Secret != nil {
-		c.scope.names["secret"] = &entry{Name: lang.Secret}
-	}
+	c.scope = c.global()
+	c.scope.torn = f.headless
 	if f.Trigger != nil {
 		p.schema = c.requestSchema()
 		c.scope.requestNames(f, p.schema)
@@ -235,6 +199,7 @@ func (f *Flow) Compile(lang *Language, r dsl.Reporter) {
 	} else {
 		p.input = c.name(p.frame, "input")
 		p.input.caller = true
+		c.inputs(f.config.Input)
 		c.scope.names["input"] = &entry{Name: c.scope.inputs(p.input, f.config.Input)}
 	}
 	if f.config.Steps.Node != nil {
@@ -272,7 +237,7 @@ func (s *scope) inputs(n *name, defs map[string]InputDefinition) *dsl.Name {
 	fields := map[string]*dsl.Name{}
 	var static *dsl.StaticType
 	for text, def := range defs {
-		fields[text] = &dsl.Name{At: def.Span, Static: def.StaticType(), Secret: def.Secret, Bind: func(path dsl.Path) dsl.Read {
+		fields[text] = &dsl.Name{At: def.Span, Static: s.c.inputType(def), Secret: def.Secret, Bind: func(path dsl.Path) dsl.Read {
 			return whole.Bind(append(dsl.Path{{Name: text}}, path...))
 		}}
 		if def.Secret && (static == nil || text < static.Holds.Name[len("input."):]) {
@@ -395,46 +360,16 @@ func (h *handler) handle(ctx context.Context, x *Exchange, e *Error) (a Answer, 
 
 // Recursion reports flows that run themselves, directly or through others.
 func Recursion(flows []*Flow, r dsl.Reporter) {
-	const unseen, open, done = 0, 1, 2
-	state := map[*Flow]int{}
-	var path []flowCall // from the flow that is visited first to the one at hand
-	var visit func(f *Flow)
-	visit = func(f *Flow) {
-		state[f] = open
-		for _, call := range f.calls {
-			path = append(path, call)
-			switch state[call.flow] {
-			case open:
-				r.Report(recursion(path))
-			case unseen:
-				visit(call.flow)
+	circles(flows, func(f *Flow) []flowCall { return f.calls }, func(c flowCall) *Flow { return c.flow }, func(path []flowCall) {
+		names := path[len(path)-1].flow.Name.Value
+		d := dsl.Diagnostic{Span: path[0].at, Code: "recursion", Hint: "use each for a repetition, or let one of them do without the other"}
+		for i, call := range path {
+			names += " -> " + call.flow.Name.Value
+			if i > 0 {
+				d.Related = append(d.Related, dsl.Related{Span: call.at, Message: "which runs " + call.flow.Name.Value})
 			}
-			path = path[:len(path)-1]
 		}
-		state[f] = done
-	}
-	for _, f := range flows {
-		if state[f] == unseen {
-			visit(f)
-		}
-	}
-}
-
-// recursion is about the circle that the last call of path closes.
-func recursion(path []flowCall) dsl.Diagnostic {
-	again := path[len(path)-1].flow
-	first := len(path) - 1 // the call by which the circle leaves that flow
-	for first > 0 && path[first-1].flow != again {
-		first--
-	}
-	d := dsl.Diagnostic{Span: path[first].at, Code: "recursion", Hint: "use each for a repetition, or let one of them do without the other"}
-	names := again.Name.Value
-	for i, call := range path[first:] {
-		names += " -> " + call.flow.Name.Value
-		if i > 0 {
-			d.Related = append(d.Related, dsl.Related{Span: call.at, Message: "which runs " + call.flow.Name.Value})
-		}
-	}
-	d.Message = "this flow runs itself: " + names
-	return d
+		d.Message = "this flow runs itself: " + names
+		r.Report(d)
+	})
 }

@@ -62,6 +62,9 @@ func Keep[T Keeper](c *Compiler, key string, open func() T) *Kept[T] {
 func (c *Compiler) StepKey() string {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(c.at.Span.Text()))
+	if c.use != nil {
+		_, _ = h.Write([]byte(c.use.key))
+	}
 	return fmt.Sprintf("%s/%s %x", c.flow.Name.Value, c.called(), h.Sum64())
 }
 
@@ -72,13 +75,14 @@ func (c *Compiler) called() string {
 	if id := c.at.Field("id"); id != nil && id.Kind == dsl.Scalar {
 		name = id.Text
 	}
+	name = c.prefix() + name
 	if c.keepers == nil {
-		c.keepers = map[string][]*dsl.Node{}
+		c.keepers = map[string][]Slot{}
 	}
-	i := slices.Index(c.keepers[name], c.at)
+	i := slices.Index(c.keepers[name], c.slot)
 	if i < 0 {
 		i = len(c.keepers[name])
-		c.keepers[name] = append(c.keepers[name], c.at)
+		c.keepers[name] = append(c.keepers[name], c.slot)
 	}
 	if i == 0 {
 		return name

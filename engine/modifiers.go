@@ -15,7 +15,7 @@ import (
 
 // modifiers are the keys that every step may have beside its verb's own.
 type modifiers struct {
-	ID       dsl.String   `yaml:"id" order:"first" doc:"The name of the step's result in expressions."`
+	ID       dsl.String   `yaml:"id" order:"first" literal:"none" doc:"The name of the step's result in expressions."`
 	When     dsl.Cond     `yaml:"when" order:"first" doc:"The step runs only if this condition is true. The result of a step that did not run is null."`
 	Timeout  dsl.Duration `yaml:"timeout" doc:"How long the step may take, with all its retries." min:"1ms"`
 	Retry    *RetryConfig `yaml:"retry" doc:"Runs the step again when it fails."`

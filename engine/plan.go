@@ -3,6 +3,7 @@ package engine
 import (
 	"cmp"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/weir-run/weir/dsl"
@@ -26,7 +27,8 @@ type PlanAnswer struct {
 
 // PlanStep is one step of a Plan.
 type PlanStep struct {
-	Name     string   // the id, or the verb where there is none
+	Name     string   // the id, or the verb where there is none, behind the Prefix
+	Prefix   string   // in a template: what its use is called, and a dot
 	ID       dsl.Span // of the id; not valid if the step has none
 	Verb     string
 	What     string   // the value of the verb as it is written, if that is one text
@@ -50,6 +52,7 @@ type PlanStep struct {
 	Sure    bool          // of InOrder: all bodies always run; of OneOf: one of the cases is always taken
 	Call    *PlanCall     // the request that the verb sends
 	Runs    *Flow         // the flow that the verb runs
+	Expands dsl.String    // the template that the steps inside come from, as it is named
 	Wait    time.Duration // that the verb waits
 	Waiting bool          // it waits for as long as nobody can tell
 	Ends    bool          // if it succeeds, the flow ends
@@ -141,6 +144,14 @@ func (f *Flow) Plan() *Plan { return f.plan }
 // Forget lets the plan go: running does without.
 func (f *Flow) Forget() { f.plan = nil }
 
+// Label is what the step is called by those beside it: its Name, and in a
+// template that without the Prefix.
+func (p *PlanStep) Label() string { return cmp.Or(p.slot.name.text, p.Verb) }
+
+// Named reports whether the step has a name of its own, and not that of its
+// verb.
+func (p *PlanStep) Named() bool { return p.Label() != p.Verb }
+
 // Used reports whether anything in the flow reads the result of the step, or
 // what stands beside it.
 func (p *PlanStep) Used() bool { return p.slot.name.used }
@@ -194,7 +205,7 @@ func settings(all []Setting, prefix string, n *dsl.Node) []Setting {
 
 // planned begins the description of a step, and ends it with done.
 func (c *Compiler) planned(n *dsl.Node, verb string, at dsl.Span, slot Slot) (p *PlanStep, done func()) {
-	p = &PlanStep{Name: verb, Verb: verb, Span: at, slot: slot}
+	p = &PlanStep{Name: verb, Prefix: c.prefix(), Verb: verb, Span: at, slot: slot}
 	if what := n.Field(verb); what.Kind == dsl.Scalar {
 		p.What = what.Text
 	}
@@ -242,7 +253,7 @@ func (c *Compiler) describe(p *PlanStep, g *guarded, m *modifiers) {
 	case m.ID.Value != "":
 		p.ID = m.ID.Span
 	case g.slot.name.member:
-		if e, ok := c.scope.find(g.step); ok && e.step == g.slot.name {
+		if e, ok := c.scope.find(g.slot.name.text); ok && e.step == g.slot.name {
 			p.ID = e.at
 		}
 	}
@@ -272,6 +283,9 @@ func (c *Compiler) describe(p *PlanStep, g *guarded, m *modifiers) {
 
 // reads notes what an expression of the step at hand reads.
 func (c *Compiler) reads(label string) {
+	if root, _, _ := strings.Cut(label, "."); root != "env" && root != "error" {
+		label = c.prefix() + label
+	}
 	if !slices.Contains(c.plan.Reads, label) {
 		c.plan.Reads = append(c.plan.Reads, label)
 	}

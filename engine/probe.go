@@ -1,6 +1,10 @@
 package engine
 
-import "github.com/weir-run/weir/dsl"
+import (
+	"strings"
+
+	"github.com/weir-run/weir/dsl"
+)
 
 // A Probe watches a program from inside: tests replace steps, keep results and
 // count what ran by it. It is asked while flows compile, possibly by several
@@ -24,7 +28,7 @@ type Probe interface {
 // Site is one step of a flow, as a Probe sees it.
 type Site struct {
 	Flow *Flow
-	Name string   // the id, or the verb where there is none
+	Name string   // the id, or the verb where there is none; in a template behind the id of its use: stock.item
 	Verb string   // the key
 	Span dsl.Span // of the verb's key, or of the step's id
 	ID   dsl.Span // of the id; not valid if the step has none
@@ -52,6 +56,9 @@ func (s Slot) Keep() { s.name.read = true }
 func (c *Compiler) Way(at dsl.Span, what string) (taken func()) {
 	if c.lang.Probe == nil {
 		return nil
+	}
+	if c.use != nil && !strings.Contains(what, c.use.prefix) {
+		what += ", in " + strings.TrimSuffix(c.use.prefix, ".")
 	}
 	return c.lang.Probe.Way(Way{Flow: c.flow, Span: at, What: what})
 }

@@ -28,7 +28,10 @@ var ofRequest = []string{"params", "query", "headers", "body", "request"}
 
 // outOfReach says why a name that is not visible is not, if that is known.
 func (s *scope) outOfReach(text string) *dsl.Denied {
-	if s.c.flow.headless && (text == "input" || slices.Contains(ofRequest, text)) {
+	if s.defaults {
+		return &dsl.Denied{Message: "a default is the same for all, and so sees nothing but env and secret", Hint: "leave the default out, and give the value where it is known"}
+	}
+	if s.outermost().of == nil && s.c.flow.headless && (text == "input" || slices.Contains(ofRequest, text)) {
 		return &dsl.Denied{}
 	}
 	for o := s; o != nil; o = o.parent {
@@ -38,6 +41,9 @@ func (s *scope) outOfReach(text string) *dsl.Denied {
 	}
 	if d, ok := away[text]; ok {
 		return &d
+	}
+	if slices.Contains(ofRequest, text) && s.outermost().of != nil {
+		return &dsl.Denied{Message: "a template sees nothing of the request but what it is given", Hint: fmt.Sprintf("declare what it needs as input:, and give it with { %s: $(%s) }", text, text)}
 	}
 	if slices.Contains(ofRequest, text) {
 		return &dsl.Denied{Message: "a flow without a trigger has no " + text, Hint: "declare what it needs as input:, and read input.NAME"}
@@ -89,6 +95,14 @@ func (c *Compiler) close(s *scope) {
 	}
 }
 
+// outermost is the scope of a whole flow, or a whole template.
+func (s *scope) outermost() *scope {
+	for s.parent != nil {
+		s = s.parent
+	}
+	return s
+}
+
 // noParam is about a field of params that is not there.
 func (f *Flow) noParam(field string) *dsl.Denied {
 	if f.params == nil {
@@ -106,4 +120,12 @@ func (f *Flow) noInput(field string) *dsl.Denied {
 		return nil
 	}
 	return &dsl.Denied{Message: "this flow declares no input", Hint: fmt.Sprintf("add input: { %s: {} } to it", field)}
+}
+
+// noInput is about a field of input that is not declared.
+func (t *Template) noInput(field string) *dsl.Denied {
+	if len(t.inputs) > 0 {
+		return nil
+	}
+	return &dsl.Denied{Message: "this template declares no input", Hint: fmt.Sprintf("add input: { %s: {} } to it", field)}
 }

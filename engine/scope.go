@@ -21,12 +21,24 @@ type scope struct {
 	names  map[string]*entry
 	later  map[string]later // ids of steps that have not run
 	torn   bool             // a step that may have had an id could not be read
+	of     *expanding       // the template whose names these are, with no parent
+
+	defaults bool // these are what defaults can read
 }
 
 type entry struct {
 	*dsl.Name
 	at   dsl.Span
 	step *name // set if the entry is a step's result
+}
+
+// global is a scope of what is known everywhere.
+func (c *Compiler) global() *scope {
+	s := &scope{frame: c.frame, c: c, names: map[string]*entry{"env": {Name: dsl.EnvName(c.lang.Env)}}}
+	if c.lang.Secret != nil {
+		s.names["secret"] = &entry{Name: c.lang.Secret}
+	}
+	return s
 }
 
 func (s *scope) inner() *scope {
@@ -49,7 +61,7 @@ func (s *scope) Name(text string) (*dsl.Name, bool) {
 	}
 	if e, ok := s.find(text); ok {
 		if e.step != nil {
-			e.Static = e.step.static // the members of a compose have names before they are compiled
+			e.Static, e.Denied = e.step.static, e.step.denied // the members of a compose have names before they are compiled
 		}
 		return e.Name, true
 	}
@@ -151,6 +163,43 @@ func (s *scope) steps() *dsl.Name {
 	}}
 }
 
+// together lets expressions read several values as the fields of one object.
+func (s *scope) together(all []*name) func(dsl.Path) dsl.Read {
+	return func(path dsl.Path) dsl.Read {
+		if len(path) > 0 {
+			return nil
+		}
+		for _, n := range all {
+			n.read = true
+			s.c.note(n)
+		}
+		return object{all, s.c.levels(s.frame)}
+	}
+}
+
+// object is a look at several values.
+type object struct {
+	names []*name
+	up    int
+}
+
+// Value is what dsl.Read asks for.
+func (o object) Value(env dsl.Env) (any, error) {
+	x := env.(*Exchange).up(o.up)
+	all := make(map[string]any, len(o.names))
+	for _, n := range o.names {
+		v, err := x.results[n.index].whole()
+		if err != nil {
+			return nil, err
+		}
+		all[n.text] = v
+	}
+	return all, nil
+}
+
+// JSON is what dsl.Read asks for.
+func (object) JSON(dsl.Env) (string, bool, error) { return "", false, nil }
+
 // headerValue is the combined value of one header (RFC 9110 section 5.3), or
 // of all.
 func headerValue(h http.Header, path dsl.Path) any {
@@ -167,9 +216,13 @@ func headerValue(h http.Header, path dsl.Path) any {
 	return nil
 }
 
+// stepIn is the name of the step that failed, for the steps of a template what
+// they call it.
+func (e *Error) stepIn(prefix string) string { return strings.TrimPrefix(e.Step, prefix) }
+
 // summary is an error as one value.
-func (e *Error) summary() any {
-	return map[string]any{"step": e.Step, "kind": string(e.Kind), "status": e.Status, "message": e.Message, "attempts": e.Attempts}
+func (e *Error) summary(prefix string) any {
+	return map[string]any{"step": e.stepIn(prefix), "kind": string(e.Kind), "status": e.Status, "message": e.Message, "attempts": e.Attempts}
 }
 
 // within is what a path finds in a value, or nil.
@@ -182,10 +235,10 @@ func within(value any, path dsl.Path) any {
 }
 
 // undone is the list of what could not be undone.
-func (e *Error) undone() any {
+func (e *Error) undone(prefix string) any {
 	list := make([]any, len(e.Undo))
 	for i, u := range e.Undo {
-		list[i] = u.summary()
+		list[i] = u.summary(prefix)
 	}
 	return list
 }
@@ -215,11 +268,12 @@ func (s *scope) handler(at dsl.Span) (*scope, *name) {
 
 // failed is the failure of a step, or null.
 func (s *scope) failed(n *name) *dsl.Name {
+	prefix := s.c.prefix()
 	whole := s.beside(n, dsl.TypeObject, func(o *outcome, _ dsl.Path) any {
 		if o.err == nil {
 			return nil
 		}
-		return o.err.summary()
+		return o.err.summary(prefix)
 	})
 	whole.Fields = s.failure(n, (*dsl.StaticType).OrNull)
 	whole.Absent = func(field string) *dsl.Denied {
@@ -234,7 +288,7 @@ func (s *scope) failed(n *name) *dsl.Name {
 // failure are the fields of the failure that n has; as says how what is known
 // of each is known.
 func (s *scope) failure(n *name, as func(t *dsl.StaticType) *dsl.StaticType) map[string]*dsl.Name {
-	fields := map[string]*dsl.Name{}
+	fields, prefix := map[string]*dsl.Name{}, s.c.prefix()
 	add := func(field string, t *dsl.StaticType, get func(e *Error) any) {
 		fields[field] = s.beside(n, dsl.TypeAny, func(o *outcome, path dsl.Path) any {
 			if o.err == nil {
@@ -245,7 +299,7 @@ func (s *scope) failure(n *name, as func(t *dsl.StaticType) *dsl.StaticType) map
 		fields[field].Static = as(t)
 	}
 	text, number := dsl.Static(dsl.IsText), dsl.Static(dsl.IsInt)
-	add("step", text, func(e *Error) any { return e.Step })
+	add("step", text, func(e *Error) any { return e.stepIn(prefix) })
 	add("kind", &dsl.StaticType{Kinds: dsl.IsText, Values: kinds}, func(e *Error) any { return string(e.Kind) })
 	add("code", text, func(e *Error) any { return e.Code })
 	add("status", number, func(e *Error) any { return e.Status })
@@ -253,7 +307,7 @@ func (s *scope) failure(n *name, as func(t *dsl.StaticType) *dsl.StaticType) map
 	add("detail", text.OrNull(), (*Error).told)
 	add("attempts", number, func(e *Error) any { return e.Attempts })
 	add("violations", violationsType, (*Error).violated)
-	add("undo", nil, (*Error).undone)
+	add("undo", nil, func(e *Error) any { return e.undone(prefix) })
 	return fields
 }
 

@@ -24,7 +24,7 @@ const storm = 8
 
 // advise warns of what is risky in a program that has no errors.
 func (c *checker) advise() {
-	a := &advisor{Reporter: &c.ds, around: map[*engine.Flow]*surroundings{}, called: map[string]*most{}, silences: map[*engine.Flow]silence{}}
+	a := &advisor{Reporter: &c.ds, templates: c.templates, around: map[*engine.Flow]*surroundings{}, called: map[string]*most{}, silences: map[*engine.Flow]silence{}}
 	for _, f := range callersFirst(c.program.Flows) {
 		s := a.around[f]
 		if s == nil {
@@ -44,14 +44,17 @@ func (c *checker) advise() {
 	a.serviceTimeouts(c.program.Services)
 	c.unusedServices(a.called)
 	c.unusedFlows()
+	c.unusedTemplates()
 }
 
 type advisor struct {
 	dsl.Reporter
-	flow   *engine.Flow // at hand
-	around map[*engine.Flow]*surroundings
-	called map[string]*most // by services
-	bounds engine.Bounds
+	templates []*engine.Template
+	flow      *engine.Flow // at hand
+	use       dsl.Span     // of a template, whose steps are at hand
+	around    map[*engine.Flow]*surroundings
+	called    map[string]*most // by services
+	bounds    engine.Bounds
 
 	silences map[*engine.Flow]silence // of flows that others run
 }
@@ -132,6 +135,7 @@ func (a *advisor) steps(steps []*engine.PlanStep, s surroundings) {
 }
 
 func (a *advisor) step(p *engine.PlanStep, s surroundings) {
+	defer a.within(p)()
 	inner := s
 	if p.Timeout > 0 {
 		if s.budget.time > 0 && p.Timeout >= s.budget.time {
@@ -198,6 +202,27 @@ func (a *advisor) enter(f *engine.Flow, s surroundings) {
 	}
 	known.handled = known.handled && s.handled
 	known.beside = known.beside || s.beside
+}
+
+// Report is what dsl.Reporter asks for. What is said of a step of a template is
+// said once, however many use it.
+func (a *advisor) Report(d dsl.Diagnostic) {
+	for _, t := range a.templates {
+		if t.Holds(d.Span) {
+			t.Report(d, a.use)
+			return
+		}
+	}
+	a.Reporter.Report(d)
+}
+
+// within takes note of the use of a template while its steps are looked at.
+func (a *advisor) within(p *engine.PlanStep) (done func()) {
+	outer := a.use
+	if p.Expands.Value != "" {
+		a.use = p.Expands.Span
+	}
+	return func() { a.use = outer }
 }
 
 func (a *advisor) warn(d dsl.Diagnostic) {

@@ -17,11 +17,11 @@ func (a *advisor) handling(p *engine.PlanStep) {
 		if p.Catch.Valid() {
 			what, at = "catch", p.Catch
 		}
-		a.warn(dsl.Diagnostic{Span: at, Code: "needless-handler", Message: fmt.Sprintf("this %s is never needed: %s has no expression, and cannot fail", what, p.Name), Hint: "remove it"})
+		a.warn(dsl.Diagnostic{Span: at, Code: "needless-handler", Message: fmt.Sprintf("this %s is never needed: %s has no expression, and cannot fail", what, p.Label()), Hint: "remove it"})
 		return
 	}
 	if b := p.Body(engine.PartCatch); b != nil && len(b.Steps) > 0 && !noticed(b.Steps) {
-		a.Report(dsl.Diagnostic{Span: p.Catch, Severity: dsl.Note, Code: "swallowed-failure", Message: fmt.Sprintf("nobody hears of a failure of %s: this catch only makes values, and reads nothing of error", p.Name),
+		a.Report(dsl.Diagnostic{Span: p.Catch, Severity: dsl.Note, Code: "swallowed-failure", Message: fmt.Sprintf("nobody hears of a failure of %s: this catch only makes values, and reads nothing of error", p.Label()),
 			Hint: "log it, or write fallback, which says that a failure does not matter"})
 	}
 }
@@ -39,11 +39,15 @@ var comparedStep = regexp.MustCompile(`\berror\.step\s*[!=]=\s*("[^"]*"|'[^']*')
 // stepNames looks for names of steps, which handlers compare error.step with,
 // that no step has.
 func (a *advisor) stepNames(f *engine.Flow) {
-	var names []string // once it is needed
-	look := func(condition dsl.Span) {
+	var all []string // once it is needed
+	look := func(condition dsl.Span, prefix string) {
 		for _, m := range comparedStep.FindAllStringSubmatch(condition.Text(), -1) {
-			if names == nil {
-				names = failing(f)
+			if all == nil {
+				all = failing(f)
+			}
+			var names []string
+			for _, name := range all {
+				names = append(names, strings.TrimPrefix(name, prefix))
 			}
 			name := m[1][1 : len(m[1])-1]
 			at, ok := condition.Find(m[1])
@@ -56,11 +60,11 @@ func (a *advisor) stepNames(f *engine.Flow) {
 		}
 	}
 	for _, e := range f.Plan().Errors {
-		look(e.WhenAt)
+		look(e.WhenAt, "")
 	}
-	each(f.Plan().Steps, func(p *engine.PlanStep) {
+	a.each(f.Plan().Steps, func(p *engine.PlanStep) {
 		if when, ok := p.Setting("when"); ok {
-			look(when.Span)
+			look(when.Span, p.Prefix)
 		}
 	})
 }

@@ -221,9 +221,7 @@ func (c *checker) imports(section dsl.Field) {
 				c.partial = true
 				d := refused.Diagnostic
 				d.Span = ref.Span
-				if near, ok := dsl.Nearest(ref.Text, refused.near); ok {
-					d.Hint = fmt.Sprintf("did you mean %q?", near)
-				}
+				d.Suggest(ref.Text, refused.near)
 				c.ds.Report(d)
 			}
 		}

@@ -135,6 +135,7 @@ func (d *Draft) Check(catalog *Catalog, env Environment, only ...string) (*Progr
 	c.unused(files)
 	if len(c.only) == 0 {
 		c.advise()
+		c.tell()
 	}
 	if !c.env.Plans {
 		for _, f := range c.program.Flows {
@@ -158,6 +159,7 @@ type checker struct {
 	only      []string // the flows that are compiled; nil: all
 	program   *Program
 	secret    *dsl.Name // what the name secret stands for
+	templates []*engine.Template
 	ds        dsl.Diagnostics
 	defined   map[string]dsl.Span // "service users": where
 	partial   bool                // definitions are missing that could not be read
@@ -232,6 +234,10 @@ func (c *checker) declare(doc *dsl.Node) {
 		}
 		return
 	}
+	if doc.Field("template") != nil {
+		c.declareTemplate(c.alone(doc))
+		return
+	}
 	if steps, trigger := doc.Field("steps"), doc.Field("trigger"); steps != nil || trigger != nil {
 		c.ds.Report(dsl.Diagnostic{Span: doc.KeySpan(), Code: "missing-key", Message: "this flow has no name", Hint: "add flow: name"})
 		c.partial = true
@@ -242,22 +248,27 @@ func (c *checker) declare(doc *dsl.Node) {
 	}
 }
 
-// alone takes other sections out of the document of a flow, and declares them.
+// alone takes what is not of it out of the document of a flow or a template, and
+// declares other sections.
 func (c *checker) alone(doc *dsl.Node) *dsl.Node {
+	what := "flow"
+	if doc.Field(what) == nil {
+		what = "template"
+	}
 	mixed := func(f dsl.Field) bool {
-		return slices.Contains(Sections, f.Key.Text) || slices.Contains(planned, f.Key.Text)
+		return slices.Contains(Sections, f.Key.Text) || slices.Contains(planned, f.Key.Text) || f.Key.Text == "template" && what == "flow"
 	}
 	if !slices.ContainsFunc(doc.Fields, mixed) {
 		return doc
 	}
-	flow := *doc
-	flow.Fields = nil
+	own := *doc
+	own.Fields = nil
 	for i, f := range doc.Fields {
 		if !mixed(f) {
-			flow.Fields = append(flow.Fields, f)
+			own.Fields = append(own.Fields, f)
 			continue
 		}
-		d := dsl.Diagnostic{Span: f.Key.Span, Code: "unknown-key", Message: fmt.Sprintf("%s cannot stand in the document of a flow", f.Key.Text),
+		d := dsl.Diagnostic{Span: f.Key.Span, Code: "unknown-key", Message: fmt.Sprintf("%s cannot stand in the document of a %s", f.Key.Text, what),
 			Hint: "put it into a document of its own, behind a line ---"}
 		_, column := f.Key.Span.Position()
 		if line, _ := doc.Span.Position(); column == 1 && line > 0 && i > 0 && !slices.ContainsFunc(doc.Fields[i:], func(f dsl.Field) bool { return !mixed(f) }) {
@@ -268,7 +279,7 @@ func (c *checker) alone(doc *dsl.Node) *dsl.Node {
 			c.section(f)
 		}
 	}
-	return &flow
+	return &own
 }
 
 func (c *checker) section(f dsl.Field) {
@@ -295,12 +306,15 @@ func (c *checker) section(f dsl.Field) {
 		c.tests(f)
 	case name == "imports":
 		c.imports(f)
+	case name == "templates":
+		c.partial = true
+		c.ds.Report(dsl.Diagnostic{Span: f.Key.Span, Code: "unknown-key", Message: "there is no section templates", Hint: "begin a document of its own for each, with template: name"})
 	case slices.Contains(planned, name):
 		c.ds.Report(dsl.Diagnostic{Span: f.Key.Span, Code: "unsupported-section", Message: fmt.Sprintf("this version of Weir does not have %s", name),
 			Hint: "remove the section; flow, services and gateways are there"})
 	default:
 		d := dsl.Diagnostic{Span: f.Key.Span, Code: "unknown-key", Message: fmt.Sprintf("unknown section %q", name), Hint: "a document holds a flow, or services and gateways"}
-		if _, ok := d.SuggestWord(name, append([]string{"flow"}, Sections...)); ok {
+		if _, ok := d.SuggestWord(name, append([]string{"flow", "template"}, Sections...)); ok {
 			c.partial = true
 		}
 		c.ds.Report(d)
@@ -313,6 +327,15 @@ func (c *checker) declareFlow(doc *dsl.Node) {
 		c.partial = true
 	} else if c.unique("flow", f.Name) {
 		c.program.Flows = append(c.program.Flows, f)
+	}
+}
+
+func (c *checker) declareTemplate(doc *dsl.Node) {
+	t := engine.DeclareTemplate(doc, &c.ds)
+	if t == nil {
+		c.partial = true
+	} else if c.unique("template", t.Name) {
+		c.templates = append(c.templates, t)
 	}
 }
 
@@ -366,8 +389,17 @@ func (c *checker) compile() {
 	for _, f := range p.Flows {
 		engine.Provide(lang.Resources, "flow", f.Name.Value, f)
 	}
+	slices.SortFunc(c.templates, func(a, b *engine.Template) int { return strings.Compare(a.Name.Value, b.Name.Value) })
+	for _, t := range c.templates {
+		engine.Provide(lang.Resources, "template", t.Name.Value, t)
+	}
 	c.spread(len(p.Flows), func(i int, r dsl.Reporter) { p.Flows[i].Compile(lang, r) })
 	engine.Recursion(p.Flows, &c.ds)
+	if len(c.only) == 0 {
+		c.spread(len(c.templates), func(i int, r dsl.Reporter) { c.templates[i].Check(lang, r) })
+		engine.Circles(c.templates, &c.ds)
+	}
+	c.tell()
 }
 
 // route gives every gateway its router, and reports routes that contradict
@@ -393,6 +425,13 @@ func (c *checker) route() {
 	}
 	for _, g := range c.program.Gateways {
 		g.router = gateway.NewRouter(g.routes, &c.ds)
+	}
+}
+
+// tell reports the faults of templates, whose uses have all been looked at.
+func (c *checker) tell() {
+	for _, t := range c.templates {
+		t.Tell(&c.ds)
 	}
 }
 

@@ -56,17 +56,17 @@ func (a *advisor) unread(plan *engine.Plan) {
 	// An id can also be there for error.step.
 	byName := slices.ContainsFunc(plan.Errors, func(e engine.PlanAnswer) bool { return slices.Contains(e.Reads, "error.step") })
 	each(plan.Steps, func(p *engine.PlanStep) { byName = byName || slices.Contains(p.Reads, "error.step") })
-	each(plan.Steps, func(p *engine.PlanStep) {
-		if !p.ID.Valid() || p.Used() {
+	a.each(plan.Steps, func(p *engine.PlanStep) {
+		if !p.ID.Valid() || p.Used() || p.Expands.Value != "" { // steps of a template have their names by its id
 			return
 		}
-		d := dsl.Diagnostic{Span: p.ID, Code: "unused-result", Severity: dsl.Note, Message: fmt.Sprintf("nothing reads the result of %s", p.Name), Hint: "remove the id, or the step if its result is all that it is for"}
+		d := dsl.Diagnostic{Span: p.ID, Code: "unused-result", Severity: dsl.Note, Message: fmt.Sprintf("nothing reads the result of %s", p.Label()), Hint: "remove the id, or the step if its result is all that it is for"}
 		_, written := p.Setting("id")
 		member := !written // its name is a key of the compose around it
 		switch {
 		case p.Pure:
 			d.Code, d.Severity, d.Hint = "unused-value", dsl.Warning, "remove it"
-			d.Message = fmt.Sprintf("nothing reads %s, and making it is all that this step does", p.Name)
+			d.Message = fmt.Sprintf("nothing reads %s, and making it is all that this step does", p.Label())
 		case byName:
 			return
 		case member && (p.Call == nil || p.Call.Method != http.MethodGet):
@@ -112,6 +112,18 @@ func each(steps []*engine.PlanStep, fn func(p *engine.PlanStep)) {
 	}
 }
 
+// each visits all steps, and knows which template they are of.
+func (a *advisor) each(steps []*engine.PlanStep, fn func(p *engine.PlanStep)) {
+	for _, p := range steps {
+		fn(p)
+		done := a.within(p)
+		for _, b := range p.Bodies {
+			a.each(b.Steps, fn)
+		}
+		done()
+	}
+}
+
 func (c *checker) unusedServices(called map[string]*most) {
 	for _, s := range c.program.Services {
 		if called[s.Name.Value] == nil && !c.program.Imported(s.Name.Span) {
@@ -138,6 +150,15 @@ func (c *checker) unusedFlows() {
 		if f.Trigger == nil && !run[f.Name.Value] && !c.program.Imported(f.Name.Span) {
 			c.ds.Report(dsl.Diagnostic{Span: f.Name.Span, Severity: dsl.Note, Code: "unused-flow", Message: fmt.Sprintf("nothing runs flow %q: it has no trigger, and no step names it", f.Name.Value),
 				Hint: "add a trigger, run it from another flow, or remove it"})
+		}
+	}
+}
+
+func (c *checker) unusedTemplates() {
+	for _, t := range c.templates {
+		if !t.Used() && !c.program.Imported(t.Name.Span) {
+			c.ds.Report(dsl.Diagnostic{Span: t.Name.Span, Severity: dsl.Warning, Code: "unused-template", Message: fmt.Sprintf("nothing uses template %q", t.Name.Value),
+				Hint: "write use: " + t.Name.Value + " in a step, or remove the template"})
 		}
 	}
 }

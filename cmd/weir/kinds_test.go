@@ -89,6 +89,9 @@ func stepProgram(example string) string {
 	b.WriteString("flow: example\ntrigger: { http: \"POST /example/{id}\" }\nsteps:\n")
 	b.WriteString("  -" + indent(4, example)[3:] + "\n")
 	b.WriteString("---\nflow: price-of\ninput: { sku: {}, qty: { type: integer } }\nsteps: [{ return: 1 }]\n")
+	if strings.Contains(example, "use: ") {
+		b.WriteString("---" + engine.TemplateSchema().Examples[0].YAML)
+	}
 	b.WriteString("---\ngateways: { public: { listen: \"127.0.0.1:0\" } }\n---\nservices:\n")
 	for _, name := range []string{"users", "orders", "offers", "stock", "carrier", "payments"} {
 		fmt.Fprintf(&b, "  %s: { endpoints: [\"http://127.0.0.1:9001\"] }\n", name)
@@ -116,6 +119,7 @@ func TestEveryComponentIsDocumented(t *testing.T) {
 		})
 	}
 	documented(t, engine.FlowSchema())
+	documented(t, engine.TemplateSchema())
 	documented(t, engine.ModifierSchema())
 }
 

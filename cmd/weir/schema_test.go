@@ -82,19 +82,23 @@ var onlyChecked = map[string]struct {
 	faults int
 	why    string
 }{
-	"contracts":          {3, "values that must fit a schema of another file"},
-	"expressions/shapes": {2, "what a shape is depends on what reads it: an expected value knows no directives"},
-	"gateways":           {1, "headers and queries are shapes, most of which are texts"},
-	"others":             {1, "whether a request is needed depends on what stands beside it"},
-	"schemas/bad-input":  {4, "schemas in flow files, and values that must fit them"},
-	"schemas/openapi":    {11, "values that must fit a schema of another file"},
-	"schemas/validate":   {1, "schemas in flow files"},
-	"services/policy":    {1, "ranges of durations"},
-	"steps/cache":        {2, "ranges of durations"},
-	"steps/headers":      {1, "headers and queries are shapes, most of which are texts"},
-	"steps/query":        {1, "headers and queries are shapes, most of which are texts"},
-	"steps/saga":         {1, "ranges of durations"},
-	"steps/wait":         {2, "a wait is a duration, or text with an expression that makes one"},
+	"contracts":           {3, "values that must fit a schema of another file"},
+	"expressions/shapes":  {2, "what a shape is depends on what reads it: an expected value knows no directives"},
+	"gateways":            {1, "headers and queries are shapes, most of which are texts"},
+	"others":              {1, "whether a request is needed depends on what stands beside it"},
+	"schemas/bad-input":   {4, "schemas in flow files, and values that must fit them"},
+	"schemas/openapi":     {11, "values that must fit a schema of another file"},
+	"schemas/validate":    {1, "schemas in flow files"},
+	"services/policy":     {1, "ranges of durations"},
+	"steps/cache":         {2, "ranges of durations"},
+	"steps/headers":       {1, "headers and queries are shapes, most of which are texts"},
+	"steps/query":         {1, "headers and queries are shapes, most of which are texts"},
+	"steps/saga":          {1, "ranges of durations"},
+	"steps/wait":          {2, "a wait is a duration, or text with an expression that makes one"},
+	"templates/arguments": {5, "what is given depends on the template that takes it"},
+	"templates/head":      {2, "values that must be of a type which the file says"},
+	"templates/literals":  {7, "what stands in a template depends on what is given"},
+	"templates/unused":    {1, "what stands in a template depends on its default"},
 }
 
 // TestSchemaRefusesWhatTheCheckerRefuses holds the schema against the goldens

@@ -7,7 +7,7 @@ import "github.com/weir-run/weir/engine"
 // All are the verbs of this package.
 func All() []engine.StepKind {
 	return []engine.StepKind{
-		Compose, Each, Set, Transform, Validate, Switch, Try, Run, Return, Fail, Log,
+		Compose, Each, Set, Transform, Validate, Switch, Try, Run, Use, Return, Fail, Log,
 		First, Wait, While, Saga, Lock, Limit, Idempotent, Cache, Aggregate, Batch, Filter, Sample, Tap, Template,
 	}
 }

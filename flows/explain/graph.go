@@ -90,7 +90,7 @@ func (s Step) title() string {
 	if s.Verb != "call" {
 		what = strings.TrimSpace(s.Verb + " " + what)
 	}
-	if s.Name != s.Verb {
+	if s.plan.Named() {
 		what = s.Name + ": " + what
 	}
 	const most = 60

@@ -209,7 +209,7 @@ func cut(s string) string {
 func (s Step) figure() figure {
 	what := strings.TrimSpace(s.Verb + " " + oneLine(s.What))
 	lines := []string{cut(what)}
-	if s.Name != s.Verb {
+	if s.plan.Named() {
 		lines = []string{s.Name, cut(what)}
 	}
 	inner := s.parts(engine.PartSteps)

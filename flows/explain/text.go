@@ -99,13 +99,13 @@ func (f *Flow) deadline() string {
 func (t *text) steps(steps []Step, indent, order string) {
 	width := 0
 	for _, s := range steps {
-		if s.Name != s.Verb {
+		if s.plan.Named() {
 			width = max(width, len([]rune(s.Name)))
 		}
 	}
 	for _, s := range steps {
 		what := strings.TrimSuffix(s.Verb+": "+oneLine(s.What), ": ")
-		if s.Name != s.Verb {
+		if s.plan.Named() {
 			what = fmt.Sprintf("%-*s  %s", width, s.Name, what)
 		}
 		t.line("%s%s", indent, what)

@@ -14,7 +14,8 @@ import (
 // Grammar is what a catalog says about the form of files.
 func Grammar(c *flows.Catalog) *dsl.Grammar {
 	g := &dsl.Grammar{
-		Flow: engine.FlowSchema(),
+		Flow:     engine.FlowSchema(),
+		Template: engine.TemplateSchema(),
 		Sections: map[string]*dsl.Schema{
 			"services": {Type: dsl.MapType, Doc: "What flows call, by name.", Expands: true, Elem: connectors.ServiceKind.Schema()},
 			"gateways": {Type: dsl.MapType, Doc: "Where flows are served, by name.", Expands: true, Elem: flows.GatewayKind.Schema()},

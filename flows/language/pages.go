@@ -28,6 +28,7 @@ func Pages(c *flows.Catalog) map[string]string {
 	}{
 		{"flows.md", "the head of a flow, its trigger, its answers to failures", flowPage(g)},
 		{"steps.md", "what a flow does", stepsPage(verbs, g)},
+		{"templates.md", "steps that several flows have in common", templatesPage(g)},
 		{"functions.md", "what expressions compute with", functionsPage()},
 		{"services.md", "what flows call", servicesPage(g)},
 		{"gateways.md", "where flows are served", gatewaysPage(g)},
@@ -71,6 +72,16 @@ func stepsPage(verbs []engine.StepKind, g *dsl.Grammar) *page {
 	return p
 }
 
+func templatesPage(g *dsl.Grammar) *page {
+	p := newPage("Templates", "A document with `template:` is a list of steps with inputs. The step [`use`](steps.md#use) runs them as if they were written in its place; "+
+		"the [guide](../guide/modules.md) shows it at work.")
+	p.keys(g.Template)
+	for _, x := range g.Template.Examples {
+		p.line("\n```yaml\n%s\n```", strings.TrimSpace(x.YAML))
+	}
+	return p
+}
+
 func servicesPage(g *dsl.Grammar) *page {
 	p := newPage("Services", "The section `services:` is a mapping of name to service.")
 	p.kind("A service", g.Sections["services"].Elem)
@@ -85,7 +96,7 @@ func gatewaysPage(g *dsl.Grammar) *page {
 
 func importsPage() *page {
 	p := newPage("Imports", "The section `imports:` is a list of paths. What is in these files and directories is part of the program, as if they had been given to "+
-		"the command.")
+		"the command; the [guide](../guide/modules.md) shows it at work.")
 	p.line("\n```yaml\nimports: [../shared, ../gateways.yaml]\n```")
 	p.line("\n- A path is relative to the file that it stands in. It may lead out of the directory of the program; it is neither absolute nor a directory that holds the file itself.")
 	p.line("- A directory is all .yaml and .yml files below it. Names that begin with a dot are passed over, links are followed.")

@@ -60,7 +60,7 @@ func (c *coverage) report(p *plan, flows []string) (all []Coverage) {
 		r := Coverage{Flow: flow}
 		seen := map[place]bool{}
 		for _, s := range p.sites[flow] {
-			at := place{span: s.Span}
+			at := siteOf(s)
 			if seen[at] {
 				continue
 			}
@@ -73,7 +73,7 @@ func (c *coverage) report(p *plan, flows []string) (all []Coverage) {
 			r.Missed = append(r.Missed, Missed{s.Span, "the step " + s.Name})
 		}
 		for _, w := range p.ways[flow] {
-			at := place{w.Span, w.What}
+			at := wayOf(w)
 			if seen[at] {
 				continue
 			}

@@ -78,6 +78,8 @@ type Row struct {
 	Call  string // the services that it calls
 	Span  dsl.Span
 	Cells []Cell // one for each of Kinds
+
+	at place
 }
 
 // Matrix is all calls of one flow under all faults.
@@ -111,10 +113,10 @@ func (s *Suite) matrix(flow string) *Matrix {
 	m := &Matrix{Flow: flow, Deadline: s.deadline(flow)}
 	sites := s.reachable(flow)
 	for _, site := range sites {
-		r := Row{Step: site.Name, Span: site.Span, Cells: make([]Cell, len(Kinds)), Call: strings.Join(servicesOf(site), ", ")}
+		r := Row{Step: site.Name, Span: site.Span, Cells: make([]Cell, len(Kinds)), Call: strings.Join(servicesOf(site), ", "), at: siteOf(site)}
 		if site.Undoes != "" {
 			r.Step = "undo of " + site.Undoes
-			alone := !slices.ContainsFunc(sites, func(other engine.Site) bool { return other.Undoes == site.Undoes && other.Span != site.Span })
+			alone := !slices.ContainsFunc(sites, func(other engine.Site) bool { return other.Undoes == site.Undoes && siteOf(other) != siteOf(site) })
 			if site.ID.Valid() && !alone {
 				r.Step += ": " + site.Name
 			}

@@ -11,11 +11,16 @@ import (
 )
 
 // place is what a step, or a way, is known by through all compilations of its
-// file.
+// file. Those of a template have one span, and are of a flow by their names.
 type place struct {
+	flow string
 	span dsl.Span
-	what string // of a way; "" of a step
+	what string
 }
+
+func siteOf(s engine.Site) place { return place{s.Flow.Name.Value, s.Span, s.Name} }
+
+func wayOf(w engine.Way) place { return place{w.Flow.Name.Value, w.Span, w.What} }
 
 // plan is all that a program could do: its steps and its ways. It is the Probe
 // of the one compilation that no test runs, and changes nothing.
@@ -53,7 +58,7 @@ func (p *plan) Way(w engine.Way) func() {
 // step is a step by its id, or nil.
 func (p *plan) step(flow, id string) *engine.Site {
 	for i, s := range p.sites[flow] {
-		if s.Name == id && s.Name != s.Verb {
+		if s.Name == id && s.ID.Valid() {
 			return &p.sites[flow][i]
 		}
 	}
@@ -63,7 +68,7 @@ func (p *plan) step(flow, id string) *engine.Site {
 // steps are the ids of a flow's steps.
 func (p *plan) steps(flow string) (ids []string) {
 	for _, s := range p.sites[flow] {
-		if s.Name != s.Verb {
+		if s.ID.Valid() {
 			ids = append(ids, s.Name)
 		}
 	}
@@ -79,7 +84,9 @@ func (p *plan) callSites(flow string) (sites []engine.Site) {
 			sites = append(sites, s)
 		}
 	}
-	slices.SortFunc(sites, func(a, b engine.Site) int { return cmp.Compare(a.Span.Start, b.Span.Start) })
+	slices.SortFunc(sites, func(a, b engine.Site) int {
+		return cmp.Or(cmp.Compare(a.Span.Source.Name, b.Span.Source.Name), cmp.Compare(a.Span.Start, b.Span.Start), cmp.Compare(a.Name, b.Name))
+	})
 	return sites
 }
 

@@ -94,7 +94,7 @@ type siteKey struct{}
 
 // Verb is what engine.Probe asks for.
 func (p *player) Verb(at engine.Site, verb engine.Step) engine.Step {
-	here := place{span: at.Span}
+	here := siteOf(at)
 	own := at.Flow.Name.Value == p.test.Flow
 	if own && !at.Loop {
 		for _, f := range p.test.expect.steps {
@@ -109,7 +109,7 @@ func (p *player) Verb(at engine.Site, verb engine.Step) engine.Step {
 	hit := p.cover.counter(here)
 	calls := len(servicesOf(at)) > 0
 	var m *mock
-	if own && at.Name != at.Verb {
+	if own && at.ID.Valid() {
 		m = p.mock("steps." + at.Name)
 	}
 	return stepFunc(func(ctx context.Context, x *engine.Exchange) error {
@@ -139,7 +139,7 @@ func (p *player) reach(at place, succeeded bool) {
 
 // Way is what engine.Probe asks for.
 func (p *player) Way(w engine.Way) func() {
-	hit := p.cover.counter(place{w.Span, w.What})
+	hit := p.cover.counter(wayOf(w))
 	if hit == nil {
 		return nil
 	}
@@ -180,7 +180,7 @@ func (p *player) step(ctx context.Context, x *engine.Exchange, at engine.Site, m
 	if a.fail != "" || a.status >= http.StatusBadRequest {
 		p.hinder(ctx)
 	} else {
-		p.reach(place{span: at.Span}, true)
+		p.reach(siteOf(at), true)
 	}
 	if a.fail != "" {
 		if _, bounded := ctx.Deadline(); a.fail == "timeout" && bounded {
@@ -239,7 +239,7 @@ func (p *player) roundTrip(s *connectors.Service, req *http.Request) (*http.Resp
 	at, _ := ctx.Value(siteKey{}).(*engine.Site)
 	here := place{}
 	if at != nil {
-		here, sent.span, sent.step = place{span: at.Span}, at.Span, at.Name
+		here, sent.span, sent.step = siteOf(*at), at.Span, at.Name
 	}
 	if p.broken.replaces(here) {
 		p.hinder(ctx)

@@ -60,7 +60,7 @@ func (s *Suite) Faults(tests []*Test) []Matrix {
 // succeed in no other.
 func (f *trials) first() (all []trial) {
 	for _, site := range f.sites {
-		at := place{span: site.Span}
+		at := siteOf(site)
 		succeeds := false
 		for _, t := range f.tests {
 			succeeds = succeeds || f.plain[t].sites[at]
@@ -96,8 +96,8 @@ func (f *trials) second(first []trial) (all []trial) {
 			continue
 		}
 		for _, site := range f.sites {
-			to := place{span: site.Span}
-			way := trigger{tr.test, place{span: tr.site.Span}, to}
+			to := siteOf(site)
+			way := trigger{tr.test, siteOf(tr.site), to}
 			if _, made := tr.sites[to]; !made || reached[to] || seen[way] {
 				continue
 			}
@@ -114,12 +114,12 @@ func (f *trials) second(first []trial) (all []trial) {
 func (f *trials) run(all []trial) {
 	inOrder(len(all), func(i int) *trial {
 		tr := &all[i]
-		o := f.play(tr.test, nil, &injection{at: place{span: tr.site.Span}, kind: Kinds[tr.kind], also: tr.after})
+		o := f.play(tr.test, nil, &injection{at: siteOf(tr.site), kind: Kinds[tr.kind], also: tr.after})
 		tr.result, tr.sites = f.judge(*tr, o, f.plain[tr.test]), o.sites
 		return tr
 	}, func(tr *trial) {
 		for i, row := range f.matrix.Rows {
-			if row.Span == tr.site.Span {
+			if row.at == siteOf(tr.site) {
 				f.matrix.Rows[i].Cells[tr.kind].note(tr.result)
 			}
 		}

@@ -1,0 +1,317 @@
+package engine
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/weir-run/weir/dsl"
+	"github.com/weir-run/weir/engine/schema"
+)
+
+// InputDefinition is one value that a flow takes from the flow that runs it.
+type InputDefinition struct {
+	Span    dsl.Span  `yaml:",span"`
+	Type    string    `yaml:"type" doc:"What the value must be." default:"any" enum:"any|string|integer|number|boolean|object|list"`
+	Schema  *dsl.Node `yaml:"schema" doc:"In place of type: what the value must be as a schema (JSON Schema 2020-12), or { $ref: FILE } relative to this file."`
+	Default dsl.Shape `yaml:"default" doc:"The value if none is given. Without it the value is required."`
+	Secret  bool      `yaml:"secret" doc:"The value may be a secret, or hold one: the flow shows it to nobody." default:"false"`
+	Doc     string    `yaml:"doc" doc:"What the value is."`
+}
+
+const (
+	typeAny      = "any"
+	typeDuration = "duration"
+	typeSize     = "size"
+	typeService  = "service"
+)
+
+var inputKinds = map[string]dsl.Kinds{
+	"string": dsl.IsText, "integer": dsl.IsInt, "number": dsl.IsNumber, "boolean": dsl.IsBool, "object": dsl.IsObject, "list": dsl.IsList,
+	typeDuration: dsl.IsDuration, typeSize: dsl.IsInt, typeService: dsl.IsText,
+}
+
+// orNull reports whether the value is null if none is given.
+func (d InputDefinition) orNull() bool {
+	n := d.Default.Node
+	return n != nil && n.Kind == dsl.Scalar && n.Type == dsl.Null
+}
+
+// inputType is what is known of the value.
+func (c *Compiler) inputType(d InputDefinition) *dsl.StaticType {
+	var t *dsl.StaticType
+	if k, ok := inputKinds[d.Type]; ok {
+		t = dsl.Static(k)
+	}
+	if d.Schema != nil {
+		t = c.docs.Type(d.Schema, d.Schema)
+	}
+	if d.orNull() {
+		t = t.OrNull()
+	}
+	return t
+}
+
+// Argument is what a step gives for one input of a flow or a template.
+type Argument struct {
+	Name string
+
+	whose string // of which it is an input: flow "price-of"
+	given *dsl.Node
+	def   InputDefinition
+
+	static *dsl.StaticType // what is known of the value
+	caller bool            // it is what the caller sent, or part of it
+
+	check *schema.Schema     // nil: none
+	shape *dsl.ShapeTemplate // nil after a fault
+	value Value              // of a literal that is more than its text: a duration, a size
+	known bool               // value is one
+}
+
+// Arguments compiles what with gives for inputs, and reports what is missing,
+// unknown, or of another type. whose is what messages call the one that takes
+// them, at is the place where it is named. It gives an Argument for each input
+// with a value, by name.
+func (c *Compiler) Arguments(whose string, at dsl.Span, inputs map[string]InputDefinition, with *dsl.Node) (all []*Argument) {
+	names := slices.Sorted(maps.Keys(inputs))
+	meant := c.unknownArguments(whose, names, with)
+	for _, name := range names {
+		def := inputs[name]
+		a := &Argument{Name: name, whose: whose, given: with.Field(name), def: def}
+		if a.given == nil {
+			if slices.Contains(meant, name) || with != nil && with.Kind != dsl.Map {
+				continue
+			}
+			if a.given = def.Default.Node; a.given == nil {
+				c.Report(dsl.Diagnostic{Span: at, Code: "missing-input", Message: fmt.Sprintf("%s needs %q", whose, name), Hint: fmt.Sprintf("add with: { %s: ... }", name)})
+				continue
+			}
+		}
+		if c.argument(a) {
+			all = append(all, a)
+		}
+	}
+	return all
+}
+
+// unknownArguments reports what is not taken, and gives the names that were
+// probably meant.
+func (c *Compiler) unknownArguments(whose string, names []string, with *dsl.Node) (meant []string) {
+	if with == nil {
+		return nil
+	}
+	for _, f := range with.Fields {
+		if slices.Contains(names, f.Key.Text) {
+			continue
+		}
+		d := dsl.Diagnostic{Span: f.Key.Span, Code: "unknown-input", Message: fmt.Sprintf("%s takes no %q", whose, f.Key.Text)}
+		if near, ok := d.Suggest(f.Key.Text, names); ok {
+			meant = append(meant, near)
+		} else if len(names) > 0 {
+			d.Hint = "it takes " + strings.Join(names, ", ")
+		} else {
+			noun, _, _ := strings.Cut(whose, " ")
+			d.Hint = fmt.Sprintf("add input: { %s: {} } to that %s", f.Key.Text, noun)
+		}
+		c.Report(d)
+	}
+	return meant
+}
+
+// argument compiles one argument, and reports whether it is sound.
+func (c *Compiler) argument(a *Argument) bool {
+	failed := c.failed
+	c.failed = false
+	defer func() { c.failed = c.failed || failed }()
+	from, scope := len(c.log), c.scope
+	if a.given == a.def.Default.Node {
+		c.scope = c.global() // it is the same whoever leaves the value out
+		c.scope.defaults = true
+	}
+	a.shape = c.Shape(dsl.Shape{Node: a.given})
+	c.scope = scope
+	a.static = c.ShapeType(dsl.Shape{Node: a.given})
+	a.caller = !slices.ContainsFunc(c.log[from:], func(n *name) bool { return !n.caller })
+	if c.Held(a.given) && !a.def.Secret {
+		c.Report(dsl.Diagnostic{Span: a.given.Span, Code: "undeclared-secret", Message: fmt.Sprintf("%s does not know that %q is a secret, and might show it", a.whose, a.Name),
+			Hint: "write secret: true beside the type of the input", Related: []dsl.Related{{Span: a.def.Span, Message: "the input"}}})
+	}
+	if a.def.Schema != nil {
+		a.check, _ = c.Schema(a.def.Schema)
+	}
+	switch literal := a.given.Kind == dsl.Scalar && !hasExpression(a.given); {
+	case literal && a.given.Type == dsl.Null && a.def.orNull():
+	case literal && (a.def.Type == typeDuration || a.def.Type == typeSize):
+		a.value, a.known = c.unit(a)
+	case literal && a.def.Type == typeService:
+		if !c.lang.Resources.Partial && !c.lang.Resources.has("service", a.given.Text) {
+			c.unknown("service", dsl.String{Value: a.given.Text, Span: a.given.Span})
+		}
+	default:
+		c.Fits(dsl.Shape{Node: a.given}, c.inputType(a.def), a.Name)
+	}
+	return !c.failed && !a.given.Broken()
+}
+
+// inputs compiles the definitions of inputs themselves.
+func (c *Compiler) inputs(defs map[string]InputDefinition) {
+	for _, name := range slices.Sorted(maps.Keys(defs)) {
+		def := defs[name]
+		if n := def.Default.Node; n != nil {
+			c.argument(&Argument{Name: name, given: n, def: def})
+		}
+		if def.Schema == nil {
+			continue
+		}
+		c.Schema(def.Schema)
+		if def.Type != typeAny {
+			c.Report(dsl.Diagnostic{Span: def.Schema.KeySpan(), Code: "unused-key", Message: "a schema says what a value must be, and type says it again", Hint: "remove one of them"})
+		}
+	}
+}
+
+// unit reads a duration or a size.
+func (c *Compiler) unit(a *Argument) (v Value, ok bool) {
+	var err error
+	if a.def.Type == typeDuration {
+		var d dsl.Duration
+		d, err = dsl.ParseDuration(a.given.Text)
+		v = Go(time.Duration(d))
+	} else {
+		var s dsl.Size
+		s, err = dsl.ParseSize(a.given.Text)
+		v = Go(int(s))
+	}
+	if err != nil {
+		message, hint, _ := strings.Cut(err.Error(), "; ")
+		c.Report(dsl.Diagnostic{Span: a.given.Span, Code: "bad-value", Message: fmt.Sprintf("%q: %s", a.Name, message), Hint: hint})
+	}
+	return v, err == nil
+}
+
+// hasExpression reports whether anything is to be evaluated at a node or below.
+func hasExpression(n *dsl.Node) bool {
+	for text := n.Text; ; {
+		_, rest, found := strings.Cut(text, "$(")
+		if !found {
+			break
+		}
+		if before := text[:len(text)-len(rest)-len("$(")]; !strings.HasSuffix(before, "$") {
+			return true
+		}
+		text = rest
+	}
+	return slices.ContainsFunc(n.Items, hasExpression) || slices.ContainsFunc(n.Fields, func(f dsl.Field) bool {
+		return f.Key.Text == "$each" || f.Key.Text == "$if" || hasExpression(f.Value)
+	})
+}
+
+// Value is the value for one request. One that is not as its definition says is
+// an error.
+func (a *Argument) Value(ctx context.Context, x *Exchange) (Value, error) {
+	if a.known {
+		return a.value, nil
+	}
+	v, err := ValueOf(ctx, x, a.shape)
+	if err != nil {
+		return v, err
+	}
+	return v, a.admit(v.kind(), v.DecodeBounded)
+}
+
+// AppendJSON appends the Value as JSON text, with what is only passed on as it
+// came.
+func (a *Argument) AppendJSON(ctx context.Context, x *Exchange, dst []byte) ([]byte, error) {
+	from := len(dst)
+	dst, err := a.shape.AppendJSON(ctx, x, dst)
+	if err != nil {
+		return dst, err
+	}
+	text := dst[from:]
+	return dst, a.admit(kindOfJSON(text), func() (any, error) { return dsl.DecodeBounded(string(text)) })
+}
+
+// admit is the error of a value that is not as its definition says.
+func (a *Argument) admit(kind dsl.Kinds, whole func() (any, error)) error {
+	fault := func(message string, violations []schema.Violation) error {
+		return &Error{Kind: KindExpression, Span: a.shape.Span(), Message: message, Violations: violations}
+	}
+	switch {
+	case kind == dsl.IsNull && a.def.orNull():
+		return nil
+	case a.def.Type != typeAny && kind&inputKinds[a.def.Type] == 0:
+		return fault(fmt.Sprintf("%s takes %s for %q", a.whose, a.def.Type, a.Name), nil)
+	case a.check == nil:
+		return nil
+	}
+	value, err := whole()
+	if err != nil {
+		return &dsl.Fault{Span: a.shape.Span(), Message: err.Error(), Err: err}
+	}
+	if all := a.check.Check(value); len(all) > 0 {
+		return fault(fmt.Sprintf("%s does not take this for %q: %s", a.whose, a.Name, Said(all)), all)
+	}
+	return nil
+}
+
+// kind is the kind of a value.
+func (v Value) kind() dsl.Kinds {
+	switch v.form {
+	case formBytes:
+		return dsl.IsText
+	case formJSON:
+		return kindOfJSON([]byte(v.text))
+	}
+	switch value := v.value.(type) {
+	case nil:
+		return dsl.IsNull
+	case bool:
+		return dsl.IsBool
+	case string:
+		return dsl.IsText
+	case int:
+		return dsl.IsInt
+	case []any:
+		return dsl.IsList
+	case map[string]any:
+		return dsl.IsObject
+	case time.Duration:
+		return dsl.IsDuration
+	case dsl.Number:
+		return kindOfJSON([]byte(value))
+	}
+	text, err := v.AppendJSON(nil)
+	if err != nil {
+		return 0
+	}
+	return kindOfJSON(text)
+}
+
+// kindOfJSON is the kind of a value in JSON text.
+func kindOfJSON(text []byte) dsl.Kinds {
+	text = bytes.TrimLeft(text, " \t\r\n")
+	if len(text) == 0 {
+		return dsl.IsNull
+	}
+	switch text[0] {
+	case 'n':
+		return dsl.IsNull
+	case '"':
+		return dsl.IsText
+	case 't', 'f':
+		return dsl.IsBool
+	case '{':
+		return dsl.IsObject
+	case '[':
+		return dsl.IsList
+	}
+	if bytes.ContainsAny(text, ".eE") {
+		return dsl.IsFloat
+	}
+	return dsl.IsInt
+}
