@@ -5,16 +5,18 @@ import (
 	"strings"
 )
 
-// A Filler knows values for expressions that stand where only a literal can. It
-// gets an expression without its parentheses, n.Text[from:to]. With ok false the
-// expression stays as it is. A value of nil has been reported.
-type Filler func(n *Node, from, to int) (value *Node, ok bool)
+// A Filler knows values for expressions that stand where only a literal can, or,
+// if must is false, where one can. It gets an expression without its parentheses,
+// n.Text[from:to]. With ok false the expression stays as it is. A value of nil has
+// been reported.
+type Filler func(n *Node, from, to int, must bool) (value *Node, ok bool)
 
 // Literals gives n with the expressions replaced that stand where the kind takes
 // literals: text as it is, numbers, durations, sizes, statuses, and the first
 // words of a Text whose tag says literal:"2". The structs that also points to are
-// those of Compile. A value that stands alone may be of any form; inside of text
-// it is a scalar. It is n itself if there is nothing to replace.
+// those of Compile. Behind the first words of a Text a literal can stand, too, if
+// it is the same text there. A value that stands alone may be of any form; inside
+// of text it is a scalar. It is n itself if there is nothing to replace.
 func (k Kind[B, T]) Literals(n *Node, fill Filler, also ...any) *Node {
 	if n.Kind != Map {
 		return n
@@ -120,20 +122,20 @@ func endOfWords(text string, words int) int {
 // depth.
 func (fill Filler) Fill(n *Node) *Node {
 	if n.Kind == Scalar {
-		return fill.scalar(n, len(n.Text))
+		return fill.scalar(n, 0)
 	}
 	return n.each(func(f Field) *Node { return fill.Fill(f.Value) })
 }
 
-// scalar fills n.Text[:end].
+// scalar fills a text of which the part before end must be literal.
 func (fill Filler) scalar(n *Node, end int) *Node {
 	if n.broken || !strings.Contains(n.Text, "$(") {
 		return n
 	}
 	var s splicer
 	done := 0 // how much of the text is in s
-	for i := 0; i < end; {
-		open := strings.Index(n.Text[i:end], "$(")
+	for i := 0; i < len(n.Text); {
+		open := strings.Index(n.Text[i:], "$(")
 		if open < 0 {
 			break
 		}
@@ -146,7 +148,7 @@ func (fill Filler) scalar(n *Node, end int) *Node {
 			i = open + 2
 			continue
 		}
-		value, ok := fill(n, open+2, shut)
+		value, ok := fill(n, open+2, shut, open < end)
 		switch {
 		case !ok:
 			continue

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -199,7 +200,7 @@ func (e *expanding) literal(a *Argument, outer *expanding) {
 
 // known gives the literal that an expression stands for, if it is nothing but
 // the name of an input.
-func (e *expanding) known(n *dsl.Node, from, to int) (*dsl.Node, bool) {
+func (e *expanding) known(n *dsl.Node, from, to int, _ bool) (*dsl.Node, bool) {
 	value := e.literals[inputName(n.Text[from:to])]
 	return value, value != nil
 }
@@ -221,12 +222,26 @@ func (c *Compiler) filled(kind StepKind, n *dsl.Node) *dsl.Node {
 	return kind.Literals(n, c.fill, &modifiers{})
 }
 
-// fill is a dsl.Filler for the places where nothing but a literal can stand.
-func (c *Compiler) fill(n *dsl.Node, from, to int) (value *dsl.Node, ok bool) {
+// segment is a text that is the same in a path as anywhere else.
+var segment = regexp.MustCompile(`^[A-Za-z0-9_~-][A-Za-z0-9_.~-]*$`)
+
+// fill is a dsl.Filler for the steps of a template.
+func (c *Compiler) fill(n *dsl.Node, from, to int, must bool) (value *dsl.Node, ok bool) {
 	e := c.use
 	name := inputName(n.Text[from:to])
 	if name == "" {
 		return nil, false
+	}
+	if !must {
+		// A part of a path that is known lets the whole be held against what the
+		// service takes.
+		value = e.literals[name]
+		unit := e.template.inputs[name].Type == typeDuration || e.template.inputs[name].Type == typeSize
+		if value == nil || value.Kind != dsl.Scalar || value.Type != dsl.Str || unit || !segment.MatchString(value.Text) {
+			return nil, false
+		}
+		e.filled[name] = true
+		return value, true
 	}
 	from, to = from-len("$("), to+len(")")
 	at := n.At(from, to)
