@@ -3,7 +3,6 @@ package suite
 import (
 	"context"
 	"sync"
-	"testing/synctest"
 	"time"
 
 	"github.com/weir-run/weir/dsl"
@@ -104,7 +103,7 @@ func (p *player) meanwhile(ctx context.Context, stage *flows.Stage) (answered fu
 	for _, o := range p.test.meanwhile {
 		for range o.times {
 			wg.Go(func() { p.send(ctx, stage, o) })
-			synctest.Wait()
+			p.calm.end()
 		}
 	}
 	return wg.Wait

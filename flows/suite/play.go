@@ -9,7 +9,6 @@ import (
 	"maps"
 	"net/http"
 	"slices"
-	"testing/synctest"
 	"time"
 
 	"github.com/weir-run/weir/dsl"
@@ -66,6 +65,8 @@ func (s *Suite) play(t *Test, cover *coverage, broken *injection) *outcome {
 		if !t.now.IsZero() {
 			time.Sleep(time.Until(t.now))
 		}
+		p.calm = newCalm()
+		defer p.calm.close() // when what the stage still does is done
 		stage, err := program.Stage(env.Log, p.transport)
 		if err != nil {
 			p.fault(t.Span, "", "the services cannot be opened: %v", err)
@@ -84,7 +85,7 @@ func (s *Suite) play(t *Test, cover *coverage, broken *injection) *outcome {
 		}
 		o.took = time.Since(start)
 		answered()
-		synctest.Wait() // for what the flow set off and does not wait for
+		p.calm.end() // for what the flow set off and does not wait for
 	})
 	if err != nil {
 		p.fault(t.Span, "", "%v", err)

@@ -26,6 +26,7 @@ type player struct {
 	program *flows.Program
 	cover   *coverage // nil: nobody counts
 	broken  *injection
+	calm    *calm // of the bubble
 
 	mu      sync.Mutex
 	calls   []string
@@ -174,6 +175,9 @@ var failures = map[string]engine.Kind{
 // step gives what a mock says in place of a step's work.
 func (p *player) step(ctx context.Context, x *engine.Exchange, at engine.Site, m *mock) error {
 	a := m.answers[min(p.next(m.name, m), len(m.answers)-1)]
+	if err := p.calm.call(ctx); err != nil {
+		return err
+	}
 	if err := sleep(ctx, a.delay); err != nil {
 		return err
 	}
@@ -240,6 +244,9 @@ func (p *player) roundTrip(s *connectors.Service, req *http.Request) (*http.Resp
 	here := place{}
 	if at != nil {
 		here, sent.span, sent.step = siteOf(*at), at.Span, at.Name
+	}
+	if err := p.calm.call(ctx); err != nil {
+		return nil, err
 	}
 	if p.broken.replaces(here) {
 		p.hinder(ctx)

@@ -219,6 +219,38 @@ func TestSelectByNameAndFlow(t *testing.T) {
 	}
 }
 
+// What fails at once cancels what runs beside it; whether that had been called
+// must not depend on which goroutine was first.
+func TestWhatIsCalledAtOneMomentIsCalledBeforeOneAnswers(t *testing.T) {
+	const members = 8
+	var steps, services, tests strings.Builder
+	for i := range members {
+		fmt.Fprintf(&steps, "      m%d: { call: GET s%d / }\n", i, i)
+		fmt.Fprintf(&services, "  s%d: { endpoints: [\"http://s%d\"] }\n", i, i)
+	}
+	for n := range 50 {
+		fmt.Fprintf(&tests, "  - test: number %d\n    request: GET /\n    mock:\n", n)
+		for i := range members {
+			status := 200
+			if i == n%members {
+				status = 500
+			}
+			fmt.Fprintf(&tests, "      s%d: { status: %d }\n", i, status)
+		}
+		fmt.Fprintf(&tests, "    expect: { error: { step: m%d } }\n", n%members)
+	}
+	s, ds := load(t, program("flow: many\ntrigger: { http: GET / }\nsteps:\n  - compose:\n"+steps.String()+
+		"---\ngateways: { public: { listen: \":8080\" } }\n---\nservices:\n"+services.String()+"---\ntests:\n"+tests.String()))
+	if s == nil {
+		t.Fatal(rendered(ds))
+	}
+	s.Run(s.Tests, func(r suite.Result) {
+		if !r.Passed() { // such as that nothing asks for a mock
+			t.Error(rendered(r.Faults))
+		}
+	})
+}
+
 const covered = `
 flow: pay
 trigger: { http: POST /pay }
