@@ -62,6 +62,7 @@ var exclusive = map[string][]string{
 	"github.com/expr-lang/expr":             {"dsl"},
 	"github.com/tidwall/gjson":              {"dsl", "engine", "engine/codec", "cmd/bench"},
 	"golang.org/x/text":                     {"engine/codec"},
+	"golang.org/x/net":                      {"mesh/discovery"},
 	"github.com/gorilla/mux":                {"gateway"},
 	"github.com/failsafe-go/failsafe-go":    {"mesh"},
 	"github.com/fsnotify/fsnotify":          {"flows"},

@@ -44,7 +44,7 @@ type serviceHeader struct {
 }
 
 type serviceConfig struct {
-	Endpoints      []dsl.String          `yaml:"endpoints" doc:"The base URLs of the servers that do the same work." required:"true"`
+	Endpoints      []dsl.String          `yaml:"endpoints" doc:"The base URLs of the servers that do the same work, or where to look for them: dns://NAME:PORT, dns+srv://NAME, k8s://NAMESPACE/SERVICE:PORT, consul://SERVICE, file:PATH; with +https if the servers speak TLS, as in dns+https://NAME." required:"true"`
 	Headers        map[string]dsl.Secret `yaml:"headers" doc:"Headers that every request to the service is sent with, in place of those that a caller sent. A step can set others."`
 	Balance        dsl.String            `yaml:"balance" doc:"How an endpoint is chosen." default:"round_robin"`
 	Timeout        dsl.Duration          `yaml:"timeout" doc:"How long one attempt may take, with its body; forward counts to the header of the answer, and not at all while a long body is sent." default:"10s" min:"1ms"`
@@ -80,6 +80,9 @@ breaker: { failures: 50%, of: 20, open: 10s }
 	dsl.Example{Name: "a service that asks for a key", YAML: `
 endpoints: ["https://payments.example"]
 headers: { authorization: Bearer $(secret.PAYMENTS_KEY) }
+`},
+	dsl.Example{Name: "a service that is found in DNS", YAML: `
+endpoints: ["dns+srv://_orders._tcp.shop.local"]
 `})
 
 func newService(r dsl.Reporter, at *dsl.Node, cfg *serviceConfig) *Service {
@@ -108,6 +111,7 @@ func newService(r dsl.Reporter, at *dsl.Node, cfg *serviceConfig) *Service {
 			return s
 		}
 	}
+	s.config.Discovery = discoveryOf(cfg.Endpoints)
 	s.headers = headersOf(r, at.Field("headers"), cfg.Headers)
 	for _, fault := range mesh.Validate(s.config) {
 		r.Report(dsl.Diagnostic{Span: place(at, fault.Field), Code: "bad-service", Message: fault.Message, Hint: fault.Hint})
@@ -176,7 +180,7 @@ type Dial = func(ctx context.Context, network, addr string) (net.Conn, error)
 func (s *Service) Key() string { return s.Name.Value + " " + s.key }
 
 // Open makes the service callable. from is the client of an equal service of
-// the program before this one, or nil. Open dials nothing; later, connections
+// the program before this one, or nil. Open dials nothing itself; connections
 // are made by dial, or by net.Dialer if it is nil.
 func (s *Service) Open(from *mesh.Service, dial Dial) (err error) {
 	if s.client = from; from == nil {
@@ -191,10 +195,11 @@ func (s *Service) Open(from *mesh.Service, dial Dial) (err error) {
 func (s *Service) Client() *mesh.Service { return s.client }
 
 // OpenOver makes the service callable over a transport that stands for the
-// network. Retries, breakers and timeouts stay what they are.
+// network: nothing is looked up. Retries, breakers and timeouts stay what they
+// are.
 func (s *Service) OpenOver(transport http.RoundTripper) (err error) {
 	config := s.config
-	config.Transport = transport
+	config.Transport, config.Endpoints = transport, s.Endpoints()
 	s.client, err = mesh.Open(s.Name.Value, config)
 	return err
 }
@@ -217,5 +222,6 @@ func (s *Service) Config() mesh.Config { return s.config.Effective() }
 // Timeout is how long one attempt may take.
 func (s *Service) Timeout() time.Duration { return s.config.Timeout }
 
-// Endpoints are the base URLs of the service.
-func (s *Service) Endpoints() []string { return s.config.Endpoints }
+// Endpoints are the base URLs of the service. Those that are looked for have
+// its name for their host.
+func (s *Service) Endpoints() []string { return s.config.Static(s.Name.Value) }

@@ -161,6 +161,7 @@ func (h *Host) Apply(p *Program) error {
 		}
 		return err
 	}
+	h.awaitServices(p)
 	held := h.keepers.open(p)
 	g.finish = func() {
 		go func() { // the last request need not wait for it, nor Apply for itself
@@ -263,6 +264,21 @@ func (h *Host) openServices(p *Program) (keys []string, err error) {
 		keys = append(keys, key)
 	}
 	return keys, nil
+}
+
+// patience is how long a program waits for services that are looked for. A
+// reload then meets no service that is not found yet; one that cannot be found
+// does not keep the others from being served.
+const patience = 3 * time.Second
+
+func (h *Host) awaitServices(p *Program) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	for _, s := range p.Services {
+		if err := s.Client().Ready(ctx); err != nil {
+			h.log.Warn("a service is served before it is found", "service", s.Name.Value, "error", err)
+		}
+	}
 }
 
 func (h *Host) closeServices(keys []string) {

@@ -29,6 +29,9 @@ var (
 	endpointInFlight    = describe("endpoint_in_flight", "Attempts whose answer has not been read to its end.", "service", "endpoint")
 	endpointConnections = describe("endpoint_connections", "Open connections to an endpoint.", "service", "endpoint")
 	endpointDials       = describe("endpoint_connections_opened_total", "Connections made to an endpoint.", "service", "endpoint")
+	sourceTargets       = describe("discovery_targets", "Places that a source has found last.", "service", "source")
+	sourceFailures      = describe("discovery_failures_total", "Looks of a source that failed.", "service", "source")
+	sourceSuccess       = describe("discovery_last_success_timestamp_seconds", "When a source was last looked at with success.", "service", "source")
 	stepEvents          = prometheus.NewDesc("weir_step_events_total", "What happened to a step, such as a hit of its cache or a compensation that failed.", []string{"flow", "step", "event"}, nil)
 	stepLevel           = prometheus.NewDesc("weir_step_level", "What a step holds, such as the bytes of its cache.", []string{"flow", "step", "of"}, nil)
 
@@ -40,6 +43,7 @@ func (serviceMetrics) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		serviceRequests, serviceRetries, serviceFailures, serviceInFlight, endpointAttempts, endpointFailures,
 		endpointInFlight, endpointConnections, endpointDials, endpointBreaker,
+		sourceTargets, sourceFailures, sourceSuccess,
 		stepEvents, stepLevel,
 	} {
 		out <- d
@@ -61,6 +65,13 @@ func (m serviceMetrics) Collect(out chan<- prometheus.Metric) {
 		gauge(serviceInFlight, float64(s.InFlight), name)
 		for class, n := range s.Failures {
 			counter(serviceFailures, n, name, class.String())
+		}
+		for _, f := range s.Sources {
+			gauge(sourceTargets, float64(f.Targets), name, f.Source)
+			counter(sourceFailures, f.Failures, name, f.Source)
+			if !f.LastSuccess.IsZero() {
+				gauge(sourceSuccess, float64(f.LastSuccess.UnixMilli())/1000, name, f.Source)
+			}
 		}
 		for _, e := range s.Endpoints {
 			counter(endpointAttempts, e.Attempts, name, e.Address)

@@ -13,6 +13,13 @@ import (
 func (s *Service) attempts(req, sent *http.Request, held *heldBody, call *Call) (*http.Response, Class, error) {
 	ctx := req.Context()
 	set := s.set.Load()
+	if s.finder != nil {
+		var err error
+		if set, err = s.finder.endpoints(ctx); err != nil {
+			closeBody(sent)
+			return nil, NoEndpoint, err
+		}
+	}
 	var tried endpointSet
 	for {
 		if err := ctx.Err(); err != nil {

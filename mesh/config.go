@@ -11,14 +11,19 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/weir-run/weir/mesh/discovery"
 )
 
 // Config describes one service. The zero value of a field is its default.
 type Config struct {
 	// Endpoints are the base URLs that serve the same thing:
 	// "http://host:port", "https://host", each with a path before which the
-	// request's own is appended, if wanted. At least one.
+	// request's own is appended, if wanted; or where to look for such URLs, as
+	// discovery.Location says. At least one, if there are no Discovery.Sources.
 	Endpoints []string
+	// Discovery is how endpoints are found.
+	Discovery Discovery
 	// Balance names the way endpoints are chosen; "round_robin" is the default.
 	Balance string
 	// Timeout bounds one attempt, from picking an endpoint to the last byte of
@@ -36,12 +41,15 @@ type Config struct {
 	Breaker Breaker
 	// TLS configures https endpoints; nil is the system's roots. It is cloned.
 	TLS *tls.Config
-	// Dial, if set, makes connections in place of net.Dialer. Its context ends
-	// with ConnectTimeout.
+	// Dial, if set, makes connections in place of net.Dialer, those of discovery
+	// ("udp", too) included. Its context ends with ConnectTimeout, or with the
+	// bound of what is looked up.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 	// Transport, if set, carries all attempts in place of the package's own.
 	// Its requests have absolute URLs, and contexts with the attempt's deadline.
 	Transport http.RoundTripper
+
+	host string // of one endpoint: what its target says
 }
 
 // Retry says when and how a failed attempt is repeated.
@@ -138,21 +146,21 @@ func orDefault[T comparable](v, def T) T {
 // Validate returns all faults of a configuration, in the order of its fields.
 func Validate(c Config) []ConfigError {
 	var faults faults
-	if len(c.Endpoints) == 0 {
+	if len(c.Endpoints) == 0 && len(c.Discovery.Sources) == 0 {
 		faults.add("endpoints", "a service needs at least one endpoint", `write endpoints: ["http://host:port"]`)
 	}
 	seen := map[string]bool{}
 	for i, e := range c.Endpoints {
 		field := fmt.Sprintf("endpoints[%d]", i)
-		u, message, hint := parseEndpoint(e)
+		key, message, hint := endpointKey(e)
 		if message != "" {
 			faults.add(field, message, hint)
 			continue
 		}
-		if seen[u.String()] {
+		if seen[key] {
 			faults.add(field, fmt.Sprintf("endpoint %q is listed twice", e), "remove one")
 		}
-		seen[u.String()] = true
+		seen[key] = true
 	}
 	if c.Balance != "" && balancers[c.Balance] == nil {
 		faults.add("balance", fmt.Sprintf("there is no balancer %q", c.Balance), "write "+strings.Join(Balancers(), ", "))
@@ -230,7 +238,8 @@ func parseEndpoint(s string) (u *url.URL, message, hint string) {
 	}
 	switch {
 	case u.Scheme != "http" && u.Scheme != "https":
-		return nil, fmt.Sprintf("scheme %q is not supported", u.Scheme), example
+		return nil, fmt.Sprintf("scheme %q is not supported", u.Scheme),
+			example + "; endpoints can be looked for with " + strings.Join(discovery.Schemes(), ", ")
 	case u.Hostname() == "":
 		return nil, fmt.Sprintf("%q has no host", s), example
 	case u.User != nil:

@@ -45,10 +45,11 @@ type transport interface {
 // newEndpoint expects a target whose URL is valid.
 func newEndpoint(target discovery.Target, cfg Config, clock func() time.Duration) *Endpoint {
 	u, _, _ := parseEndpoint(target.URL)
+	cfg.host = target.Host
 	e := &Endpoint{target: target, vitals: &vitals{breaker: newBreaker(cfg.Breaker, clock)}}
 	switch {
 	case cfg.Transport != nil:
-		e.transport = &stdTransport{base: u, rt: cfg.Transport}
+		e.transport = &stdTransport{base: u, host: cfg.host, rt: cfg.Transport}
 	case u.Scheme == "https":
 		e.transport = newStdTransport(u, cfg)
 	default:

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"sync"
 	"testing"
 
@@ -126,4 +127,13 @@ func classOf(t testing.TB, err error) Class {
 		t.Fatalf("%T is not a *mesh.Error: %v", err, err)
 	}
 	return e.Class
+}
+
+func mustURL(t testing.TB, s string) *url.URL {
+	t.Helper()
+	u, message, _ := parseEndpoint(s)
+	if message != "" {
+		t.Fatal(message)
+	}
+	return u
 }

@@ -6,8 +6,6 @@ import (
 	"net/http"
 	"sync/atomic"
 	"time"
-
-	"github.com/weir-run/weir/mesh/discovery"
 )
 
 // Service calls one service through the stack that the package comment
@@ -16,6 +14,7 @@ type Service struct {
 	name    string
 	cfg     Config
 	set     atomic.Pointer[set]
+	finder  *finder // nil if all endpoints are configured
 	retry   retryPolicy
 	opened  time.Time
 	typical atomic.Int64 // moving average of the time to a good reply, in ns
@@ -54,7 +53,8 @@ type Call struct {
 }
 
 // Open makes the client of the service called name. It does not dial: the first
-// call does. The error joins all of Validate's.
+// call does. If endpoints are to be found, watching begins, which ends with
+// [Service.Close]. The error joins all of Validate's.
 func Open(name string, cfg Config) (*Service, error) {
 	var faults []error
 	for _, fault := range Validate(cfg) {
@@ -70,11 +70,7 @@ func Open(name string, cfg Config) (*Service, error) {
 		retry:  newRetryPolicy(cfg.Retry),
 		opened: time.Now(),
 	}
-	targets := make([]discovery.Target, len(cfg.Endpoints))
-	for i, base := range cfg.Endpoints {
-		targets[i].URL = base
-	}
-	s.update(targets)
+	s.discover()
 	return s, nil
 }
 
@@ -119,8 +115,12 @@ func (s *Service) Do(req *http.Request, call *Call) (*http.Response, error) {
 }
 
 // Close closes idle connections now, and those in use when their calls end. The
-// service may still be called; connections are then not kept.
+// service may still be called; connections are then not kept, and endpoints not
+// looked for.
 func (s *Service) Close() {
+	if s.finder != nil {
+		s.finder.close()
+	}
 	for _, e := range s.set.Load().endpoints {
 		e.transport.close()
 	}

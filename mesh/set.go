@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
 	"time"
 
 	"github.com/weir-run/weir/mesh/discovery"
@@ -20,43 +19,37 @@ type set struct {
 // update makes targets the endpoints of the service. Those that were there
 // before keep their connections, breakers and statistics; those that are gone
 // close their connections when the calls on them have ended. Targets are valid
-// and no two have the same URL. It is called by one goroutine at a time.
+// and no two have the same place. It is called by one goroutine at a time.
 func (s *Service) update(targets []discovery.Target) {
 	old := s.set.Load()
 	next := &set{endpoints: make([]*Endpoint, len(targets))}
+	before := map[place]*Endpoint{}
+	var from Balancer
+	if old != nil {
+		from = old.balancer
+		for _, e := range old.endpoints {
+			before[placeOf(e.target)] = e
+		}
+	}
 	for i, target := range targets {
-		if j := old.index(target); j >= 0 {
-			next.endpoints[i] = &Endpoint{target: target, vitals: old.endpoints[j].vitals}
+		if e := before[placeOf(target)]; e != nil {
+			next.endpoints[i] = &Endpoint{target: target, vitals: e.vitals}
+			delete(before, placeOf(target))
 		} else {
 			next.endpoints[i] = newEndpoint(target, s.cfg, s.clock)
 		}
 	}
-	var from Balancer
-	if old != nil {
-		from = old.balancer
-	}
 	next.balancer = balancers[s.cfg.Balance](next.endpoints, from)
 	s.set.Store(next)
-	if old == nil {
-		return
-	}
-	for _, e := range old.endpoints {
-		if next.index(e.target) < 0 {
-			e.transport.close()
-		}
+	for _, e := range before {
+		e.transport.close()
 	}
 }
 
-// index is the place of the endpoint that a target's connections lead to; -1 if
-// there is none.
-func (s *set) index(target discovery.Target) int {
-	if s == nil {
-		return -1
-	}
-	return slices.IndexFunc(s.endpoints, func(e *Endpoint) bool {
-		return e.target.URL == target.URL && e.target.Host == target.Host
-	})
-}
+// place is where the connections of a target lead to, and what they are told.
+type place struct{ url, host string }
+
+func placeOf(t discovery.Target) place { return place{t.URL, t.Host} }
 
 // pick chooses an endpoint, which it adds to tried, and takes its breaker's
 // permit. An endpoint that was tried is chosen again only when there is no other.

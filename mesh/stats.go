@@ -10,6 +10,7 @@ type Stats struct {
 	Retries   int64           // attempts beyond the first of their call
 	Failures  map[Class]int64 // calls by the class of their failure; absent is 0
 	Endpoints []EndpointStats
+	Sources   []SourceStats // what finds endpoints; none if all are configured
 }
 
 // EndpointStats are the counters of one endpoint.
@@ -30,6 +31,7 @@ func (s *Service) Stats() Stats {
 		InFlight: s.inFlight.Load(),
 		Retries:  s.retries.Load(),
 		Failures: counts(&s.failures),
+		Sources:  s.finder.stats(),
 	}
 	for _, e := range s.set.Load().endpoints {
 		es := EndpointStats{

@@ -40,6 +40,7 @@ func newH1Transport(base *url.URL, cfg Config) h1Transport {
 		IdleTimeout:    idleTimeout,
 		MaxAge:         maxAge,
 		MaxHeaderBytes: maxHeaderBytes,
+		Host:           cfg.host,
 		Dial:           cfg.dialInTime(),
 	})}
 }
@@ -74,6 +75,7 @@ func (t h1Transport) connections() (dialed, closed int64) { return t.client.Stat
 // or the one of [Config].Transport.
 type stdTransport struct {
 	base   *url.URL
+	host   string // the Host header of a request that has none, in place of base's
 	rt     http.RoundTripper
 	idle   func() // closes idle connections
 	dialer func(ctx context.Context, network, addr string) (net.Conn, error)
@@ -85,12 +87,12 @@ type stdTransport struct {
 // environment do not apply: an endpoint is where it says it is. Compression is
 // left to the caller, who may want the bytes as they are.
 func newStdTransport(base *url.URL, cfg Config) *stdTransport {
-	t := &stdTransport{base: base, dialer: cfg.dialInTime()}
+	t := &stdTransport{base: base, host: cfg.host, dialer: cfg.dialInTime()}
 	tr := &http.Transport{
 		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
 			return t.dial(ctx, network, addr, cfg.ConnectTimeout)
 		},
-		TLSClientConfig:        tlsConfig(cfg.TLS, base.Hostname()),
+		TLSClientConfig:        tlsConfig(cfg.TLS, cfg.serverName(base)),
 		DisableCompression:     true,
 		MaxIdleConns:           0, // the bound per host is the bound: there is one host
 		MaxIdleConnsPerHost:    maxIdle,
@@ -221,6 +223,9 @@ func (t *stdTransport) roundTrip(req *http.Request, o h1.Options) (*http.Respons
 // its body: net/http does not tell whose failure it was that ended an upload.
 func (t *stdTransport) readdress(out *http.Request) *watchedBody {
 	out.URL = t.target(out.URL)
+	if out.Host == "" {
+		out.Host = t.host
+	}
 	if !h1.HasBody(out) {
 		return nil
 	}

@@ -338,8 +338,19 @@ func (x *explainer) services(f *engine.Flow) []Service {
 		}
 		all = append(all, Service{
 			Service: name, At: s.Name.Span.String(), Requests: requests[name].N, PerRound: requests[name].Each, Call: worst(longest[name]),
-			Endpoints: s.Config().Endpoints, Settings: serviceSettings(s),
+			Endpoints: endpoints(s), Settings: serviceSettings(s),
 		})
+	}
+	return all
+}
+
+// endpoints are where a service runs, or what is looked at to know.
+func endpoints(s *connectors.Service) []string {
+	all := slices.Clone(s.Config().Endpoints)
+	for i, e := range all {
+		if how := connectors.LookedFor(e); how != "" {
+			all[i] = e + " (" + how + ")"
+		}
 	}
 	return all
 }

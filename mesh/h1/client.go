@@ -29,6 +29,8 @@ type Config struct {
 	// ContinueTimeout is how long a request with Expect: 100-continue waits
 	// before its body is sent all the same. 0 is 1s.
 	ContinueTimeout time.Duration
+	// Host is the Host header of a request that has none, in place of base's.
+	Host string
 	// Dial makes a connection in place of net.Dialer.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 }
@@ -82,7 +84,7 @@ func New(base *url.URL, cfg Config) *Client {
 	c := &Client{
 		cfg:  cfg.withDefaults(),
 		addr: base.Host,
-		host: base.Host,
+		host: orDefault(cfg.Host, base.Host),
 		base: strings.TrimRight(base.EscapedPath(), "/"),
 	}
 	if base.Port() == "" {
