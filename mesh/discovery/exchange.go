@@ -178,7 +178,7 @@ func (r *resolver) exchange(ctx context.Context, network, server string, timeout
 			return reply{}, err
 		}
 	}
-	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
 	if network == "tcp" {
 		return overTCP(conn, msg, id, name, kind)
