@@ -28,7 +28,7 @@ func TestThePatternCatalogue(t *testing.T) {
 			if !strings.Contains(tables, "| ["+name+"]("+link+") |") {
 				t.Errorf("the index does not list %s (%s)", name, link)
 			}
-			flow := regexp.MustCompile(`\n\[[a-z-]+\.yaml\]\((.*)\)\n\n` + "```yaml\n(flow: (?s:.*?))```\n").FindStringSubmatch(text)
+			flow := regexp.MustCompile(`\n\[[a-z-]+\.yaml\]\((.*)\)\n\n` + "```yaml\n((?:flow|template): (?s:.*?))```\n").FindStringSubmatch(text)
 			switch {
 			case flow == nil:
 				t.Errorf("%s links to no file that it shows", link)
