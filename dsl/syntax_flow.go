@@ -166,7 +166,7 @@ func (f *flowReader) missingComma(p int) {
 }
 
 // aRoute is a method and a path with variables.
-var aRoute = regexp.MustCompile(`^[A-Z]+ +/[^\s,\[\]]*$`)
+var aRoute = regexp.MustCompile(`^[A-Za-z]+ +/[^\s,\[\]]*$`)
 
 // plain reads an unquoted value inside brackets. The library, after YAML 1.1,
 // lets a question mark end it, which absence operators and conditions have.
@@ -197,7 +197,7 @@ func (f *flowReader) plain(top *bracket) {
 		}
 		if strings.HasSuffix(text, "$") && rest[0] == '{' {
 			if k := strings.IndexByte(rest, '}'); k > 0 {
-				x := foreign(Span{f.src, end - 1, end + k + 1}, rest[1:k])
+				x := foreign(Span{f.src, end - 1, end + k + 1}, "$"+rest[:k+1])
 				f.fault = &x
 				return
 			}

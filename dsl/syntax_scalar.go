@@ -49,6 +49,9 @@ func (w *syntaxReader) property(flow bool) {
 	var found Diagnostics
 	property(w.src, w.p, w.end, flow, &found)
 	x := found.All()[0]
+	if k := len(w.levels) - 1; k >= 0 && !flow && w.levels[k].last.Text() == "when" {
+		certainly(x.Fixes) // a condition is no text
+	}
 	w.fault = &x
 }
 
@@ -233,7 +236,7 @@ func (w *syntaxReader) afterValue(start int, what string) {
 		}
 	}
 	if inner := w.text[start:w.p]; strings.HasPrefix(inner, "{{") && strings.HasSuffix(inner, "}}") {
-		x := foreign(Span{w.src, start, w.p}, inner[2:len(inner)-2])
+		x := foreign(Span{w.src, start, w.p}, inner)
 		w.fault = &x
 		return
 	}

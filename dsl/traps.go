@@ -419,10 +419,15 @@ func repeated(n *Node, wanted form) (x Diagnostic, ok bool) {
 	var found Diagnostics
 	property(src, n.Span.Start, len(src.Text), false, &found)
 	for _, x := range found.All() {
-		for i := range x.Fixes {
-			x.Fixes[i].Certain = true // a condition is no text
-		}
+		certainly(x.Fixes)
 		return x, true
 	}
 	return x, false
+}
+
+// certainly makes the first of some fixes the one that can be meant.
+func certainly(fixes []Fix) {
+	if len(fixes) > 0 {
+		fixes[0].Certain = true
+	}
 }
