@@ -83,9 +83,9 @@ type checker struct {
 
 	// Of the test at hand.
 	given names
-	flow  *engine.Flow       // nil: no route takes the request
-	calls []*engine.PlanStep // of its flows
-	name  string             // what is mocked
+	flow  *engine.Flow // nil: no route takes the request
+	calls []callSite   // of its flows
+	name  string       // what is mocked
 
 	beside []dsl.Related // what takes part in all faults that are reported
 }

@@ -56,7 +56,7 @@ func (c *checker) contractOf(cfg *mockConfig, r dsl.Reporter) *contract {
 	}
 	var found []*contract
 	for _, call := range c.calls {
-		if !strings.HasPrefix(c.name, "steps.") && call.Call.Service == c.name || "steps."+call.Name == c.name {
+		if call.of(c.name) {
 			found = append(found, c.suite.called(call.Call))
 		}
 	}
@@ -82,23 +82,35 @@ func (s *Suite) called(call *engine.PlanCall) *contract {
 	return contractFor(call.Service, api.Operation(openapi.Call{Service: call.Service, Method: call.Method, Path: dsl.Pattern(call.Path, openapi.Hole)}, &dsl.Diagnostics{}))
 }
 
+// callSite is a call, and whether it is of a race: then it may not be made,
+// because another wins before it.
+type callSite struct {
+	*engine.PlanStep
+	raced bool
+}
+
+// of reports whether a mock of this name answers the call.
+func (c callSite) of(name string) bool {
+	return c.Call.Service == name || "steps."+c.Name == name
+}
+
 // callsOf are the calls of some flows, and of those that they run.
-func (s *Suite) callsOf(names []string) (calls []*engine.PlanStep) {
+func (s *Suite) callsOf(names []string) (calls []callSite) {
 	parts := s.parts(names...)
-	var visit func(steps []*engine.PlanStep)
-	visit = func(steps []*engine.PlanStep) {
+	var visit func(steps []*engine.PlanStep, raced bool)
+	visit = func(steps []*engine.PlanStep, raced bool) {
 		for _, p := range steps {
 			if p.Call != nil {
-				calls = append(calls, p)
+				calls = append(calls, callSite{p, raced})
 			}
 			for _, b := range p.Bodies {
-				visit(b.Steps)
+				visit(b.Steps, raced || p.Order == engine.Race)
 			}
 		}
 	}
 	for _, f := range s.Program.Flows {
 		if parts == nil || slices.Contains(parts, f.Name.Value) {
-			visit(f.Plan().Steps)
+			visit(f.Plan().Steps, false)
 		}
 	}
 	return calls

@@ -20,14 +20,17 @@ type mock struct {
 	name    string   // as expectations call it: a service, or steps.ID
 	step    string   // the id of the step; "" for a service
 	at      dsl.Span // of the name
+	raced   bool     // only branches of races ask for it
 	answers []*answer
 	cases   bool // the first that fits answers, and not one after the other
 }
 
 // unused are the mocks of a test that nobody asked, and that are not optional.
+// Where a step fails, or a race is won, others are given up, which may have asked
+// or not: such a run says nothing of what is not asked.
 func (p *player) unused() (faults []dsl.Diagnostic) {
 	for _, m := range p.test.mocks {
-		if p.asked[m] == 0 && !slices.ContainsFunc(m.answers, func(a *answer) bool { return a.optional }) {
+		if p.asked[m] == 0 && !p.stumbled && !m.raced && !slices.ContainsFunc(m.answers, func(a *answer) bool { return a.optional }) {
 			faults = append(faults, dsl.Diagnostic{Span: m.at, Code: "unused-mock", Message: "nothing asks for the mock of " + m.name,
 				Hint: "remove it; write optional: true in it if it is for --faults, or for some values of env only"})
 		}
@@ -75,6 +78,8 @@ func (c *checker) mock(f dsl.Field) *mock {
 		return nil
 	}
 	m := &mock{name: name.Value, at: name.Span}
+	calls := slices.DeleteFunc(slices.Clone(c.calls), func(call callSite) bool { return !call.of(m.name) })
+	m.raced = len(calls) > 0 && !slices.ContainsFunc(calls, func(call callSite) bool { return !call.raced })
 	m.step, _ = strings.CutPrefix(name.Value, "steps.")
 	if m.step == name.Value {
 		m.step = ""

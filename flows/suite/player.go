@@ -33,11 +33,13 @@ type player struct {
 	asked   map[*mock]int
 	sites   map[place]bool // call sites that were reached, and whether one of their calls succeeded
 	effects []Effect
-	slots   map[string][]engine.Slot
-	results map[string]any
-	failed  *engine.Error
-	faults  []dsl.Diagnostic
-	told    map[string]bool
+
+	stumbled bool // a step has failed
+	slots    map[string][]engine.Slot
+	results  map[string]any
+	failed   *engine.Error
+	faults   []dsl.Diagnostic
+	told     map[string]bool
 }
 
 // fault reports what must not happen in a test, once.
@@ -121,14 +123,26 @@ func (p *player) Verb(at engine.Site, verb engine.Step) engine.Step {
 			ctx = context.WithValue(ctx, siteKey{}, &at)
 			p.reach(here, false)
 		}
-		if m == nil || p.broken.replaces(here) {
-			return verb.Run(ctx, x)
+		err := p.perform(ctx, x, at, verb, m)
+		if failureOf(err) != nil {
+			p.mu.Lock()
+			p.stumbled = true
+			p.mu.Unlock()
 		}
-		if err := p.broken.delay(ctx, here, p.timeout(at)); err != nil {
-			return err
-		}
-		return p.step(ctx, x, at, m)
+		return err
 	})
+}
+
+// perform does the work of a step, or what its mock does instead.
+func (p *player) perform(ctx context.Context, x *engine.Exchange, at engine.Site, verb engine.Step, m *mock) error {
+	here := place{span: at.Span}
+	if m == nil || p.broken.replaces(here) {
+		return verb.Run(ctx, x)
+	}
+	if err := p.broken.delay(ctx, here, p.timeout(at)); err != nil {
+		return err
+	}
+	return p.step(ctx, x, at, m)
 }
 
 // reach writes down that a call site was reached.
