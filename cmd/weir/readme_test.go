@@ -403,6 +403,15 @@ func sorted(list []string) []string {
 	return list
 }
 
+func TestAllExamplesAreListed(t *testing.T) {
+	list := read(t, root+"/examples/README.md")
+	for _, readme := range glob(t, "/examples/*/README.md") {
+		if name := filepath.Base(filepath.Dir(readme)); !strings.Contains(list, "]("+name+")") {
+			t.Errorf("examples/README.md does not name %s", name)
+		}
+	}
+}
+
 // TestLinksLeadSomewhere follows the links of all documents that stay within
 // the repository.
 func TestLinksLeadSomewhere(t *testing.T) {
