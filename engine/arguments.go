@@ -144,7 +144,11 @@ func (c *Compiler) argument(a *Argument) bool {
 	if a.def.Schema != nil {
 		a.check, _ = c.Schema(a.def.Schema)
 	}
-	switch literal := a.given.Kind == dsl.Scalar && !hasExpression(a.given); {
+	literal := a.given.Kind == dsl.Scalar && !hasExpression(a.given)
+	if literal && a.def.Type == typeService && c.lang.Index != nil {
+		c.lang.Index.Use(typeService, dsl.String{Value: a.given.Text, Span: a.given.Span}, dsl.Span{})
+	}
+	switch {
 	case literal && a.given.Type == dsl.Null && a.def.orNull():
 	case literal && (a.def.Type == typeDuration || a.def.Type == typeSize):
 		a.value, a.known = c.unit(a)

@@ -19,7 +19,7 @@ steps:
 
 func TestCompletion(t *testing.T) {
 	for _, c := range []struct{ name, text, want, without string }{
-		{"an empty file", "‸", "flow gateways services tests", "call"},
+		{"an empty file", "‸", "flow gateways services template tests", "call"},
 		{"a section", "serv‸", "services", ""},
 		{"a key of a flow", "flow: a\n‸", "errors input output steps summary trigger", "flow services"},
 		{"a key that is written is not offered, but the one at the cursor", "flow: a\nsum‸: x\nsteps: []\n", "summary", "steps"},
@@ -47,6 +47,11 @@ func TestCompletion(t *testing.T) {
 		{"a path of the service's document", half + "  - call: GET users ‸", "/users/{id}", "orders"},
 		{"a path that is begun", half + "  - call: GET users /us‸", "/users/{id}", ""},
 		{"a flow", half + "  - run: ‸", "price-of", ""},
+		{"a template", half + "  - use: ‸", "lookup", "price-of"},
+		{"what it takes", half + "  - use: lookup\n    with: { ‸", "id service", "sku"},
+		{"a service that it takes", half + "  - use: lookup\n    with: { service: ‸", "orders users", "GET"},
+		{"a key of a template", "template: a\n‸", "input steps summary yield", "trigger"},
+		{"a name in a template", "template: a\ninput: { x: {} }\nsteps: [{ log: $(input.‸", "x", ""},
 		{"its inputs", half + "  - run: price-of\n    with: { ‸", "qty sku", ""},
 		{"its inputs, on lines", half + "  - run: price-of\n    with:\n      sku: x\n      ‸", "qty", "sku"},
 		{"a gateway", "flow: a\ntrigger:\n  http: GET /\n  gateway: ‸", "public", ""},

@@ -37,7 +37,7 @@ func newGrammar(g *dsl.Grammar) *grammar {
 	for _, name := range slices.Sorted(maps.Keys(g.Sections)) {
 		all.Fields = append(all.Fields, dsl.Property{Key: name, Schema: g.Sections[name]})
 	}
-	return &grammar{g, []head{{"flow", g.Flow}}, all}
+	return &grammar{g, []head{{"flow", g.Flow}, {"template", g.Template}}, all}
 }
 
 // head is what a document has one of. One of sections has none. What is not named

@@ -182,7 +182,7 @@ func pointed(n *node, pointer string) *node {
 
 // renamable are the nouns of what can be renamed.
 func renamable(noun string) bool {
-	return slices.Contains([]string{"step", "variable", "flow", "service", "gateway"}, noun)
+	return slices.Contains([]string{"step", "variable", "flow", "template", "service", "gateway"}, noun)
 }
 
 func (s *server) prepareRename(_ context.Context, p *cursorParams) (*renamed, error) {

@@ -41,6 +41,8 @@ func TestDefinitions(t *testing.T) {
 	for _, c := range []struct{ name, text, want string }{
 		{"a service", half + "  - call: GET us‸ers /x\n", "site.yaml:3:3"},
 		{"a flow", half + "  - run: price‸-of\n", "site.yaml:6:7"},
+		{"a template", half + "  - use: look‸up\n    with: { service: orders, id: a }\n", "site.yaml:12:11"},
+		{"a service that a template is given", half + "  - use: lookup\n    with: { service: ord‸ers, id: a }\n", "site.yaml:4:3"},
 		{"a gateway", "flow: a\ntrigger: { http: GET /, gateway: pub‸lic }\nsteps: []\n", "site.yaml:1:13"},
 		{"a step", half + "  - return: $(us‸er.first)\n", "profile.yaml:4:9"},
 		{"a step, at its end", half + "  - return: $(user‸)\n", "profile.yaml:4:9"},
@@ -94,6 +96,8 @@ func TestRename(t *testing.T) {
 	for _, c := range []struct{ name, text, to, want, refused string }{
 		{"a step", strings.Replace(half, "id: user", "id: us‸er", 1) + rest, "customer", "5", ""},
 		{"a flow with a dash", strings.Replace(half, "price-of", "price‸-of", 1) + rest, "cost-of", "3", ""},
+		{"a template", half + "  - use: look‸up\n    with: { service: orders, id: a }\n", "one-of", "2", ""},
+		{"a service that a template is given", half + "  - use: lookup\n    with: { service: ord‸ers, id: a }\n", "shipments", "2", ""},
 		{"a service", strings.Replace(half, "GET users", "GET us‸ers", 1) + rest, "people", "4", ""},
 		{"a variable of a loop", half + rest + "  - each: o‸ in user.orders\n    steps: [{ log: $(o.sku) }, { log: '$(o.qty)' }]\n", "item", "3", ""},
 		{"a variable of a shape", half + "  - return: { a: { $each: o in user.orders, x: $(o‸.sku) } }\n", "item", "2", ""},
@@ -170,6 +174,7 @@ func TestHover(t *testing.T) {
 		{"a condition", half + "  - when: user.fi‸rst == \"x\"\n    call: GET users /x\n", "**first**: text"},
 		{"a service", half + "  - call: GET us‸ers /x\n", "service **users**\n\n```yaml\nusers: { endpoints:"},
 		{"a flow", half + "  - run: price‸-of\n", "flow **price-of**\n\nWhat one costs."},
+		{"a template", half + "  - use: look‸up\n    with: { service: orders, id: a }\n", "template **lookup**\n\nOne thing of a service."},
 		{"a step", strings.Replace(half, "id: user", "id: us‸er", 1), "step **user**"},
 		{"a member of a compose", half + "  - compose:\n      a‸b: { call: GET users /x }\n", "step **ab**"},
 		{"nothing", half + "  - return: 1‸2\n", ""},

@@ -35,6 +35,7 @@ func references() []reference {
 		{"call", true, []words{methods("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"), thingsOf("service"), paths}},
 		{"forward", true, []words{thingsOf("service")}},
 		{"run", false, []words{thingsOf("flow")}},
+		{"use", true, []words{thingsOf("template")}},
 		{"gateway", false, []words{thingsOf("gateway")}},
 		{"http", false, []words{methods("GET", "POST", "PUT", "PATCH", "DELETE", "ANY")}},
 		{"openapi", false, []words{files}},
@@ -140,14 +141,9 @@ func files(c *completer, _ []string) (all []word) {
 	return all
 }
 
-// inputs are what the flow takes that is run beside the keys.
+// inputs are what the flow or template takes that is run or used beside the keys.
 func inputs(c *completer, _ []string) (all []word) {
-	var declared *dsl.Node
-	for _, by := range []struct{ key, noun string }{{"run", "flow"}} {
-		if name := c.at.in.of.in.field(by.key); name != nil {
-			declared = c.thing(by.noun, strings.Trim(c.string[name.start:name.end], `"'`)).Field("input")
-		}
-	}
+	declared := c.inputsOf(c.at.in)
 	if declared == nil {
 		return nil
 	}
@@ -159,6 +155,20 @@ func inputs(c *completer, _ []string) (all []word) {
 		all = append(all, x)
 	}
 	return all
+}
+
+// inputsOf are the inputs that a mapping gives values for, as they are declared,
+// or nil if it is none of inputs.
+func (c *completer) inputsOf(with *node) *dsl.Node {
+	if with.of == nil || with.of.key != "with" {
+		return nil
+	}
+	for _, by := range []struct{ key, noun string }{{"run", "flow"}, {"use", "template"}} {
+		if name := with.of.in.field(by.key); name != nil {
+			return c.thing(by.noun, strings.Trim(c.string[name.start:name.end], `"'`)).Field("input")
+		}
+	}
+	return nil
 }
 
 // thing is what defines an entry of a section of the program, or the document
@@ -200,6 +210,9 @@ func (c *completer) things() {
 	}
 	all := references()
 	i := slices.IndexFunc(all, func(r reference) bool { return r.key == e.key && (!r.step || c.of(e.in).step()) })
+	if t := c.inputsOf(e.in).Field(e.key).Field("type"); t != nil && t.Text == "service" {
+		all, i = []reference{{words: []words{thingsOf("service")}}}, 0
+	}
 	if i < 0 {
 		return
 	}

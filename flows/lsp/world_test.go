@@ -63,6 +63,14 @@ summary: What one costs.
 input: { sku: { type: string }, qty: { type: integer, default: 1 } }
 output: { type: object, properties: { price: { type: number }, currency: { enum: [EUR, USD] } } }
 steps: [{ return: { price: 1, currency: EUR } }]
+---
+template: lookup
+summary: One thing of a service.
+input: { service: { type: service }, id: { type: string } }
+steps:
+  - id: thing
+    call: GET $(input.service) /things/$(input.id)
+yield: $(thing)
 -- users.json --
 {"openapi": "3.1.0", "info": {"title": "users", "version": "1"}, "paths": {"/users/{id}": {"get": {"summary": "One user.", "responses": {"200": {"description": "ok",
 "content": {"application/json": {"schema": {"$ref": "#/components/schemas/User"}}}}}}}},
