@@ -71,7 +71,7 @@ func (s *servers) dial(_ context.Context, network, addr string) (net.Conn, error
 		s.mu.Lock()
 		s.asked = append(s.asked, fmt.Sprintf("%s %s %s %s", network, addr, kindName(q.kind), q.name))
 		s.mu.Unlock()
-		replies := s.answer(q)
+		replies := s.replies(q)
 		for _, r := range replies {
 			if network == "tcp" {
 				r = append(binary.BigEndian.AppendUint16(nil, uint16(len(r))), r...)
@@ -85,6 +85,19 @@ func (s *servers) dial(_ context.Context, network, addr string) (net.Conn, error
 		}
 	}()
 	return near, nil
+}
+
+func (s *servers) replies(q asked) [][]byte {
+	s.mu.Lock()
+	answer := s.answer
+	s.mu.Unlock()
+	return answer(q)
+}
+
+func (s *servers) become(answer func(q asked) [][]byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.answer = answer
 }
 
 func (s *servers) questions() string {
@@ -436,8 +449,8 @@ func TestAnswersAreRefreshedBeforeTheyEnd(t *testing.T) {
 func TestWhatWasFoundStaysWhileNothingIs(t *testing.T) {
 	path := conf(t, "nameserver 10.0.0.2\n")
 	synctest.Test(t, func(t *testing.T) {
-		answer := func(q asked) [][]byte { return zone(t, "a. 5 A 10.0.0.1", "a. 5 A 10.0.0.2")(q) }
-		s := &servers{t: t, answer: func(q asked) [][]byte { return answer(q) }}
+		good := zone(t, "a. 5 A 10.0.0.1", "a. 5 A 10.0.0.2")
+		s := &servers{t: t, answer: good}
 		w, _ := watch(t, mustParse(t, "dns://a:80").Open(Options{Dial: s.dial, ResolvConf: path}))
 		const both = "http://10.0.0.1:80 host=a:80\nhttp://10.0.0.2:80 host=a:80"
 		time.Sleep(time.Minute)
@@ -447,8 +460,7 @@ func TestWhatWasFoundStaysWhileNothingIs(t *testing.T) {
 			"SERVFAIL": func(q asked) [][]byte { return [][]byte{q.answering(t, dnsmessage.RCodeServerFailure)} },
 			"silence":  func(asked) [][]byte { return nil },
 		} {
-			good := answer
-			answer = bad
+			s.become(bad)
 			before, failedBefore := w.counts()
 			time.Sleep(time.Minute)
 			after, failedAfter := w.counts()
@@ -458,7 +470,7 @@ func TestWhatWasFoundStaysWhileNothingIs(t *testing.T) {
 			if failedAfter-failedBefore > 20 {
 				t.Errorf("%s: asked %d times in a minute", name, failedAfter-failedBefore)
 			}
-			answer = good
+			s.become(good)
 			time.Sleep(time.Minute)
 			if again, _ := w.counts(); again <= after || w.last() != both {
 				t.Errorf("%s: found %q after it", name, w.last())
@@ -492,17 +504,17 @@ func TestATargetThatOneAnswerLacksIsDrained(t *testing.T) {
 func TestTheAddressesOfATargetStayWhileItCannotBeAsked(t *testing.T) {
 	path := conf(t, "nameserver 10.0.0.2\noptions attempts:1\n")
 	synctest.Test(t, func(t *testing.T) {
-		broken := false
-		s := &servers{t: t, answer: func(q asked) [][]byte {
-			if broken && q.name == "one." {
-				return [][]byte{q.answering(t, dnsmessage.RCodeServerFailure)}
-			}
-			return zone(t, "_a._tcp.b. 1 SRV 0 0 80 one.", "_a._tcp.b. 1 SRV 0 0 80 two.", "one. 1 A 10.0.0.1", "two. 1 A 10.0.0.2")(q)
-		}}
+		all := zone(t, "_a._tcp.b. 1 SRV 0 0 80 one.", "_a._tcp.b. 1 SRV 0 0 80 two.", "one. 1 A 10.0.0.1", "two. 1 A 10.0.0.2")
+		s := &servers{t: t, answer: all}
 		w, _ := watch(t, mustParse(t, "dns+srv://_a._tcp.b").Open(Options{Dial: s.dial, ResolvConf: path}))
 		time.Sleep(10 * time.Second)
 		before := w.last()
-		broken = true
+		s.become(func(q asked) [][]byte {
+			if q.name == "one." {
+				return [][]byte{q.answering(t, dnsmessage.RCodeServerFailure)}
+			}
+			return all(q)
+		})
 		time.Sleep(30 * time.Second)
 		if w.last() != before || !strings.Contains(w.failure(), "looking for one: 10.0.0.2:53: SERVFAIL") {
 			t.Errorf("found %q, failed %q", w.last(), w.failure())
