@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -180,18 +181,17 @@ func TestConsulsFailuresAreToldAndKeepWhatWasFound(t *testing.T) {
 
 func TestAnIndexThatNeverRestsIsNotAskedForWithoutPause(t *testing.T) {
 	a := &agent{index: 7, body: instances("10.0.0.1")}
-	n := 0
+	var n atomic.Int64
 	a.instead = func(w http.ResponseWriter, r *http.Request) bool {
-		n++
-		w.Header().Set("X-Consul-Index", fmt.Sprint(n))
+		w.Header().Set("X-Consul-Index", fmt.Sprint(n.Add(1)))
 		fmt.Fprint(w, "[]")
 		return true
 	}
 	withAgent(t, "consul://orders", nil, a, func(t *testing.T, w *watched, stop func()) {
 		time.Sleep(time.Minute)
 		stop()
-		if n > 250 {
-			t.Errorf("asked %d times in a minute", n)
+		if n.Load() > 250 {
+			t.Errorf("asked %d times in a minute", n.Load())
 		}
 	})
 }

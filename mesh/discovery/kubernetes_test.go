@@ -150,7 +150,7 @@ func (c *cluster) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 				from = h.version
 			}
 		}
-		expired := len(news) > 0 && news[0].version <= c.oldest
+		expired := slices.ContainsFunc(news, func(h change) bool { return h.version <= c.oldest && h.kind != "BOOKMARK" })
 		c.mu.Unlock()
 		if expired {
 			fmt.Fprintln(w, `{"type":"ERROR","object":{"kind":"Status","code":410,"message":"too old resource version"}}`)
