@@ -18,12 +18,14 @@ type Choice struct {
 	Request   *http.Request
 	Endpoints []*Endpoint
 	tried     endpointSet
+	tier      int
 }
 
-// Usable reports whether the call has not tried the endpoint yet and its breaker
-// lets attempts pass.
+// Usable reports whether the endpoint is one of those to choose from now (its
+// priority, and that it is not about to end, decide), the call has not tried it
+// yet, and its breaker lets attempts pass.
 func (c Choice) Usable(i int) bool {
-	return !c.tried.has(i) && c.Endpoints[i].breaker.mayPass()
+	return c.Endpoints[i].tier == c.tier && !c.tried.has(i) && c.Endpoints[i].breaker.mayPass()
 }
 
 // endpointSet is a set of indices, exact below 64. Above, two that share a

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -299,4 +301,42 @@ func TestStaticEndpointsStandForThoseThatAreLookedFor(t *testing.T) {
 	if got := fmt.Sprint(c.Static("orders")); got != "[http://a:1/x http://orders/y https://orders]" {
 		t.Error(got)
 	}
+}
+
+func TestTargetsAreUsedInTheOrderOfTheirTiers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		source := newTold()
+		down := map[string]bool{}
+		s := open(t, Config{
+			Discovery: Discovery{Sources: []discovery.Source{source}}, Retry: Retry{Attempts: 5}, Breaker: Breaker{Failures: 1},
+			Dial: func(ctx context.Context, network, addr string) (net.Conn, error) {
+				if down[addr] {
+					return nil, errors.New("refused")
+				}
+				return memory(ctx, network, addr)
+			},
+		})
+		source.news <- []discovery.Target{
+			{URL: "http://ending:80", Draining: true}, {URL: "http://second:80", Priority: 2}, {URL: "http://first:80", Priority: 1}, {URL: "http://also:80", Priority: 1},
+		}
+		answers := func() string {
+			seen := map[string]bool{}
+			for range 6 {
+				name, _, _ := strings.Cut(ask(s, time.Second), ":")
+				seen[name] = true
+			}
+			return strings.Join(slices.Sorted(maps.Keys(seen)), " ")
+		}
+		for _, c := range []struct{ goes, want string }{{"", "also first"}, {"also:80", "first"}, {"first:80", "second"}, {"second:80", "ending"}} {
+			down[c.goes] = true
+			for _, e := range s.set.Load().endpoints {
+				if strings.HasSuffix(e.Address(), c.goes) && c.goes != "" {
+					e.transport.close()
+				}
+			}
+			if got := answers(); got != c.want {
+				t.Errorf("without %s: %s answer", c.goes, got)
+			}
+		}
+	})
 }

@@ -12,6 +12,7 @@ import (
 // Endpoint is one place that serves a service, as it is in one set of endpoints.
 type Endpoint struct {
 	target discovery.Target
+	tier   int // those of a lower one are used first
 	*vitals
 }
 

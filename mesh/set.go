@@ -1,9 +1,11 @@
 package mesh
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/weir-run/weir/mesh/discovery"
@@ -14,6 +16,7 @@ import (
 type set struct {
 	endpoints []*Endpoint
 	balancer  Balancer
+	tiers     int // see Endpoint.tier
 }
 
 // update makes targets the endpoints of the service. Those that were there
@@ -39,11 +42,38 @@ func (s *Service) update(targets []discovery.Target) {
 			next.endpoints[i] = newEndpoint(target, s.cfg, s.clock)
 		}
 	}
+	next.tiers = rank(next.endpoints)
 	next.balancer = balancers[s.cfg.Balance](next.endpoints, from)
 	s.set.Store(next)
 	for _, e := range before {
 		e.transport.close()
 	}
+}
+
+// rank sorts endpoints into tiers, which are used one after the other: those
+// that are about to end come after all others, and among either kind the
+// priorities count. It returns how many tiers there are.
+func rank(endpoints []*Endpoint) int {
+	type key struct {
+		draining int
+		priority int
+	}
+	keyOf := func(e *Endpoint) key {
+		if e.target.Draining {
+			return key{1, e.target.Priority}
+		}
+		return key{0, e.target.Priority}
+	}
+	var keys []key
+	for _, e := range endpoints {
+		keys = append(keys, keyOf(e))
+	}
+	slices.SortFunc(keys, func(a, b key) int { return cmp.Or(a.draining-b.draining, a.priority-b.priority) })
+	keys = slices.Compact(keys)
+	for _, e := range endpoints {
+		e.tier = slices.Index(keys, keyOf(e))
+	}
+	return len(keys)
 }
 
 // place is where the connections of a target lead to, and what they are told.
@@ -52,13 +82,17 @@ type place struct{ url, host string }
 func placeOf(t discovery.Target) place { return place{t.URL, t.Host} }
 
 // pick chooses an endpoint, which it adds to tried, and takes its breaker's
-// permit. An endpoint that was tried is chosen again only when there is no other.
+// permit. An endpoint that was tried is chosen again only when there is no other,
+// and one of a later tier only when there is none of an earlier one.
 func (s *set) pick(req *http.Request, tried *endpointSet, clock func() time.Duration) (*Endpoint, permit, error) {
 	if len(s.endpoints) == 0 {
 		return nil, permit{}, errNoEndpoint
 	}
 	for range 2 * len(s.endpoints) {
-		i := s.balancer.Pick(Choice{Request: req, Endpoints: s.endpoints, tried: *tried})
+		i := -1
+		for tier := 0; i < 0 && tier < s.tiers; tier++ {
+			i = s.balancer.Pick(Choice{Request: req, Endpoints: s.endpoints, tried: *tried, tier: tier})
+		}
 		switch {
 		case i >= 0:
 			tried.add(i) // also if another call took the probe since the balancer looked
