@@ -18,9 +18,9 @@ to start: docs/guide/editors.md says how. It ends when the editor does.
 
 An editor shows what weir check reports, while files are written, with what is
 not saved yet. The program of a file is the outermost directory above it, within
-the editor's folder, that holds a flow or a gateway itself. Where that is not so,
-name the directories of the program as for weir run; a relative DIR is one of the
-editor's first folder.`,
+the editor's folder, that holds a flow, a template or a gateway itself, with what
+it imports. Where that is not so, name the directories of the program as for weir
+run; a relative DIR is one of the editor's first folder.`,
 		Example: `  weir lsp                  # in the settings of an editor
   weir lsp flows/ shared/   # these are one program`,
 		ValidArgsFunction: flowFiles,

@@ -113,7 +113,7 @@ func (s *server) given() (paths []string) {
 }
 
 // home is the directory of the program that a file is part of: the outermost,
-// within its folder, in which a flow or a gateway is.
+// within its folder, in which a flow, a template or a gateway is.
 func (s *server) home(path string) string {
 	dir := filepath.Dir(path)
 	if home, ok := s.homes[dir]; ok && home != "" {
@@ -138,8 +138,8 @@ func (s *server) home(path string) string {
 	return home
 }
 
-// holdsFlows reports whether a file of a directory has a flow or a gateway. Other
-// sections do not tell: other tools have services, too.
+// holdsFlows reports whether a file of a directory has a flow, a template or a
+// gateway. Other sections do not tell: other tools have services, too.
 func (s *server) holdsFlows(dir string) bool {
 	for path, d := range s.documents {
 		if filepath.Dir(path) == dir && hasFlow(bufio.NewScanner(strings.NewReader(d.string))) {
@@ -166,7 +166,8 @@ func (s *server) holdsFlows(dir string) bool {
 
 func hasFlow(lines *bufio.Scanner) bool {
 	for lines.Scan() {
-		if line := lines.Text(); strings.HasPrefix(line, "flow:") || strings.HasPrefix(line, "gateways:") {
+		line := lines.Text()
+		if slices.ContainsFunc([]string{"flow:", "template:", "gateways:"}, func(key string) bool { return strings.HasPrefix(line, key) }) {
 			return true
 		}
 	}
@@ -285,6 +286,9 @@ func (s *server) tell(ctx context.Context, programs []*program) {
 			s.log(ctx, "the files cannot be read", found.err)
 		}
 		now = open
+		if len(s.Paths) == 0 {
+			found = found.ofPart()
+		}
 		for path, list := range found.diagnostics(open) {
 			for _, d := range list {
 				if !slices.ContainsFunc(lists[path], func(o diagnostic) bool { return reflect.DeepEqual(o, d) }) {
@@ -353,6 +357,17 @@ func diagnosticOf(d dsl.Diagnostic, texts *texts, open unsaved) diagnostic {
 		}
 	}
 	return out
+}
+
+// ofPart is what was found without what is said of a whole program, if there is
+// no flow: these are files that others import, and what they are for is there.
+func (f *findings) ofPart() *findings {
+	if f.err != nil || len(f.index.names("flow")) > 0 {
+		return f
+	}
+	return &findings{faults: slices.DeleteFunc(slices.Clone(f.faults), func(d dsl.Diagnostic) bool {
+		return d.Severity != dsl.Error && (d.Code == "no-flows" || strings.HasPrefix(d.Code, "unused-"))
+	})}
 }
 
 // texts find places in sources.

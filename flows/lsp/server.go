@@ -38,8 +38,8 @@ type Options struct {
 	Log     *slog.Logger // for what no client is told
 	// Paths are the directories and files of the one program that is looked at,
 	// relative to the first folder of the client. None: the program of a file is
-	// the outermost directory above it, within its folder, that holds a flow or a
-	// gateway itself.
+	// the outermost directory above it, within its folder, that holds a flow, a
+	// template or a gateway itself.
 	Paths []string
 }
 
