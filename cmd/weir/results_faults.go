@@ -192,6 +192,7 @@ func (w *resultWriter) fates(effects []suite.Effect) string {
 // remedies say what to do about an outcome.
 var remedies = map[suite.Outcome]string{
 	suite.Unreached:    "add a test of the flow that makes this call",
+	suite.Stumbled:     "say what is read where there is nothing, with ?. and ??, or give the fallback what is read of it",
 	suite.FailedLate:   "give the call a timeout that leaves time to answer, and a fallback if the flow can do without it",
 	suite.NoMock:       "mock it in that test, to see what the flow makes of the fault",
 	suite.LeftUndone:   "give what undo calls a timeout that leaves time for the others within undo_timeout",
@@ -202,7 +203,7 @@ var remedies = map[suite.Outcome]string{
 // remarks are about what can be improved, one for each call and outcome.
 func remarks(m suite.Matrix) (all []dsl.Diagnostic) {
 	for _, r := range m.Rows {
-		for _, outcome := range []suite.Outcome{suite.Leaks, suite.LeftUndone, suite.OverDeadline, suite.NoMock, suite.FailedLate, suite.Unreached} {
+		for _, outcome := range []suite.Outcome{suite.Leaks, suite.LeftUndone, suite.OverDeadline, suite.NoMock, suite.FailedLate, suite.Stumbled, suite.Unreached} {
 			faults, first := kinds(r, func(c suite.Cell) bool { return c.Outcome == outcome })
 			if faults == nil {
 				continue

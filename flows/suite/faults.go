@@ -18,6 +18,8 @@ import (
 //	answered      what the test expects, as if nothing had happened
 //	degraded      another answer that is no failure
 //	failed clean  a failure, before the deadline, that tells nothing of the inside
+//	stumbled      a failure of the flow's own: an expression cannot work with what
+//	              the fault, or a fallback, left it
 //	failed late   a failure because the whole deadline was used up
 //	over deadline an answer after the deadline
 //	left undone   a saga has left an effect that it could have undone
@@ -45,6 +47,7 @@ const (
 	Answered
 	Degraded
 	FailedClean
+	Stumbled
 	FailedLate
 	OverDeadline
 	LeftUndone
@@ -52,7 +55,7 @@ const (
 )
 
 func (o Outcome) String() string {
-	return [...]string{"-", "no mock", "answered", "degraded", "failed clean", "failed late", "over deadline", "left undone", "leaks"}[o]
+	return [...]string{"-", "no mock", "answered", "degraded", "failed clean", "stumbled", "failed late", "over deadline", "left undone", "leaks"}[o]
 }
 
 // Good reports whether the flow has coped.

@@ -381,6 +381,15 @@ steps:
     fallback: {}
   - return: { name: "$(user.name ?? 'nobody')" }
 ---
+flow: sorry
+trigger: { http: GET /sorry, deadline: 2s }
+steps:
+  - id: user
+    call: GET users /
+    timeout: 1s
+    fallback: null
+  - return: { name: $(user.name) }
+---
 flow: talkative
 trigger: { http: GET /talkative, deadline: 2s }
 steps:
@@ -412,6 +421,7 @@ gateways: { public: { listen: ":8080" } }
 ---
 tests:
   - { test: good, request: GET /good, mock: { users: { body: { name: Ada } } }, expect: { body: { name: Ada } } }
+  - { test: sorry, request: GET /sorry, mock: { users: { body: { name: Ada } } }, expect: { body: { name: Ada } } }
   - { test: talkative, request: GET /talkative, mock: { users: { body: { name: Ada } } } }
   - { test: tidy, request: GET /tidy, mock: { users: { body: { name: Ada } }, audit: { status: 204 } } }
 `
@@ -435,6 +445,8 @@ func TestFaultsFindWhatCallersWouldGet(t *testing.T) {
 	}
 	const want = `good 2s 1
   user users: degraded, degraded, degraded, degraded, degraded, degraded
+sorry 2s 1
+  user users: stumbled, stumbled, stumbled, stumbled, stumbled, stumbled
 talkative 2s 1
   user users: leaks, leaks, leaks, leaks, answered, leaks
 tidy 2s 1
@@ -445,7 +457,7 @@ tidy 2s 1
 	if got.String() != want {
 		t.Errorf("got\n%swant\n%s", got.String(), want)
 	}
-	if good, total, defects := suite.Resilience(all); good != 15 || total != 30 || defects != 7 {
+	if good, total, defects := suite.Resilience(all); good != 15 || total != 36 || defects != 7 {
 		t.Errorf("resilience %d of %d, %d defects", good, total, defects)
 	}
 }

@@ -41,11 +41,15 @@ func (s *Suite) judge(tr trial, o, plain *outcome) Cell {
 		cell.Outcome = Degraded
 	case deadline > 0 && o.took >= deadline:
 		cell.Outcome, cell.Detail = FailedLate, fmt.Sprintf("the caller waits for the whole deadline of %v, and gets status %d", deadline, o.status)
+	case stumbled(o) && !stumbled(plain):
+		cell.Outcome, cell.Detail = Stumbled, fmt.Sprintf("the flow cannot work with what it has then: %s: %s", o.failed.Span, o.failed.Message)
 	default:
 		cell.Outcome = FailedClean
 	}
 	return cell
 }
+
+func stumbled(o *outcome) bool { return o.failed != nil && o.failed.Kind == engine.KindExpression }
 
 // insides are what the texts of errors are made of.
 var insides = []string{
