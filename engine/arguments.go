@@ -137,7 +137,7 @@ func (c *Compiler) argument(a *Argument) bool {
 	c.scope = scope
 	a.static = c.ShapeType(dsl.Shape{Node: a.given})
 	a.caller = !slices.ContainsFunc(c.log[from:], func(n *name) bool { return !n.caller })
-	if c.Held(a.given) && !a.def.Secret {
+	if !a.def.Secret && c.Held(a.given) != nil {
 		c.Report(dsl.Diagnostic{Span: a.given.Span, Code: "undeclared-secret", Message: fmt.Sprintf("%s does not know that %q is a secret, and might show it", a.whose, a.Name),
 			Hint: "write secret: true beside the type of the input", Related: []dsl.Related{{Span: a.def.Span, Message: "the input"}}})
 	}

@@ -21,9 +21,13 @@ func (c *Compiler) holds(h *dsl.Held) {
 // t is what else is known of it.
 func (c *Compiler) Holding(t *dsl.StaticType) *dsl.StaticType { return t.Holding(c.held) }
 
-// Held reports whether a shape or text, which has been compiled, gives anything
-// that holds a secret.
-func (c *Compiler) Held(n *dsl.Node) bool { return len(c.exprs.Held(n)) > 0 }
+// Held is a secret that a shape or text, which has been compiled, may hold, or nil.
+func (c *Compiler) Held(n *dsl.Node) *dsl.Held {
+	for _, at := range c.exprs.Held(n) {
+		return at.Held
+	}
+	return nil
+}
 
 // Shown reports the secrets that a shape or text would show to others; where is
 // what it becomes a part of.

@@ -3,7 +3,6 @@ package flows
 import (
 	"fmt"
 	"log/slog"
-	"maps"
 	"net"
 	"net/http"
 	"runtime"
@@ -82,7 +81,8 @@ type Draft struct {
 	files   *Files
 	others  *schema.Documents
 	docs    []*dsl.Node
-	secrets []string
+	secrets []string // that flows and services name
+	tested  []string // that only tests name
 	faults  []dsl.Diagnostic
 }
 
@@ -90,19 +90,10 @@ type Draft struct {
 func Parse(files *Files) *Draft {
 	var c checker
 	docs := c.parse(files.Sources)
-	secrets := map[string]bool{}
-	for _, doc := range docs {
-		secretsIn(doc, secrets)
-	}
-	return &Draft{
-		files: files, others: schema.NewDocuments(files.Documents), docs: docs, faults: c.ds.All(),
-		secrets: slices.Sorted(maps.Keys(secrets)),
-	}
+	d := &Draft{files: files, others: schema.NewDocuments(files.Documents), docs: docs, faults: c.ds.All()}
+	d.secrets, d.tested = secretsOf(docs)
+	return d
 }
-
-// Secrets are the names of the secrets that the files seem to name, for a
-// SecretStore: the segments of each with / between.
-func (d *Draft) Secrets() []string { return d.secrets }
 
 // Check compiles the draft to a Program, as the function Check does. If flows
 // are named it is one of those flows alone, with all that is no flow.

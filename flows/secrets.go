@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -52,6 +53,33 @@ var (
 )
 
 const maxSegments = 8
+
+// secretsOf gives the names of the secrets that flows and services seem to name,
+// and those that only tests do.
+func secretsOf(docs []*dsl.Node) (secrets, tested []string) {
+	named, inTests := map[string]bool{}, map[string]bool{}
+	for _, doc := range docs {
+		if isTest(doc.Span.Source.Name) {
+			secretsIn(doc, inTests)
+			continue
+		}
+		for _, f := range doc.Fields {
+			if f.Key.Text == "tests" {
+				secretsIn(f.Value, inTests)
+			} else {
+				secretsIn(f.Value, named)
+			}
+		}
+	}
+	for name := range named {
+		delete(inTests, name)
+	}
+	return slices.Sorted(maps.Keys(named)), slices.Sorted(maps.Keys(inTests))
+}
+
+// Secrets are the names of the secrets that the files seem to name, for a
+// SecretStore: the segments of each with / between.
+func (d *Draft) Secrets() []string { return d.secrets }
 
 // secretsIn gives the names of the secrets that the scalars of a document seem to
 // name. To look for one too much does no harm.
@@ -249,15 +277,22 @@ func (s *Secrets) name(names []string) *dsl.Name {
 }
 
 // MadeUp are secrets for tests: the texts given, and made-up ones for the others
-// that are named.
-func MadeUp(names []string, given map[string]string) *Secrets {
+// that the flows and services name.
+func (d *Draft) MadeUp(given map[string]string) *Secrets {
 	out := &Secrets{}
-	for _, name := range names {
+	for _, name := range d.secrets {
 		text, ok := given[strings.ReplaceAll(name, "/", ".")]
 		if !ok {
 			text = "made-up-" + strings.ReplaceAll(name, "/", "-")
 		}
 		out.values = append(out.values, dsl.SecretValue{Name: name, Text: text, Denied: misnamed(name)})
+	}
+	for _, name := range d.tested {
+		why := &dsl.Denied{Code: "no-secret", Message: fmt.Sprintf("no flow and no service reads %s", shownAs(name)), Hint: "write the text itself"}
+		if near, ok := dsl.Nearest(name, d.secrets); ok {
+			why.Hint = fmt.Sprintf("did you mean %s?", shownAs(near))
+		}
+		out.values = append(out.values, dsl.SecretValue{Name: name, Denied: why})
 	}
 	return out
 }

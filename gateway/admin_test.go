@@ -2,12 +2,16 @@ package gateway
 
 import (
 	"errors"
+	"io"
 	"net"
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/weir-run/weir/dsl"
 )
 
 func TestAdminEndpoints(t *testing.T) {
@@ -34,6 +38,31 @@ func TestAdminEndpoints(t *testing.T) {
 	unready = errors.New("draining")
 	check("GET", "/healthz", 200, "ok")
 	check("GET", "/readyz", 503, `"detail":"draining"`)
+}
+
+func TestAdminEndpointsHoldNoSecrets(t *testing.T) {
+	var redactor dsl.Redactor
+	next := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Accept-Encoding") != "" && !redactor.Empty() {
+			t.Error("the answer could be compressed")
+		}
+		w.Header().Set("X-Kept", "1")
+		w.Header().Set("Content-Length", "20")
+		w.WriteHeader(http.StatusTeapot)
+		for _, part := range []string{"it is open-", "sesame", "!!"} { // a secret in pieces
+			_, _ = io.WriteString(w, part)
+		}
+	})
+	for _, want := range []string{"it is open-sesame!!", "it is [secret.KEY]!!"} {
+		w := httptest.NewRecorder()
+		r := httptest.NewRequest("GET", "/", nil)
+		r.Header.Set("Accept-Encoding", "gzip")
+		Redacted(&redactor, next).ServeHTTP(w, r)
+		if w.Code != http.StatusTeapot || w.Body.String() != want || w.Header().Get("X-Kept") != "1" {
+			t.Errorf("got %d, %s", w.Code, w.Body)
+		}
+		redactor.Add(map[string]string{"secret.KEY": "open-sesame"})
+	}
 }
 
 // What it shows is not for callers.

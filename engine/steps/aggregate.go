@@ -98,9 +98,9 @@ func compileAggregate(c *engine.Compiler, at *dsl.Node, cfg *aggregateConfig) en
 		c.Report(dsl.Diagnostic{Span: retry.KeySpan(), Code: "bad-retry", Message: "a retry would add the item again, to another group", Hint: "write retry in the steps, beside what can fail"})
 	}
 	as := named(at, "as", cfg.As, "group")
-	items := dsl.ListOf(c.ShapeType(cfg.Aggregate))
+	key, items := dsl.Static(dsl.IsText).Holding(c.Held(cfg.By.Node)), dsl.ListOf(c.ShapeType(cfg.Aggregate))
 	if cfg.Until.Node != nil {
-		s.loop = c.LoopOver(groupType(items, false), as, dsl.String{}, "aggregate", func() {
+		s.loop = c.LoopOver(groupType(key, items, false), as, dsl.String{}, "aggregate", func() {
 			reads := c.Reads(func() { s.until = c.Cond(cfg.Until) })
 			s.reads = reads(as.Value)
 		})
@@ -110,7 +110,7 @@ func compileAggregate(c *engine.Compiler, at *dsl.Node, cfg *aggregateConfig) en
 	s.groups = engine.Keep(c, c.StepKey(), func() *groups { return newGroups(s.when, cfg.groupBounds) })
 	s.tally = c.Tally(aggregateEvents()...)
 	s.crew = engine.Keep(c, "", func() *crew { return newCrew(s, cfg.AtOnce) })
-	s.job = c.Job(groupType(items, true), as, "aggregate", "write it into the value of aggregate: each of "+as.Value+".items has it then", func() {
+	s.job = c.Job(groupType(key, items, true), as, "aggregate", "write it into the value of aggregate: each of "+as.Value+".items has it then", func() {
 		s.block = compileBlock(c, nil, "aggregate", &cfg.blockConfig)
 	})
 	s.result.Hold(dsl.ObjectOf(map[string]dsl.StaticField{
@@ -120,8 +120,8 @@ func compileAggregate(c *engine.Compiler, at *dsl.Node, cfg *aggregateConfig) en
 }
 
 // groupType is what is known of a group.
-func groupType(items *dsl.StaticType, complete bool) *dsl.StaticType {
-	fields := map[string]dsl.StaticField{"key": {Type: dsl.Static(dsl.IsText)}, "count": {Type: dsl.Static(dsl.IsInt)}, "items": {Type: items}}
+func groupType(key, items *dsl.StaticType, complete bool) *dsl.StaticType {
+	fields := map[string]dsl.StaticField{"key": {Type: key}, "count": {Type: dsl.Static(dsl.IsInt)}, "items": {Type: items}}
 	if complete {
 		fields["reason"] = dsl.StaticField{Type: &dsl.StaticType{Kinds: dsl.IsText, Values: []string{bySize, byUntil, byIdle, byAge, byShutdown}}}
 	}

@@ -69,7 +69,7 @@ func compileWhile(c *engine.Compiler, at *dsl.Node, cfg *whileConfig) engine.Ste
 				Hint: fmt.Sprintf("have it look at %s, which is what yield gave in the round before", cfg.As.Value)})
 		}
 		s.round.steps = c.StepsThen(cfg.Steps, func() { s.round.yield = c.Shape(cfg.Yield) })
-		if cfg.From.Node == nil || !c.Held(cfg.From.Node) {
+		if c.Held(cfg.From.Node) == nil {
 			c.Shown(cfg.Yield.Node, "the state of the while, which has none at first")
 		}
 	})

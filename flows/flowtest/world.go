@@ -128,7 +128,7 @@ func check(t testing.TB, text string, log *slog.Logger, own []engine.StepKind) *
 		t.Fatal(err)
 	}
 	draft := flows.Parse(&flows.Files{Sources: []*dsl.Source{dsl.NewSource("test.yaml", text)}, Hash: text})
-	env := flows.Environment{Env: func(string) (string, bool) { return "", false }, Secrets: flows.MadeUp(draft.Secrets(), nil), Log: log}
+	env := flows.Environment{Env: func(string) (string, bool) { return "", false }, Secrets: draft.MadeUp(nil), Log: log}
 	p, faults := draft.Check(&flows.Catalog{Steps: verbs}, env)
 	if p == nil {
 		faults = slices.DeleteFunc(faults, func(d dsl.Diagnostic) bool { return d.Severity != dsl.Error })

@@ -290,7 +290,7 @@ func (c *checker) secrets(at *dsl.Node, given map[string]string) *flows.Secrets 
 		}
 		c.Report(d)
 	}
-	return flows.MadeUp(c.suite.draft.Secrets(), given)
+	return c.suite.draft.MadeUp(given)
 }
 
 func environment(own map[string]string, outer func(string) (string, bool)) func(string) (string, bool) {
