@@ -605,6 +605,9 @@ func (e *Expr) runFault(err error) error {
 		f.Message = "the expression makes too large a list"
 	}
 	f.Message, _ = inOurWords(f.Message, words{whole: e.code.text, at: f.Span.Text()})
+	if e.discreet && !errors.As(err, new(libraryError)) {
+		f.Message = "this fails on the value of a secret"
+	}
 	if len(f.Message) > maxFaultMessage { // it may quote what a caller sent
 		f.Message = strings.ToValidUTF8(f.Message[:maxFaultMessage], "") + "…"
 	}

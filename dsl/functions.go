@@ -188,7 +188,7 @@ func (f *libraryFunction) call(in ...any) any {
 		p := f.params[i]
 		v, err := p.kind.value(v)
 		if err != nil {
-			panic(fmt.Errorf("%s: %s %w", f.name, p.name, err))
+			panic(libraryError{fmt.Errorf("%s: %s %w", f.name, p.name, err)})
 		}
 		c.args[i] = v
 		switch v := v.(type) {
@@ -200,10 +200,16 @@ func (f *libraryFunction) call(in ...any) any {
 	}
 	v, err := f.run(c)
 	if err != nil {
-		panic(fmt.Errorf("%s: %w", f.name, err))
+		panic(libraryError{fmt.Errorf("%s: %w", f.name, err)})
 	}
 	return v
 }
+
+// libraryError is that of one of our functions: what it says of values it says in
+// quotes.
+type libraryError struct{ error }
+
+func (e libraryError) Unwrap() error { return e.error }
 
 // ready makes ready the texts among the arguments of a call that stand for
 // something else, such as a pattern or a layout: at run time they are used as
