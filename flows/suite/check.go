@@ -284,7 +284,7 @@ func (c *checker) secrets(at *dsl.Node, given map[string]string) *flows.Secrets 
 			d.Hint = fmt.Sprintf("did you mean %q?", near)
 		case !slices.Contains(known, name):
 		case err != nil:
-			d.Span, d.Code, d.Message, d.Hint = n.Span, "bad-value", fmt.Sprintf("the secret %s %v", name, err), "write a text that could be one"
+			d.Span, d.Code, d.Message, d.Hint = n.Span, "no-secret", fmt.Sprintf("the secret %s %v", name, err), "write a text that could be one"
 		default:
 			continue
 		}
