@@ -24,7 +24,6 @@ import (
 	"time"
 
 	"github.com/creachadair/jrpc2"
-	"github.com/creachadair/jrpc2/handler"
 
 	"github.com/weir-run/weir/flows"
 	"github.com/weir-run/weir/flows/language"
@@ -120,8 +119,14 @@ const (
 	requestCancelled jrpc2.Code = -32800
 )
 
-func (s *server) methods() handler.Map {
-	return handler.Map{
+// methods are the handlers of all methods, by their names.
+type methods map[string]jrpc2.Handler
+
+// Assign is what jrpc2.Assigner asks for.
+func (m methods) Assign(_ context.Context, name string) jrpc2.Handler { return m[name] }
+
+func (s *server) methods() methods {
+	return methods{
 		"initialize":                          method(s, strange, s.initialize),
 		"initialized":                         method(s, greeted, s.initialized),
 		"shutdown":                            method(s, greeted, s.shutdown),

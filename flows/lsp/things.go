@@ -32,12 +32,12 @@ type word struct {
 // for at its start.
 func references() []reference {
 	return []reference{
-		{"call", true, []words{methods("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"), thingsOf("service"), paths}},
+		{"call", true, []words{verbsOfHTTP("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"), thingsOf("service"), paths}},
 		{"forward", true, []words{thingsOf("service")}},
 		{"run", false, []words{thingsOf("flow")}},
 		{"use", true, []words{thingsOf("template")}},
 		{"gateway", false, []words{thingsOf("gateway")}},
-		{"http", false, []words{methods("GET", "POST", "PUT", "PATCH", "DELETE", "ANY")}},
+		{"http", false, []words{verbsOfHTTP("GET", "POST", "PUT", "PATCH", "DELETE", "ANY")}},
 		{"openapi", false, []words{files}},
 		{"$ref", false, []words{files}},
 		{"imports", false, []words{files}},
@@ -58,7 +58,7 @@ func owners() []owner {
 	}
 }
 
-func methods(names ...string) words {
+func verbsOfHTTP(names ...string) words {
 	return func(*completer, []string) (all []word) {
 		for _, name := range names {
 			all = append(all, word{name, "", name + " ", keywordKind})
