@@ -164,7 +164,7 @@ func (s *call) Describe(p *engine.PlanStep) {
 		return
 	}
 	_, path, _ := strings.Cut(p.What, "/")
-	p.Call = s.service.describe(s.method, "/"+path)
+	p.Call = s.service.describe(s.method, "/"+path, s.repeatable())
 	if p.Call.Repeats {
 		return
 	}
@@ -174,6 +174,13 @@ func (s *call) Describe(p *engine.PlanStep) {
 			p.Call.Repeats = !p.Call.NewKey
 		}
 	}
+}
+
+// repeatable reports whether one run of the step may send its request twice.
+func (s *call) repeatable() bool {
+	return mesh.Idempotent(s.method) || slices.ContainsFunc(s.headers, func(h engine.Header) bool {
+		return h.Name() == "Idempotency-Key" || h.Name() == "X-Idempotency-Key"
+	})
 }
 
 // anew are the functions that give another value each time.
@@ -313,7 +320,7 @@ func (s *call) setBody(ctx context.Context, x *engine.Exchange, req *http.Reques
 
 // kinds maps what the mesh says of a failed call.
 var kinds = map[mesh.Class]engine.Kind{
-	mesh.Connect: engine.KindConnect, mesh.Timeout: engine.KindTimeout, mesh.Reset: engine.KindReset,
+	mesh.Connect: engine.KindConnect, mesh.Refused: engine.KindConnect, mesh.Timeout: engine.KindTimeout, mesh.Reset: engine.KindReset,
 	mesh.Malformed: engine.KindMalformed, mesh.TooLarge: engine.KindTooLarge, mesh.Canceled: engine.KindCanceled,
 	mesh.Deadline: engine.KindDeadline, mesh.BreakerOpen: engine.KindBreaker, mesh.NoEndpoint: engine.KindConnect,
 }

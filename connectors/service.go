@@ -44,22 +44,13 @@ type serviceHeader struct {
 }
 
 type serviceConfig struct {
-	Endpoints      []dsl.String          `yaml:"endpoints" doc:"The base URLs of the servers that do the same work, or where to look for them: dns://NAME:PORT, dns+srv://NAME, k8s://NAMESPACE/SERVICE:PORT, consul://SERVICE, file:PATH; with +https if the servers speak TLS, as in dns+https://NAME." required:"true"`
-	Headers        map[string]dsl.Secret `yaml:"headers" doc:"Headers that every request to the service is sent with, in place of those that a caller sent. A step can set others."`
-	Balance        dsl.String            `yaml:"balance" doc:"How an endpoint is chosen." default:"round_robin"`
-	Timeout        dsl.Duration          `yaml:"timeout" doc:"How long one attempt may take, with its body; forward counts to the header of the answer, and not at all while a long body is sent." default:"10s" min:"1ms"`
-	ConnectTimeout dsl.Duration          `yaml:"connect_timeout" doc:"How long making a connection may take." default:"1s" min:"1ms"`
-	OpenAPI        dsl.String            `yaml:"openapi" doc:"The service's OpenAPI document, 3.0 or 3.1: a file, relative to this one. Calls are checked against it, and expressions that read their results."`
-	MaxBody        dsl.Size              `yaml:"max_body" doc:"How large an answer that a call reads may be." default:"10MB" min:"1B"`
-	Retry          *serviceRetry         `yaml:"retry" doc:"Repeats attempts of calls whose method is idempotent (RFC 9110 section 9.2.2), and of others only if nothing was sent."`
-	Breaker        *breakerConfig        `yaml:"breaker" doc:"Stops attempts to an endpoint that fails."`
-}
-
-type serviceRetry struct {
-	Attempts   int          `yaml:"attempts" doc:"How often a call is tried in all." default:"3" min:"2" max:"10"`
-	On         []dsl.String `yaml:"on" doc:"The outcomes that are worth another attempt: connect, reset, timeout, or statuses such as 503 and 5xx. Default: connect, reset, 502, 503, 504."`
-	Backoff    dsl.Duration `yaml:"backoff" doc:"The most the first pause can last; each further one can last twice as long. The pause itself is random." default:"25ms" min:"1ns"`
-	MaxBackoff dsl.Duration `yaml:"max_backoff" doc:"The most any pause can last." default:"250ms" min:"1ms"`
+	Endpoints []dsl.String          `yaml:"endpoints" doc:"The base URLs of the servers that do the same work, or where to look for them: dns://NAME:PORT, dns+srv://NAME, k8s://NAMESPACE/SERVICE:PORT, consul://SERVICE, file:PATH; with +https if the servers speak TLS, as in dns+https://NAME." required:"true"`
+	Headers   map[string]dsl.Secret `yaml:"headers" doc:"Headers that every request to the service is sent with, in place of those that a caller sent. A step can set others."`
+	Balance   dsl.String            `yaml:"balance" doc:"How an endpoint is chosen." default:"round_robin"`
+	serviceCalls
+	OpenAPI dsl.String     `yaml:"openapi" doc:"The service's OpenAPI document, 3.0 or 3.1: a file, relative to this one. Calls are checked against it, and expressions that read their results."`
+	MaxBody dsl.Size       `yaml:"max_body" doc:"How large an answer that a call reads may be." default:"10MB" min:"1B"`
+	Breaker *breakerConfig `yaml:"breaker" doc:"Stops attempts to an endpoint that fails."`
 }
 
 type breakerConfig struct {
@@ -87,17 +78,11 @@ endpoints: ["dns+srv://_orders._tcp.shop.local"]
 
 func newService(r dsl.Reporter, at *dsl.Node, cfg *serviceConfig) *Service {
 	s := &Service{openAPI: cfg.OpenAPI, written: engine.Settings(at), config: mesh.Config{
-		Balance: cfg.Balance.Value, Timeout: time.Duration(cfg.Timeout), ConnectTimeout: time.Duration(cfg.ConnectTimeout),
-		MaxBody: int64(cfg.MaxBody),
+		Balance: cfg.Balance.Value, MaxBody: int64(cfg.MaxBody),
 	}}
+	cfg.serviceCalls.configure(&s.config)
 	for _, e := range cfg.Endpoints {
 		s.config.Endpoints = append(s.config.Endpoints, e.Value)
-	}
-	if c := cfg.Retry; c != nil {
-		s.config.Retry = mesh.Retry{Attempts: c.Attempts, Backoff: time.Duration(c.Backoff), MaxBackoff: time.Duration(c.MaxBackoff)}
-		for _, on := range c.On {
-			s.config.Retry.On = append(s.config.Retry.On, on.Value)
-		}
 	}
 	if c := cfg.Breaker; c != nil {
 		s.config.Breaker = mesh.Breaker{Of: c.Of, Open: time.Duration(c.Open)}
@@ -204,9 +189,10 @@ func (s *Service) OpenOver(transport http.RoundTripper) (err error) {
 	return err
 }
 
-// describe says what a request to the service can come to.
-func (s *Service) describe(method, path string) *engine.PlanCall {
-	b := s.config.Bounds(method)
+// describe says what a request to the service can come to. One call may send a
+// repeatable one more than once.
+func (s *Service) describe(method, path string, repeatable bool) *engine.PlanCall {
+	b := s.config.Bounds(repeatable)
 	return &engine.PlanCall{
 		Service: s.Name.Value, Span: s.Name.Span, Method: method, Path: path, Repeats: mesh.Idempotent(method),
 		Requests: b.Requests, Time: b.Time, Hang: b.Hang,

@@ -8,115 +8,181 @@ import (
 	"github.com/weir-run/weir/mesh/h1"
 )
 
-// attempts makes the first attempt and those that are worth making after it. The
-// request that is sent differs from the caller's in its body alone.
-func (s *Service) attempts(req, sent *http.Request, held *heldBody, call *Call) (*http.Response, Class, error) {
-	ctx := req.Context()
-	set := s.set.Load()
-	if s.finder != nil {
-		var err error
-		if set, err = s.finder.endpoints(ctx); err != nil {
-			closeBody(sent)
+// run is one call on its way through its attempts. The [Call] is handed beside
+// it: what is stored with a body that escapes would escape, too.
+type run struct {
+	service *Service
+	req     *http.Request // the caller's
+	sent    *http.Request // req, but for the body
+	held    *heldBody
+	until   time.Time // when [Config].Deadline has passed; zero is never
+	tried   tried
+	wait    time.Duration // before the attempt at hand
+}
+
+// outcome is what came of an attempt.
+type outcome struct {
+	resp  *http.Response
+	body  []byte // if [Call].Buffer
+	class Class
+	err   error
+	start time.Time
+	took  time.Duration
+}
+
+// attempts makes the first attempt and those that are worth making after it.
+func (r *run) attempts(call *Call) (*http.Response, Class, error) {
+	ctx := r.req.Context()
+	if finder := r.service.finder; finder != nil {
+		if _, err := finder.endpoints(ctx); err != nil {
+			closeBody(r.sent)
 			return nil, NoEndpoint, err
 		}
 	}
-	var tried endpointSet
 	for {
 		if err := ctx.Err(); err != nil {
-			closeBody(sent)
+			closeBody(r.sent)
 			return nil, contextClass(err), err
 		}
-		e, leave, err := set.pick(req, &tried, s.clock)
+		p, err := r.tried.pick(r.service, r.req)
 		if err != nil {
-			closeBody(sent)
+			closeBody(r.sent)
 			if err == errNoEndpoint {
 				return nil, NoEndpoint, err
 			}
 			return nil, BreakerOpen, err
 		}
 		call.Attempts++
-		call.Endpoint = e.target.URL
-
-		resp, class, err := s.attempt(e, leave, sent, call)
-		if call.Attempts >= s.cfg.Retry.Attempts || !s.retry.admits(req, held, resp, class) {
-			return resp, class, err
+		call.Endpoint = p.endpoint.target.URL
+		out := r.service.attempt(p, r.sent, call, r.until)
+		next, pause := r.next(&out, call)
+		r.record(call, &Attempt{
+			Number: call.Attempts, Endpoint: p.endpoint.target.URL, Picked: p.why,
+			Start: out.start, Wait: r.wait, Took: out.took, Class: out.class, Status: out.status(), Err: out.err, Next: next, Pause: pause,
+		})
+		if next != Retried {
+			call.Body = out.body
+			return out.resp, out.class, out.err
 		}
-		wait := s.retry.wait(call.Attempts, resp)
-		if !s.fits(ctx, wait) || !set.anyUsable() {
-			return resp, class, err
-		}
-		discard(resp, call.Stream)
-		if err := sleep(ctx, wait); err != nil {
+		discard(out.resp, call.Stream)
+		if err := sleep(ctx, pause); err != nil {
 			return nil, contextClass(err), err
 		}
-		if sent, err = replay(req, sent, held); err != nil {
+		if r.sent, err = again(r.req, r.held); err != nil {
 			return nil, Rejected, err
 		}
-		s.retries.Add(1)
+		r.wait = pause
+		r.service.retries.Add(1)
 	}
 }
 
+// next decides what follows an attempt, and how long it waits. What is denied is
+// denied at once: a wait for nothing would only keep the caller from the reply
+// that there is.
+func (r *run) next(out *outcome, call *Call) (Decision, time.Duration) {
+	s := r.service
+	listed := s.retry.lists(out)
+	switch {
+	case out.class == OK && !listed:
+		return Done, 0
+	case out.class == Canceled || out.class == Deadline:
+		return Ended, 0
+	case !listed:
+		return NotListed, 0
+	case call.Attempts >= s.cfg.Retry.Attempts:
+		return Exhausted, 0
+	case !out.class.unsent() && !repeatable(r.req, call):
+		return Unsafe, 0
+	case h1.HasBody(r.req) && r.req.GetBody == nil && r.held.lost():
+		return BodyGone, 0
+	}
+	pause := s.retry.wait(call.Attempts, out.resp)
+	switch {
+	case !r.fits(pause):
+		return NoTime, 0
+	case !s.set.Load().anyUsable():
+		return Unavailable, 0
+	case call.Admit != nil && !call.Admit(pause):
+		return Declined, 0
+	case !s.budget.withdraw(s.clock()):
+		return OverBudget, 0
+	}
+	return Retried, pause
+}
+
+func (o *outcome) status() int {
+	if o.resp == nil {
+		return 0
+	}
+	return o.resp.StatusCode
+}
+
 // attempt makes one attempt and accounts for it.
-func (s *Service) attempt(e *Endpoint, leave permit, req *http.Request, call *Call) (resp *http.Response, class Class, err error) {
+func (s *Service) attempt(p pick, req *http.Request, call *Call, until time.Time) (out outcome) {
+	e := p.endpoint
 	e.attempts.Add(1)
 	e.inFlight.Add(1)
 	settled := false
 	defer func() {
 		if !settled { // a transport or a request body panicked
-			leave.release()
+			p.leave.release()
 			e.inFlight.Add(-1)
 		}
 	}()
 
-	start := s.clock()
-	resp, err = e.transport.roundTrip(req, h1.Options{
-		Deadline: s.attemptDeadline(req, call),
+	out.start = time.Now()
+	out.resp, out.err = e.transport.roundTrip(req, h1.Options{
+		Deadline: s.attemptDeadline(out.start, until, req, call),
 		Stream:   call.Stream,
 		Prompt:   call.Prompt,
 	})
 	switch {
-	case err != nil:
-		class = classify(err)
+	case out.err != nil:
+		out.class = classify(out.err)
 	case call.Buffer:
-		if call.Body, class, err = buffer(resp, s.cfg.MaxBody); err != nil {
-			resp = nil
+		if out.body, out.class, out.err = buffer(out.resp, s.cfg.MaxBody); out.err != nil {
+			out.resp = nil
 		}
 	}
 	switch {
-	case err == nil && resp.StatusCode >= 500:
-		class = Status
-	case class == Deadline && isOverdue(req.Context()):
-		class = Timeout
+	case out.err == nil && out.resp.StatusCode >= 500:
+		out.class = Status
+	case out.class == Deadline && isOverdue(req.Context()):
+		out.class = Timeout
 	}
 	settled = true
-	if class.neutral() {
-		leave.release()
+	out.took = time.Since(out.start)
+	if out.class.neutral() {
+		p.leave.release()
 	} else {
-		leave.record(!class.endpointFault())
+		p.leave.record(!out.class.endpointFault())
 	}
-	if class == OK {
-		s.observe(s.clock() - start)
+	if out.class == OK {
+		s.observe(out.took)
 	} else {
-		e.failures[class].Add(1)
+		e.failures[out.class].Add(1)
 	}
-	if err != nil || call.Buffer {
+	if out.err != nil || call.Buffer {
 		e.inFlight.Add(-1)
-		return resp, class, err
+		return out
 	}
-	resp.Body = s.follow(resp.Body, e, call.Attempts)
-	return resp, class, nil
+	out.resp.Body = s.follow(out.resp.Body, e, call.Attempts)
+	return out
 }
 
 // attemptDeadline is when an attempt that starts now times out; zero if the
 // context ends before that, so that what ran out is never in doubt. An attempt
 // that passes on a long body has none: how long the sender takes is not the
 // endpoint's doing, and the context bounds it.
-func (s *Service) attemptDeadline(req *http.Request, call *Call) time.Time {
+func (s *Service) attemptDeadline(now, until time.Time, req *http.Request, call *Call) time.Time {
 	long := req.ContentLength < 0 || req.ContentLength > longBody
-	if s.cfg.Timeout == 0 || call.Stream && long && h1.HasBody(req) && req.GetBody == nil {
+	if call.Stream && long && h1.HasBody(req) && req.GetBody == nil {
 		return time.Time{}
 	}
-	d := time.Now().Add(s.cfg.Timeout)
+	d := until
+	if s.cfg.Timeout > 0 && (d.IsZero() || now.Add(s.cfg.Timeout).Before(d)) {
+		d = now.Add(s.cfg.Timeout)
+	}
 	if total, ok := req.Context().Deadline(); ok && !d.Before(total) {
 		return time.Time{}
 	}
@@ -138,14 +204,17 @@ func (s *Service) observe(took time.Duration) {
 	s.typical.Store(old + (int64(took)-old)/weight) // a lost update loses one sample
 }
 
-// fits reports whether an attempt after wait has a chance within the context's
-// deadline: there must be time left for as long as a good reply usually takes.
-func (s *Service) fits(ctx context.Context, wait time.Duration) bool {
-	deadline, ok := ctx.Deadline()
-	if !ok {
+// fits reports whether an attempt after wait has a chance to end in time: there
+// must be time left for as long as a good reply usually takes.
+func (r *run) fits(wait time.Duration) bool {
+	deadline, bound := r.req.Context().Deadline()
+	if !r.until.IsZero() && (!bound || r.until.Before(deadline)) {
+		deadline, bound = r.until, true
+	}
+	if !bound {
 		return wait <= maxUnboundedWait
 	}
-	return time.Until(deadline)-wait > time.Duration(s.typical.Load())
+	return time.Until(deadline)-wait > time.Duration(r.service.typical.Load())
 }
 
 func sleep(ctx context.Context, d time.Duration) error {

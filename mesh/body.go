@@ -5,10 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"sync"
 	"sync/atomic"
-
-	"github.com/weir-run/weir/mesh/h1"
 )
 
 // maxDiscard bounds what is read of an unwanted reply so that its connection can
@@ -140,69 +137,4 @@ func (b *liveBody) end() bool {
 	}
 	b.endpoint.inFlight.Add(-1)
 	return true
-}
-
-// heldBody keeps a request body that cannot be replayed from being closed by an
-// attempt that never read it, so that the next attempt can still send it.
-type heldBody struct {
-	body io.ReadCloser
-
-	mu     sync.Mutex
-	read   bool // a part may be lost
-	closed bool // the attempt closed it unread
-	free   bool // no further attempt: Close closes
-}
-
-// holdBody gives the request to send first: req itself where nothing is to be
-// gained from holding its body.
-func (s *Service) holdBody(req *http.Request) (*http.Request, *heldBody) {
-	if s.cfg.Retry.Attempts <= 1 || !h1.HasBody(req) || req.GetBody != nil {
-		return req, nil
-	}
-	held := &heldBody{body: req.Body}
-	sent := *req
-	sent.Body = held
-	return &sent, held
-}
-
-func (h *heldBody) Read(p []byte) (int, error) {
-	h.mu.Lock()
-	h.read, h.closed = true, false
-	h.mu.Unlock()
-	return h.body.Read(p)
-}
-
-func (h *heldBody) Close() error {
-	h.mu.Lock()
-	h.closed = true
-	pass := h.read || h.free
-	h.mu.Unlock()
-	if pass {
-		return h.body.Close()
-	}
-	return nil
-}
-
-func (h *heldBody) untouched() bool {
-	if h == nil {
-		return false
-	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return !h.read
-}
-
-// letGo ends the holding: a Close that was kept back is made up for, and one
-// still to come passes.
-func (h *heldBody) letGo() {
-	if h == nil {
-		return
-	}
-	h.mu.Lock()
-	owed := h.closed && !h.read
-	h.free = true
-	h.mu.Unlock()
-	if owed {
-		h.body.Close()
-	}
 }

@@ -11,14 +11,29 @@ type Bounds struct {
 	Hang     time.Duration // until it fails if the endpoint takes the request and never answers; 0: never
 }
 
-// Bounds says what one call of a method can come to; "" is a method that is not
-// known. It expects a valid configuration.
-func (c Config) Bounds(method string) Bounds {
+// Bounds says what one call can come to, of which sending it again has the
+// effect of sending it once or not. It expects a valid configuration. The retry
+// budget is not counted: it bounds calls together, and any one may have all of it.
+func (c Config) Bounds(repeatable bool) Bounds {
 	c = c.withDefaults()
+	b := c.bounds(repeatable)
+	b.Time, b.Hang = c.within(b.Time), c.within(b.Hang)
+	return b
+}
+
+// within is a time that the deadline bounds; 0 is no bound.
+func (c Config) within(d time.Duration) time.Duration {
+	if d == 0 || c.Deadline > 0 && c.Deadline < d {
+		return c.Deadline
+	}
+	return d
+}
+
+func (c Config) bounds(repeatable bool) Bounds {
 	b := Bounds{Requests: 1, Attempts: 1, Time: c.Timeout, Hang: c.Timeout}
 	p := newRetryPolicy(c.Retry)
-	seen := Idempotent(method) && (len(p.status) > 0 || p.classes[Timeout] || p.classes[Reset])
-	if c.Retry.Attempts == 1 || !seen && !p.classes[Connect] {
+	seen := repeatable && (len(p.status) > 0 || p.classes[Timeout] || p.classes[Reset])
+	if c.Retry.Attempts == 1 || !seen && !p.classes[Connect] && !p.classes[Refused] {
 		return b
 	}
 	var pauses time.Duration
@@ -27,7 +42,7 @@ func (c Config) Bounds(method string) Bounds {
 		pauses += min(c.Retry.Backoff<<min(i, 20), c.Retry.MaxBackoff)
 	}
 	b.Attempts = c.Retry.Attempts
-	failing := c.ConnectTimeout // of an attempt that another one follows
+	failing := c.ConnectTimeout // of an attempt that another one follows; streams are refused at once
 	if c.Timeout > 0 && (seen || c.Timeout < failing) {
 		failing = c.Timeout
 	}

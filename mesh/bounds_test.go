@@ -23,9 +23,11 @@ func TestBoundsOfACall(t *testing.T) {
 		{"no connection takes no longer than an attempt", "POST", Config{Timeout: 100 * ms, Retry: retry(2, "connect", "503")}, Bounds{1, 2, 210 * ms, 100 * ms}},
 		{"nothing to try again", "PATCH", Config{Timeout: 100 * ms, Retry: retry(3, "503")}, Bounds{1, 1, 100 * ms, 100 * ms}},
 		{"only connecting is tried again", "GET", Config{Timeout: 2000 * ms, ConnectTimeout: 300 * ms, Retry: retry(2, "connect")}, Bounds{1, 2, 2310 * ms, 2000 * ms}},
+		{"a deadline for all", "GET", Config{Timeout: 800 * ms, Deadline: 1000 * ms, Retry: retry(3, "timeout")}, Bounds{3, 3, 1000 * ms, 1000 * ms}},
+		{"a deadline and no timeout", "GET", Config{Deadline: 1000 * ms}, Bounds{1, 1, 1000 * ms, 1000 * ms}},
 	} {
 		t.Run(x.name, func(t *testing.T) {
-			if got := x.config.Bounds(x.method); got != x.want {
+			if got := x.config.Bounds(Idempotent(x.method)); got != x.want {
 				t.Errorf("got %+v, want %+v", got, x.want)
 			}
 		})

@@ -26,6 +26,10 @@ type Config struct {
 	Discovery Discovery
 	// Balance names the way endpoints are chosen; "round_robin" is the default.
 	Balance string
+	// Deadline bounds a call with all its attempts and the pauses between them, to
+	// where Timeout ends: a call that runs into it is a [Timeout] of the service,
+	// where the end of the caller's context is not. 0 is none.
+	Deadline time.Duration
 	// Timeout bounds one attempt, from picking an endpoint to the last byte of
 	// the body (the last of the header if [Call].Stream). 0 is none. It does not
 	// apply to a long body that a streaming call passes on.
@@ -35,6 +39,9 @@ type Config struct {
 	// MaxBody bounds a reply that is read as a whole ([Call].Buffer), in bytes.
 	// 0 is 10 MiB.
 	MaxBody int64
+	// Observe, if set, gets the record of each attempt when it is known what
+	// follows it, on the goroutine of the call, which waits for it.
+	Observe func(ctx context.Context, a Attempt)
 	// Retry is off unless Attempts is more than 1.
 	Retry Retry
 	// Breaker is off unless Failures or Ratio is set.
@@ -50,25 +57,6 @@ type Config struct {
 	Transport http.RoundTripper
 
 	host string // of one endpoint: what its target says
-}
-
-// Retry says when and how a failed attempt is repeated.
-type Retry struct {
-	// Attempts is the total number, the first included. 0 and 1 mean no retry.
-	Attempts int
-	// On lists the outcomes worth another attempt: "connect", "timeout",
-	// "reset", status codes from "400" to "599", and their classes "4xx" and
-	// "5xx". The default is connect, reset, 502, 503, 504; timeout is not in it,
-	// because repeating a call that was too slow adds load where load is the
-	// likely fault.
-	On []string
-	// Backoff is the bound of the wait before the second attempt; it doubles
-	// with each attempt up to MaxBackoff. The wait itself is uniform between 0
-	// and the bound (full jitter). 0 is 25ms.
-	Backoff time.Duration
-	// MaxBackoff bounds the waits between attempts. 0 is 250ms. A Retry-After
-	// header may ask for a longer one.
-	MaxBackoff time.Duration
 }
 
 // Breaker stops attempts to an endpoint that fails. Failures are outcomes of
@@ -109,25 +97,16 @@ func (e ConfigError) Error() string {
 const (
 	defaultConnectTimeout = time.Second
 	defaultMaxBody        = 10 << 20
-	defaultBackoff        = 25 * time.Millisecond
-	defaultMaxBackoff     = 250 * time.Millisecond
 	defaultBreakerWindow  = 20
 	defaultBreakerOpen    = 10 * time.Second
 )
-
-var defaultRetryOn = []string{"connect", "reset", "502", "503", "504"}
 
 // withDefaults fills in what was left zero. It expects a valid configuration.
 func (c Config) withDefaults() Config {
 	c.ConnectTimeout = orDefault(c.ConnectTimeout, defaultConnectTimeout)
 	c.MaxBody = orDefault(c.MaxBody, defaultMaxBody)
 	c.Balance = orDefault(c.Balance, balanceRoundRobin)
-	c.Retry.Attempts = max(c.Retry.Attempts, 1)
-	if len(c.Retry.On) == 0 {
-		c.Retry.On = defaultRetryOn
-	}
-	c.Retry.Backoff = orDefault(c.Retry.Backoff, defaultBackoff)
-	c.Retry.MaxBackoff = orDefault(c.Retry.MaxBackoff, max(defaultMaxBackoff, c.Retry.Backoff))
+	c.Retry = c.Retry.withDefaults()
 	c.Breaker.Open = orDefault(c.Breaker.Open, defaultBreakerOpen)
 	if c.Breaker.Ratio > 0 {
 		c.Breaker.Of = orDefault(c.Breaker.Of, defaultBreakerWindow)
@@ -165,6 +144,7 @@ func Validate(c Config) []ConfigError {
 	if c.Balance != "" && balancers[c.Balance] == nil {
 		faults.add("balance", fmt.Sprintf("there is no balancer %q", c.Balance), "write "+strings.Join(Balancers(), ", "))
 	}
+	faults.nonNegative("deadline", c.Deadline)
 	faults.nonNegative("timeout", c.Timeout)
 	faults.nonNegative("connect_timeout", c.ConnectTimeout)
 	if c.MaxBody < 0 {
@@ -173,26 +153,6 @@ func Validate(c Config) []ConfigError {
 	c.Retry.validate(&faults)
 	c.Breaker.validate(&faults)
 	return faults
-}
-
-func (r Retry) validate(f *faults) {
-	const maxAttempts = 10 // more is a storm, not a retry
-	if r.Attempts < 0 || r.Attempts > maxAttempts {
-		f.add("retry.attempts", fmt.Sprintf("%d attempts are not between 1 and %d", r.Attempts, maxAttempts),
-			"attempts counts the first one too: 3 means at most two retries")
-	}
-	for i, on := range r.On {
-		if _, _, _, ok := parseOutcome(on); !ok {
-			f.add(fmt.Sprintf("retry.on[%d]", i), fmt.Sprintf("%q is not an outcome to retry on", on),
-				"write connect, timeout, reset, 4xx, 5xx, or a status code from 400 to 599")
-		}
-	}
-	f.nonNegative("retry.backoff", r.Backoff)
-	f.nonNegative("retry.max_backoff", r.MaxBackoff)
-	if r.MaxBackoff > 0 && r.Backoff > r.MaxBackoff {
-		f.add("retry.backoff", fmt.Sprintf("%v is longer than max_backoff, %v", r.Backoff, r.MaxBackoff),
-			fmt.Sprintf("write max_backoff: %v or more, or a shorter backoff", r.Backoff))
-	}
 }
 
 func (b Breaker) validate(f *faults) {

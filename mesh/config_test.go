@@ -31,8 +31,8 @@ func TestValidate(t *testing.T) {
 		{"negative", Config{Endpoints: good, Timeout: -1, ConnectTimeout: -1, MaxBody: -1,
 			Retry: Retry{Attempts: -1, Backoff: -1, MaxBackoff: -1}, Breaker: Breaker{Open: -1}},
 			"timeout: negative; connect_timeout: negative; max_body: negative; retry.attempts: not between; retry.backoff: negative; retry.max_backoff: negative; breaker.open: negative"},
-		{"retry", Config{Endpoints: good, Retry: Retry{Attempts: 11, On: []string{"503", "2xx", "200", "600", "0503", "refused"}, Backoff: 2, MaxBackoff: 1}},
-			"retry.attempts: not between; retry.on[1]: not an outcome; retry.on[2]: not an outcome; retry.on[3]: not an outcome; retry.on[4]: not an outcome; retry.on[5]: not an outcome; retry.backoff: longer"},
+		{"retry", Config{Endpoints: good, Retry: Retry{Attempts: 11, On: []string{"503", "2xx", "200", "600", "0503", "denied"}, Backoff: 2, MaxBackoff: 1, Budget: 1.1, MinPerSecond: -1, Replay: -1}},
+			"retry.attempts: not between; retry.on[1]: not an outcome; retry.on[2]: not an outcome; retry.on[3]: not an outcome; retry.on[4]: not an outcome; retry.on[5]: not an outcome; retry.backoff: longer; retry.budget: between; retry.min_per_second: between; retry.replay: between"},
 		{"breaker count", Config{Endpoints: good, Breaker: Breaker{Failures: 5, Of: 4}}, "breaker.failures: cannot happen"},
 		{"breaker both", Config{Endpoints: good, Breaker: Breaker{Failures: 5, Ratio: 0.5}}, "breaker.failures: either"},
 		{"breaker share", Config{Endpoints: good, Breaker: Breaker{Ratio: 1.5}}, "breaker.failures: between 0% and 100%"},
@@ -65,7 +65,7 @@ func TestValidate(t *testing.T) {
 func TestDefaults(t *testing.T) {
 	c := Config{Retry: Retry{Attempts: 2, Backoff: time.Second}, Breaker: Breaker{Ratio: 0.5}}.withDefaults()
 	if c.ConnectTimeout != time.Second || c.MaxBody != 10<<20 || c.Balance != "round_robin" ||
-		strings.Join(c.Retry.On, " ") != "connect reset 502 503 504" || c.Retry.MaxBackoff != time.Second ||
+		strings.Join(c.Retry.On, " ") != "connect refused_stream reset 502 503 504" || c.Retry.Budget != 0.2 || c.Retry.MinPerSecond != 10 || c.Retry.Replay != 64<<10 || c.Retry.MaxBackoff != time.Second ||
 		c.Breaker.Of != 20 || c.Breaker.Open != 10*time.Second {
 		t.Errorf("%+v", c)
 	}

@@ -195,7 +195,7 @@ func TestRetriesLeaveNothingBehind(t *testing.T) {
 		"net/http": {calls / 10, overStd},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := run.over(open(t, Config{Endpoints: []string{base}, Timeout: time.Minute, Retry: Retry{Attempts: 2, Backoff: 1, MaxBackoff: 1}}))
+			s := run.over(open(t, Config{Endpoints: []string{base}, Timeout: time.Minute, Retry: Retry{Attempts: 2, Backoff: 1, MaxBackoff: 1, Budget: 1}}))
 			req, buf := newRequest(t, "GET", "/", nil), make([]byte, 100)
 			readReply(t, s, req, buf)
 			goroutines := runtime.NumGoroutine()

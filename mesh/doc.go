@@ -10,12 +10,15 @@
 // Every call passes the same layers in the same order. The order is the design;
 // each layer stands where it does for one reason.
 //
-//  1. Total deadline: the caller's context. It is outermost because it is the
-//     only promise the caller has been given: attempts and the waits between
-//     them are all paid from it, and nothing is started that it cannot hold.
-//  2. Retry. Outside everything that belongs to one endpoint, so that each
-//     attempt is free to go elsewhere and is seen by the breaker of the endpoint
-//     it went to.
+//  1. Total deadline: the caller's context, and [Config].Deadline. It is outermost
+//     because it is the only promise the caller has been given: attempts and the
+//     waits between them are all paid from it, and nothing is started that it
+//     cannot hold.
+//  2. Retry, within its budget. Outside everything that belongs to one endpoint,
+//     so that each attempt is free to go elsewhere and is seen by the breaker of
+//     the endpoint it went to. The budget belongs to the service, because it is
+//     the service that many calls overload together; it is asked last and before
+//     the wait, so that a denial costs the caller nothing.
 //  3. Pick endpoint. Inside retry, so that a second attempt prefers an endpoint
 //     that has not failed this call; outside the breaker, because breakers
 //     belong to endpoints, and one that is open is a reason to pick another
@@ -30,11 +33,12 @@
 //
 // # What is retried
 //
-// A method that is idempotent by RFC 9110 section 9.2.2, when the body can be
-// replayed (there is none, or Request.GetBody is set) and the outcome is one of
-// [Retry].On. Any other method is retried only if the request provably was not
-// sent: the connection was never made. The reply of a retried attempt is drained,
-// within bounds, and closed.
+// A method that is idempotent by RFC 9110 section 9.2.2, or a request that carries
+// an idempotency key, when the body can be replayed (there is none, Request.GetBody
+// is set, or no more than [Retry].Replay of it has been read) and the outcome is
+// one of [Retry].On. Any other request is retried only if it provably was not
+// sent: the connection was never made, or the stream refused. The reply of a
+// retried attempt is drained, within bounds, and closed.
 //
 // # Whose fault it was
 //

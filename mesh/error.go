@@ -26,6 +26,9 @@ const (
 	// gives the service: its context ended with a cause that matches
 	// os.ErrDeadlineExceeded.
 	Timeout
+	// Refused: the endpoint refused the stream before it looked at the request
+	// (RFC 9113 section 8.7).
+	Refused
 	// Reset: the connection broke before the reply was complete.
 	Reset
 	// Malformed: the endpoint's answer is not valid HTTP.
@@ -51,7 +54,7 @@ const (
 )
 
 var classNames = [classes]string{
-	OK: "ok", Connect: "connect", Timeout: "timeout", Reset: "reset", Malformed: "malformed",
+	OK: "ok", Connect: "connect", Timeout: "timeout", Refused: "refused_stream", Reset: "reset", Malformed: "malformed",
 	TooLarge: "too_large", Status: "status", Canceled: "canceled", Deadline: "deadline",
 	Rejected: "rejected", BreakerOpen: "breaker_open", NoEndpoint: "no_endpoint",
 }
@@ -68,8 +71,9 @@ func (c Class) String() string {
 type Error struct {
 	Service  string
 	Class    Class
-	Endpoint string // base URL of the last attempt, empty if there was none
-	Attempts int    // attempts made, the failed ones included
+	Endpoint string   // base URL of the last attempt, empty if there was none
+	Attempts int      // attempts made, the failed ones included
+	Stopped  Decision // why there were no more of them
 	Err      error
 }
 
@@ -77,6 +81,9 @@ func (e *Error) Error() string {
 	s := fmt.Sprintf("service %s: %s", e.Service, e.Class)
 	if e.Attempts > 1 {
 		s += fmt.Sprintf(" after %d attempts", e.Attempts)
+	}
+	if reason := e.Stopped.reason(); reason != "" {
+		s += ", " + reason
 	}
 	if e.Err != nil {
 		s += ": " + e.Err.Error()
@@ -95,7 +102,7 @@ var errNoEndpoint = errors.New("there is no endpoint")
 // endpointFault reports whether the class speaks against the endpoint.
 func (c Class) endpointFault() bool {
 	switch c {
-	case Connect, Timeout, Reset, Malformed, Status:
+	case Connect, Timeout, Refused, Reset, Malformed, Status:
 		return true
 	}
 	return false
@@ -142,7 +149,10 @@ func classify(err error) Class {
 		}
 	}
 	var op *net.OpError
+	var stream streamError
 	switch {
+	case errors.As(err, &stream) && stream.Code == refusedStream:
+		return Refused
 	case errors.As(err, &op) && op.Op == "dial":
 		return Connect
 	case errors.Is(err, context.Canceled):
@@ -163,3 +173,15 @@ func isBroken(err error) bool {
 	return errors.As(err, &errno) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
 		errors.Is(err, net.ErrClosed)
 }
+
+// streamError has the form of an error of a stream of HTTP/2, by which net/http
+// lets itself be asked for its own: that one has no name for others.
+type streamError struct {
+	StreamID uint32
+	Code     uint32
+	Cause    error
+}
+
+func (e streamError) Error() string { return fmt.Sprintf("stream error %d", e.Code) }
+
+const refusedStream = 0x7 // RFC 9113 section 7

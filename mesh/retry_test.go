@@ -113,7 +113,7 @@ func TestRetryTable(t *testing.T) {
 			return f
 		}
 		return []outcome{
-			{"refused", always(nil, errRefused), true, true},
+			{"refused_stream", always(nil, errRefused), true, true},
 			{"reset", reading(always(nil, errReset)), true, false},
 			{"timeout", reading(always(nil, errTimeout)), true, false},
 			{"503", reading(always(status(503), nil)), true, false},
@@ -125,11 +125,11 @@ func TestRetryTable(t *testing.T) {
 		}
 	}
 	for _, method := range []string{"", "GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE", "POST", "PATCH", "PROPFIND"} {
-		for _, body := range []string{"none", "in memory", "streamed, read", "streamed, unread"} {
-			for _, o := range outcomes(body == "streamed, read") {
+		for _, body := range []string{"none", "in memory", "streamed, kept", "streamed, too long to keep", "streamed, unread"} {
+			for _, o := range outcomes(body == "streamed, kept" || body == "streamed, too long to keep") {
 				want := 1
 				idempotent := !slices.Contains([]string{"POST", "PATCH", "PROPFIND"}, method)
-				if o.all || o.safe && idempotent && (body != "streamed, read") {
+				if o.all || o.safe && idempotent && body != "streamed, too long to keep" {
 					want = 3
 				}
 				synctest.Test(t, func(t *testing.T) {
@@ -138,13 +138,15 @@ func TestRetryTable(t *testing.T) {
 					switch body {
 					case "in memory":
 						req, _ = http.NewRequest(method, "/", strings.NewReader("data"))
-					case "streamed, read", "streamed, unread":
+					case "streamed, kept", "streamed, unread":
 						req.Body = closer{strings.NewReader("data"), &closed}
+					case "streamed, too long to keep":
+						req.Body = closer{strings.NewReader("data+"), &closed}
 					}
 					s := open(t, Config{
 						Endpoints: []string{"http://a"},
 						Transport: o.play,
-						Retry:     Retry{Attempts: 3, On: []string{"connect", "reset", "timeout", "503", "429"}},
+						Retry:     Retry{Attempts: 3, On: []string{"connect", "reset", "timeout", "503", "429"}, Replay: 4},
 					})
 					var call Call
 					resp, err := s.Do(req, &call)
@@ -157,8 +159,8 @@ func TestRetryTable(t *testing.T) {
 					if call.Attempts != want || int(o.play.n.Load()) != want {
 						t.Errorf("%s %s, body %s: %d attempts, want %d", o.name, method, body, call.Attempts, want)
 					}
-					if strings.HasPrefix(body, "streamed") && closed == 0 {
-						t.Errorf("%s %s, body %s: the body was not closed", o.name, method, body)
+					if strings.HasPrefix(body, "streamed") && closed != 1 {
+						t.Errorf("%s %s, body %s: the body was closed %d times", o.name, method, body, closed)
 					}
 				})
 				o.play.n.Store(0)

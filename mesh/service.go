@@ -17,11 +17,13 @@ type Service struct {
 	finder  *finder // nil if all endpoints are configured
 	retry   retryPolicy
 	opened  time.Time
+	budget  *budget      // nil without retries
 	typical atomic.Int64 // moving average of the time to a good reply, in ns
 
 	requests atomic.Int64
 	inFlight atomic.Int64
 	retries  atomic.Int64
+	denied   atomic.Int64
 	failures [classes]atomic.Int64
 }
 
@@ -43,8 +45,22 @@ type Call struct {
 	// which is a matter of cost alone.
 	Prompt bool
 
+	// Idempotent says that sending the request twice has the effect of sending it
+	// once, whatever its method: it carries a key by which the service knows it
+	// again. The headers Idempotency-Key and X-Idempotency-Key say so, too.
+	Idempotent bool
+	// Admit, if set, is asked before a retry that nothing else speaks against. It
+	// would begin after pause.
+	Admit func(pause time.Duration) bool
+	// Record asks for Records.
+	Record bool
+
 	// Attempts is how many attempts were made, on success and on failure.
 	Attempts int
+	// Stopped is why no more of them were made.
+	Stopped Decision
+	// Records are the records of the attempts, in the order in which they ended.
+	Records []Attempt
 	// Endpoint is the base URL of the last attempt.
 	Endpoint string
 	// Body is the whole body of the reply if Buffer was set. It belongs to the
@@ -69,6 +85,9 @@ func Open(name string, cfg Config) (*Service, error) {
 		cfg:    cfg,
 		retry:  newRetryPolicy(cfg.Retry),
 		opened: time.Now(),
+	}
+	if cfg.Retry.Attempts > 1 {
+		s.budget = newBudget(cfg.Retry.Budget, cfg.Retry.MinPerSecond)
 	}
 	s.discover()
 	return s, nil
@@ -98,18 +117,26 @@ func (s *Service) Do(req *http.Request, call *Call) (*http.Response, error) {
 		call = &unasked
 	}
 	call.Attempts, call.Endpoint, call.Body = 0, "", nil
+	call.Stopped, call.Records = Done, nil
 	s.requests.Add(1)
 	s.inFlight.Add(1)
 	defer s.inFlight.Add(-1)
 
-	sent, held := s.holdBody(req)
-	resp, class, err := s.attempts(req, sent, held, call)
-	held.letGo()
+	r := run{service: s, req: req}
+	if s.budget != nil {
+		s.budget.deposit(s.clock())
+	}
+	if s.cfg.Deadline > 0 {
+		r.until = time.Now().Add(s.cfg.Deadline)
+	}
+	r.sent, r.held = s.holdBody(req, call)
+	resp, class, err := r.attempts(call)
+	r.held.letGo()
 	if class != OK {
 		s.failures[class].Add(1)
 	}
 	if err != nil {
-		return nil, &Error{Service: s.name, Class: class, Endpoint: call.Endpoint, Attempts: call.Attempts, Err: err}
+		return nil, &Error{Service: s.name, Class: class, Endpoint: call.Endpoint, Attempts: call.Attempts, Stopped: call.Stopped, Err: err}
 	}
 	return resp, nil
 }

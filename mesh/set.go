@@ -81,31 +81,79 @@ type place struct{ url, host string }
 
 func placeOf(t discovery.Target) place { return place{t.URL, t.Host} }
 
-// pick chooses an endpoint, which it adds to tried, and takes its breaker's
-// permit. An endpoint that was tried is chosen again only when there is no other,
-// and one of a later tier only when there is none of an earlier one.
-func (s *set) pick(req *http.Request, tried *endpointSet, clock func() time.Duration) (*Endpoint, permit, error) {
+// pick is the choice of an endpoint for one attempt.
+type pick struct {
+	endpoint *Endpoint
+	leave    permit
+	why      string
+}
+
+// Why an endpoint was picked.
+const (
+	pickedBalanced = "balanced"
+	pickedUntried  = "not tried yet"
+	pickedAgain    = "all were tried"
+)
+
+// tried is what a call has tried. It holds for one set of endpoints after the
+// other: which places the endpoints have may change between two attempts.
+type tried struct {
+	in    *set
+	marks endpointSet // indices of in
+	count int
+	seen  [2 * maxAttempts]*vitals // each attempt may be hedged
+}
+
+func (t *tried) add(i int) {
+	t.marks.add(i)
+	t.seen[t.count%len(t.seen)] = t.in.endpoints[i].vitals
+	t.count++
+}
+
+// look takes the endpoints that the service has now.
+func (t *tried) look(s *set) {
+	if t.in == s {
+		return
+	}
+	t.in, t.marks = s, 0
+	for _, v := range t.seen[:min(t.count, len(t.seen))] {
+		if i := slices.IndexFunc(s.endpoints, func(e *Endpoint) bool { return e.vitals == v }); i >= 0 {
+			t.marks.add(i)
+		}
+	}
+}
+
+// pick chooses an endpoint for the next attempt, and takes its breaker's permit.
+// One that was tried is chosen again only when there is no other, and one of a
+// later tier only when there is none of an earlier one.
+func (t *tried) pick(service *Service, req *http.Request) (pick, error) {
+	s := service.set.Load()
+	t.look(s)
 	if len(s.endpoints) == 0 {
-		return nil, permit{}, errNoEndpoint
+		return pick{}, errNoEndpoint
+	}
+	why := pickedBalanced
+	if t.marks != 0 {
+		why = pickedUntried
 	}
 	for range 2 * len(s.endpoints) {
 		i := -1
 		for tier := 0; i < 0 && tier < s.tiers; tier++ {
-			i = s.balancer.Pick(Choice{Request: req, Endpoints: s.endpoints, tried: *tried, tier: tier})
+			i = s.balancer.Pick(Choice{Request: req, Endpoints: s.endpoints, tried: t.marks, tier: tier})
 		}
 		switch {
 		case i >= 0:
-			tried.add(i) // also if another call took the probe since the balancer looked
+			t.add(i) // also if another call took the probe since the balancer looked
 			if leave, ok := s.endpoints[i].breaker.acquire(); ok {
-				return s.endpoints[i], leave, nil
+				return pick{s.endpoints[i], leave, why}, nil
 			}
-		case *tried != 0:
-			*tried = 0
+		case t.marks != 0:
+			t.marks, why = 0, pickedAgain
 		default:
-			return nil, permit{}, s.breakersOpen(clock())
+			return pick{}, s.breakersOpen(service.clock())
 		}
 	}
-	return nil, permit{}, s.breakersOpen(clock())
+	return pick{}, s.breakersOpen(service.clock())
 }
 
 // breakersOpen is the error of a call that no endpoint may be tried for. It says

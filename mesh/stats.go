@@ -8,6 +8,8 @@ type Stats struct {
 	Requests  int64           // calls of Do and RoundTrip
 	InFlight  int64           // calls that have not returned
 	Retries   int64           // attempts beyond the first of their call
+	Denied    int64           // retries that the budget did not allow
+	Budget    int             // requests that the retry budget allows now; -1 without one
 	Failures  map[Class]int64 // calls by the class of their failure; absent is 0
 	Endpoints []EndpointStats
 	Sources   []SourceStats // what finds endpoints; none if all are configured
@@ -30,6 +32,8 @@ func (s *Service) Stats() Stats {
 		Requests: s.requests.Load(),
 		InFlight: s.inFlight.Load(),
 		Retries:  s.retries.Load(),
+		Denied:   s.denied.Load(),
+		Budget:   s.budget.left(s.clock()),
 		Failures: counts(&s.failures),
 		Sources:  s.finder.stats(),
 	}

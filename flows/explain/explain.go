@@ -363,6 +363,10 @@ func serviceSettings(s *connectors.Service) []Setting {
 		"balance": c.Balance, "timeout": shown(c.Timeout), "connect_timeout": shown(c.ConnectTimeout), "max_body": bytes(c.MaxBody),
 		"retry.attempts": fmt.Sprint(c.Retry.Attempts), "retry.on": strings.Join(c.Retry.On, ", "),
 		"retry.backoff": shown(c.Retry.Backoff), "retry.max_backoff": shown(c.Retry.MaxBackoff), "breaker.open": shown(c.Breaker.Open),
+		"retry.budget": dsl.Percent(c.Retry.Budget).String(), "retry.min_per_second": fmt.Sprint(c.Retry.MinPerSecond), "retry.replay": bytes(c.Retry.Replay),
+	}
+	if c.Deadline > 0 {
+		effective["deadline"] = shown(c.Deadline)
 	}
 	if c.Breaker.Of > 0 {
 		effective["breaker.of"] = fmt.Sprint(c.Breaker.Of)

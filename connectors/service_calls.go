@@ -1,0 +1,40 @@
+package connectors
+
+import (
+	"time"
+
+	"github.com/weir-run/weir/dsl"
+	"github.com/weir-run/weir/mesh"
+)
+
+// serviceCalls is what one call of a service may take: time, attempts, and load.
+type serviceCalls struct {
+	Deadline       dsl.Duration  `yaml:"deadline" doc:"How long a call may take with all its attempts and the pauses between them. What is left of the deadline of a step or a route bounds it, too." min:"1ms"`
+	Timeout        dsl.Duration  `yaml:"timeout" doc:"How long one attempt may take, with its body; forward counts to the header of the answer, and not at all while a long body is sent." default:"10s" min:"1ms"`
+	ConnectTimeout dsl.Duration  `yaml:"connect_timeout" doc:"How long making a connection may take." default:"1s" min:"1ms"`
+	Retry          *serviceRetry `yaml:"retry" doc:"Repeats attempts of calls whose method is idempotent (RFC 9110 section 9.2.2) or that have an idempotency key, and of others only if the service has not seen them."`
+}
+
+type serviceRetry struct {
+	Attempts     int          `yaml:"attempts" doc:"How often a call is tried in all." default:"3" min:"2" max:"10"`
+	On           []dsl.String `yaml:"on" doc:"The outcomes that are worth another attempt: connect, refused_stream, reset, timeout, or statuses such as 503 and 5xx. Default: connect, refused_stream, reset, 502, 503, 504."`
+	Backoff      dsl.Duration `yaml:"backoff" doc:"The most the first pause can last; each further one can last twice as long. The pause itself is random." default:"25ms" min:"1ns"`
+	MaxBackoff   dsl.Duration `yaml:"max_backoff" doc:"The most any pause can last." default:"250ms" min:"1ms"`
+	Budget       dsl.Percent  `yaml:"budget" doc:"How many requests more than its calls the service gets at most in any ten seconds, by retries and hedges together. Beyond it a failure is not repeated." default:"20%" min:"1%"`
+	MinPerSecond int          `yaml:"min_per_second" doc:"How many retries in a second are allowed on top of the budget, on average, for the sake of services that are not called often." default:"10" min:"1" max:"1000000"`
+	Replay       dsl.Size     `yaml:"replay" doc:"How much of a body is kept that forward streams, so that it can be sent again." default:"64KiB" min:"1B" max:"64MiB"`
+}
+
+// configure writes the keys into the configuration of the service.
+func (c *serviceCalls) configure(to *mesh.Config) {
+	to.Deadline, to.Timeout, to.ConnectTimeout = time.Duration(c.Deadline), time.Duration(c.Timeout), time.Duration(c.ConnectTimeout)
+	if r := c.Retry; r != nil {
+		to.Retry = mesh.Retry{
+			Attempts: r.Attempts, Backoff: time.Duration(r.Backoff), MaxBackoff: time.Duration(r.MaxBackoff),
+			Budget: float64(r.Budget), MinPerSecond: float64(r.MinPerSecond), Replay: int64(r.Replay),
+		}
+		for _, on := range r.On {
+			to.Retry.On = append(to.Retry.On, on.Value)
+		}
+	}
+}

@@ -1,0 +1,106 @@
+package mesh
+
+import "time"
+
+// Attempt is the record of one attempt: what was tried, why there, what came of
+// it, and why another attempt followed or none did.
+type Attempt struct {
+	Service  string
+	Number   int    // from 1, in the order in which the attempts of a call began
+	Endpoint string // base URL
+	Picked   string // why this endpoint: "balanced", "not tried yet", "all were tried"
+	Hedge    bool   // it was started beside another that took long
+
+	Start  time.Time
+	Wait   time.Duration // the pause before it
+	Took   time.Duration // until the header of a reply that is streamed, or the last byte of any other
+	Class  Class
+	Status int // of the reply; 0 without one
+	Err    error
+
+	Next   Decision      // what followed
+	Pause  time.Duration // if it is Retried: how long the next attempt waits
+	Budget int           // how many requests the retry budget has left; -1 without one
+}
+
+// Decision says why an attempt was followed by another one, or why it was not.
+type Decision uint8
+
+const (
+	// Done: the attempt gave the reply of the call.
+	Done Decision = iota
+	// Retried: another attempt follows.
+	Retried
+	// Ended: the caller has gone, or its deadline has passed.
+	Ended
+	// NotListed: the outcome is not one of [Retry].On.
+	NotListed
+	// Exhausted: it was the last of [Retry].Attempts.
+	Exhausted
+	// Unsafe: the endpoint may have acted, and acting twice may not be the same.
+	Unsafe
+	// BodyGone: a part of the request's body has been read and was not kept.
+	BodyGone
+	// NoTime: the pause and another attempt do not fit the time that is left.
+	NoTime
+	// Unavailable: no endpoint may be tried.
+	Unavailable
+	// Declined: [Call].Admit said no.
+	Declined
+	// OverBudget: the service has had its share of retries.
+	OverBudget
+	// Lost: another attempt that ran beside it gave the reply.
+	Lost
+
+	decisions // their number
+)
+
+var decisionNames = [decisions]string{
+	Done: "done", Retried: "retried", Ended: "ended", NotListed: "not_listed", Exhausted: "exhausted", Unsafe: "unsafe",
+	BodyGone: "body_gone", NoTime: "no_time", Unavailable: "unavailable", Declined: "declined", OverBudget: "over_budget", Lost: "lost",
+}
+
+// String returns the decision as it is written in metrics.
+func (d Decision) String() string {
+	if d < decisions {
+		return decisionNames[d]
+	}
+	return "unknown"
+}
+
+// reason is what the text of an error says of the decision; empty where the
+// failure says it.
+func (d Decision) reason() string {
+	switch d {
+	case Unsafe:
+		return "not repeated, because it may have had its effect"
+	case BodyGone:
+		return "not repeated, because the request's body was not kept"
+	case NoTime:
+		return "not repeated for lack of time"
+	case Declined:
+		return "not repeated, as its caller wants it"
+	case OverBudget:
+		return "not repeated, because the retry budget is spent"
+	}
+	return ""
+}
+
+// record tells whoever wants to know what became of an attempt.
+func (r *run) record(call *Call, a *Attempt) {
+	s := r.service
+	call.Stopped = a.Next
+	if a.Next == OverBudget {
+		s.denied.Add(1)
+	}
+	if !call.Record && s.cfg.Observe == nil {
+		return
+	}
+	a.Service, a.Budget = s.name, s.budget.left(s.clock())
+	if call.Record {
+		call.Records = append(call.Records, *a)
+	}
+	if s.cfg.Observe != nil {
+		s.cfg.Observe(r.req.Context(), *a)
+	}
+}

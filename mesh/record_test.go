@@ -1,0 +1,186 @@
+package mesh
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/weir-run/weir/mesh/discovery"
+)
+
+func TestRecords(t *testing.T) {
+	const ms = time.Millisecond
+	outcomes := func(list ...any) *fake { // each takes 10ms; the last is repeated
+		return &fake{play: func(n int, _ *http.Request) (*http.Response, error) {
+			time.Sleep(10 * ms)
+			switch o := list[min(n, len(list))-1].(type) {
+			case int:
+				return reply(o), nil
+			default:
+				return nil, o.(error)
+			}
+		}}
+	}
+	for _, c := range []struct {
+		name     string
+		method   string
+		f        *fake
+		admit    func(time.Duration) bool
+		deadline time.Duration
+		want     []string // endpoint, why it was picked, outcome, what followed
+	}{
+		{"success", "GET", outcomes(200), nil, 0, []string{"a balanced ok 200 done"}},
+		{"a failure of the caller", "GET", outcomes(404), nil, 0, []string{"a balanced ok 404 done"}},
+		{"until it succeeds", "GET", outcomes(errRefused, 503, errReset, 200), nil, 0, []string{
+			"a balanced connect 0 retried", "b not tried yet status 503 retried", "b all were tried reset 0 retried", "a not tried yet ok 200 done"}},
+		{"exhausted", "GET", outcomes(503), nil, 0, []string{
+			"a balanced status 503 retried", "b not tried yet status 503 retried", "b all were tried status 503 retried", "a not tried yet status 503 exhausted"}},
+		{"not listed", "GET", outcomes(500), nil, 0, []string{"a balanced status 500 not_listed"}},
+		{"unsafe", "POST", outcomes(503), nil, 0, []string{"a balanced status 503 unsafe"}},
+		{"no time", "GET", outcomes(503), nil, 10*ms + 1, []string{"a balanced status 503 no_time"}},
+		{"the caller's time is up", "GET", outcomes(context.DeadlineExceeded), nil, 0, []string{"a balanced deadline 0 ended"}},
+		{"declined", "GET", outcomes(503), func(time.Duration) bool { return false }, 0, []string{"a balanced status 503 declined"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var observed []Attempt
+				s := open(t, Config{
+					Endpoints: []string{"http://a", "http://b"}, Transport: c.f, Deadline: c.deadline,
+					Retry:   Retry{Attempts: 4, Backoff: ms, MaxBackoff: ms},
+					Observe: func(_ context.Context, a Attempt) { observed = append(observed, a) },
+				})
+				call := Call{Record: true, Admit: c.admit}
+				began := time.Now()
+				if resp, err := s.Do(newRequest(t, c.method, "/", nil), &call); err == nil {
+					resp.Body.Close()
+				}
+				if len(call.Records) != len(c.want) || len(observed) != len(c.want) || call.Attempts != len(c.want) {
+					t.Fatalf("%d attempts, %d records, %d observed", call.Attempts, len(call.Records), len(observed))
+				}
+				for i, a := range call.Records {
+					got := strings.Join([]string{strings.TrimPrefix(a.Endpoint, "http://"), a.Picked, a.Class.String(), strconv.Itoa(a.Status), a.Next.String()}, " ")
+					if got != c.want[i] {
+						t.Errorf("got %s, want %s", got, c.want[i])
+					}
+					if a != observed[i] || a.Number != i+1 || a.Service != "test" || a.Took != 10*ms || a.Wait > ms || a.Start.Before(began.Add(a.Wait)) {
+						t.Errorf("%+v", a)
+					}
+					if i > 0 && a.Wait != call.Records[i-1].Pause {
+						t.Errorf("waited %v, not %v", a.Wait, call.Records[i-1].Pause)
+					}
+				}
+				if last := call.Records[len(call.Records)-1]; last.Next != call.Stopped || last.Budget != 100-(call.Attempts-1) {
+					t.Errorf("%+v", last)
+				}
+			})
+		})
+	}
+}
+
+// The endpoints of a service may have changed while a call waited: it goes to
+// one that is there now, and knows those again that it has tried.
+func TestARetryGoesWhereTheServiceIsNow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := always(nil, errReset)
+		s := open(t, Config{Endpoints: []string{"http://a", "http://b"}, Transport: f, Retry: Retry{Attempts: 4}})
+		play := f.play
+		f.play = func(n int, req *http.Request) (*http.Response, error) {
+			switch n {
+			case 1:
+				s.update([]discovery.Target{{URL: "http://c"}, {URL: "http://d"}, {URL: "http://a"}})
+			case 3:
+				s.update([]discovery.Target{{URL: "http://d"}, {URL: "http://e"}, {URL: "http://c"}})
+			}
+			return play(n, req)
+		}
+		s.RoundTrip(newRequest(t, "GET", "/", nil))
+		if got := strings.ReplaceAll(strings.Join(f.hosts, " "), "http://", ""); got != "a d c e" {
+			t.Errorf("tried %v", got)
+		}
+	})
+}
+
+func TestTheDeadlineOfAService(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := open(t, Config{Endpoints: []string{"http://a"}, Timeout: time.Second, Deadline: 2500 * time.Millisecond,
+			Transport: &fake{play: func(_ int, req *http.Request) (*http.Response, error) {
+				<-req.Context().Done()
+				return nil, context.Cause(req.Context())
+			}},
+			Breaker: Breaker{Failures: 100},
+			Retry:   Retry{Attempts: 10, On: []string{"timeout"}, Backoff: 1, MaxBackoff: 1}})
+		start := time.Now()
+		var call Call
+		_, err := s.Do(newRequest(t, "GET", "/", nil), &call)
+		if classOf(t, err) != Timeout || call.Attempts != 3 || call.Stopped != NoTime || time.Since(start).Round(time.Millisecond) != 2500*time.Millisecond {
+			t.Errorf("%v after %v, %d attempts", err, time.Since(start), call.Attempts)
+		}
+		if want := "service test: timeout after 3 attempts, not repeated for lack of time: "; !strings.HasPrefix(err.Error(), want) {
+			t.Error(err)
+		}
+		if got := s.Stats().Endpoints[0].Failures[Timeout]; got != 3 {
+			t.Errorf("%d timeouts count against the endpoint", got)
+		}
+	})
+}
+
+// A transport may go on reading for an attempt that has failed. What it gets is
+// not lost to the next one.
+func TestAnUploadThatOutlivesItsAttemptIsReplayed(t *testing.T) {
+	for _, limit := range []int64{100, 5} {
+		synctest.Test(t, func(t *testing.T) {
+			source, sender := io.Pipe()
+			var sending sync.WaitGroup
+			sending.Go(func() {
+				for _, part := range []string{"abc", "def", "ghi"} {
+					time.Sleep(time.Second)
+					io.WriteString(sender, part)
+				}
+				sender.Close()
+			})
+			late := make(chan string, 1)
+			var got []byte
+			f := transportFunc(func(req *http.Request) (*http.Response, error) {
+				if body := req.Body; got == nil {
+					got = []byte{}
+					go func() {
+						b := make([]byte, 6)
+						n, _ := io.ReadFull(body, b)
+						late <- string(b[:n])
+						body.Close()
+					}()
+					time.Sleep(1500 * time.Millisecond)
+					return nil, errReset
+				}
+				var err error
+				got, err = io.ReadAll(req.Body)
+				req.Body.Close()
+				if err != nil {
+					return nil, errReset
+				}
+				return reply(200), nil
+			})
+			s := open(t, Config{Endpoints: []string{"http://a"}, Transport: f, Retry: Retry{Attempts: 2, Backoff: 1, MaxBackoff: 1, Replay: limit}})
+			req := newRequest(t, "PUT", "/", source)
+			resp, err := s.RoundTrip(req)
+			if limit == 100 {
+				if text(t, resp, err) != "body" || string(got) != "abcdefghi" || <-late != "abcdef" {
+					t.Errorf("the second attempt sent %q", got)
+				}
+			} else if classOf(t, err) != Rejected || !errors.Is(err, errBodyGone) || len(got) != 0 || <-late != "abcdef" {
+				t.Errorf("%v, the second attempt sent %q", err, got)
+			}
+			if _, err := sender.Write(nil); !errors.Is(err, io.ErrClosedPipe) {
+				t.Error("the body was not closed")
+			}
+			sending.Wait()
+		})
+	}
+}
