@@ -164,7 +164,7 @@ func (s *call) Describe(p *engine.PlanStep) {
 		return
 	}
 	_, path, _ := strings.Cut(p.What, "/")
-	p.Call = s.service.describe(s.method, "/"+path, s.repeatable())
+	p.Call = s.service.describe(s.method, "/"+path, s.keyed())
 	if p.Call.Repeats {
 		return
 	}
@@ -176,9 +176,9 @@ func (s *call) Describe(p *engine.PlanStep) {
 	}
 }
 
-// repeatable reports whether one run of the step may send its request twice.
-func (s *call) repeatable() bool {
-	return mesh.Idempotent(s.method) || slices.ContainsFunc(s.headers, func(h engine.Header) bool {
+// keyed reports whether the request has an idempotency key.
+func (s *call) keyed() bool {
+	return slices.ContainsFunc(s.headers, func(h engine.Header) bool {
 		return h.Name() == "Idempotency-Key" || h.Name() == "X-Idempotency-Key"
 	})
 }

@@ -72,7 +72,7 @@ func (s *forward) Describe(p *engine.PlanStep) {
 	if at, ok := p.Setting("path"); ok {
 		path = at.Span.Text()
 	}
-	p.Call = s.service.describe("", path, true)
+	p.Call = s.service.describe("", path, false)
 	p.Call.Streams = true
 }
 

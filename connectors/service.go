@@ -189,10 +189,10 @@ func (s *Service) OpenOver(transport http.RoundTripper) (err error) {
 	return err
 }
 
-// describe says what a request to the service can come to. One call may send a
-// repeatable one more than once.
-func (s *Service) describe(method, path string, repeatable bool) *engine.PlanCall {
-	b := s.config.Bounds(repeatable)
+// describe says what a request to the service can come to, which has an
+// idempotency key or not.
+func (s *Service) describe(method, path string, keyed bool) *engine.PlanCall {
+	b := s.config.Bounds(method, keyed)
 	return &engine.PlanCall{
 		Service: s.Name.Value, Span: s.Name.Span, Method: method, Path: path, Repeats: mesh.Idempotent(method),
 		Requests: b.Requests, Time: b.Time, Hang: b.Hang,

@@ -13,6 +13,7 @@ type serviceCalls struct {
 	Timeout        dsl.Duration  `yaml:"timeout" doc:"How long one attempt may take, with its body; forward counts to the header of the answer, and not at all while a long body is sent." default:"10s" min:"1ms"`
 	ConnectTimeout dsl.Duration  `yaml:"connect_timeout" doc:"How long making a connection may take." default:"1s" min:"1ms"`
 	Retry          *serviceRetry `yaml:"retry" doc:"Repeats attempts of calls whose method is idempotent (RFC 9110 section 9.2.2) or that have an idempotency key, and of others only if the service has not seen them."`
+	Hedge          *serviceHedge `yaml:"hedge" doc:"Sends a call a second time, to another endpoint, when the first answer takes longer than most, and takes the one that comes first. Only of calls whose method is GET, HEAD or OPTIONS."`
 }
 
 type serviceRetry struct {
@@ -23,6 +24,11 @@ type serviceRetry struct {
 	Budget       dsl.Percent  `yaml:"budget" doc:"How many requests more than its calls the service gets at most in any ten seconds, by retries and hedges together. Beyond it a failure is not repeated." default:"20%" min:"1%"`
 	MinPerSecond int          `yaml:"min_per_second" doc:"How many retries in a second are allowed on top of the budget, on average, for the sake of services that are not called often." default:"10" min:"1" max:"1000000"`
 	Replay       dsl.Size     `yaml:"replay" doc:"How much of a body is kept that forward streams, so that it can be sent again." default:"64KiB" min:"1B" max:"64MiB"`
+}
+
+type serviceHedge struct {
+	Extra    dsl.Percent `yaml:"extra" doc:"How many calls may be sent a second time. They count in the budget of retry, too." default:"1%" min:"0.1%" max:"50%"`
+	Quantile dsl.Percent `yaml:"quantile" doc:"How many of the good answers of the last minute came sooner than what is waited for. Default: 100% less extra." min:"50%" max:"99.9%"`
 }
 
 // configure writes the keys into the configuration of the service.
@@ -36,5 +42,8 @@ func (c *serviceCalls) configure(to *mesh.Config) {
 		for _, on := range r.On {
 			to.Retry.On = append(to.Retry.On, on.Value)
 		}
+	}
+	if h := c.Hedge; h != nil {
+		to.Hedge = mesh.Hedge{Extra: float64(h.Extra), Quantile: float64(h.Quantile)}
 	}
 }

@@ -86,6 +86,12 @@ func (c *requestContext) AfterCancel(f func()) (stop func() bool) {
 	return context.AfterFunc(c.Context, f)
 }
 
+// AfterFunc is what package context asks for, where a child would otherwise cost
+// a goroutine.
+func (c *requestContext) AfterFunc(f func()) (stop func() bool) {
+	return context.AfterFunc(c.arm(), f)
+}
+
 // Unwatched is how long a call need not watch for the client's going: most end
 // before, and a place among the children of the server's context costs six
 // allocations.

@@ -17,7 +17,9 @@ type run struct {
 	held    *heldBody
 	until   time.Time // when [Config].Deadline has passed; zero is never
 	tried   tried
+	tries   int           // hedges are not counted
 	wait    time.Duration // before the attempt at hand
+	hedged  bool          // whose outcome is that of its hedge
 }
 
 // outcome is what came of an attempt.
@@ -52,14 +54,20 @@ func (r *run) attempts(call *Call) (*http.Response, Class, error) {
 			}
 			return nil, BreakerOpen, err
 		}
+		r.tries++
 		call.Attempts++
 		call.Endpoint = p.endpoint.target.URL
-		out := r.service.attempt(p, r.sent, call, r.until)
+		a := Attempt{Number: call.Attempts, Wait: r.wait}
+		var out outcome
+		if delay := r.delay(call); delay == 0 {
+			out = r.service.attempt(p, r.sent, call, r.until)
+		} else if p, out = r.raced(p, delay, call); r.hedged {
+			a.Number, a.Hedge, r.hedged = call.Attempts, true, false
+		}
 		next, pause := r.next(&out, call)
-		r.record(call, &Attempt{
-			Number: call.Attempts, Endpoint: p.endpoint.target.URL, Picked: p.why,
-			Start: out.start, Wait: r.wait, Took: out.took, Class: out.class, Status: out.status(), Err: out.err, Next: next, Pause: pause,
-		})
+		a.describe(p, &out)
+		a.Next, a.Pause = next, pause
+		r.record(call, &a)
 		if next != Retried {
 			call.Body = out.body
 			return out.resp, out.class, out.err
@@ -89,14 +97,14 @@ func (r *run) next(out *outcome, call *Call) (Decision, time.Duration) {
 		return Ended, 0
 	case !listed:
 		return NotListed, 0
-	case call.Attempts >= s.cfg.Retry.Attempts:
+	case r.tries >= s.cfg.Retry.Attempts:
 		return Exhausted, 0
 	case !out.class.unsent() && !repeatable(r.req, call):
 		return Unsafe, 0
 	case h1.HasBody(r.req) && r.req.GetBody == nil && r.held.lost():
 		return BodyGone, 0
 	}
-	pause := s.retry.wait(call.Attempts, out.resp)
+	pause := s.retry.wait(r.tries, out.resp)
 	switch {
 	case !r.fits(pause):
 		return NoTime, 0
@@ -150,6 +158,10 @@ func (s *Service) attempt(p pick, req *http.Request, call *Call, until time.Time
 	case out.class == Deadline && isOverdue(req.Context()):
 		out.class = Timeout
 	}
+	lost := out.err != nil && context.Cause(req.Context()) == errLost
+	if lost {
+		out.class = Canceled
+	}
 	settled = true
 	out.took = time.Since(out.start)
 	if out.class.neutral() {
@@ -159,7 +171,7 @@ func (s *Service) attempt(p pick, req *http.Request, call *Call, until time.Time
 	}
 	if out.class == OK {
 		s.observe(out.took)
-	} else {
+	} else if !lost {
 		e.failures[out.class].Add(1)
 	}
 	if out.err != nil || call.Buffer {
@@ -195,6 +207,9 @@ const longBody = 64 << 10
 
 // observe learns how long good replies take.
 func (s *Service) observe(took time.Duration) {
+	if s.hedge != nil {
+		s.hedge.latencies.observe(s.clock(), took)
+	}
 	const weight = 8
 	old := s.typical.Load()
 	if old == 0 {

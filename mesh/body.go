@@ -2,6 +2,7 @@ package mesh
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -85,6 +86,7 @@ type liveBody struct {
 	service  *Service
 	endpoint *Endpoint
 	attempts int
+	release  context.CancelCauseFunc // of the context of an attempt that had a hedge; else nil
 	ended    atomic.Bool
 	closed   atomic.Bool
 }
@@ -101,6 +103,7 @@ func (b *liveBody) Read(p []byte) (int, error) {
 		return n, nil
 	}
 	first := b.end()
+	defer b.let()
 	if err == io.EOF {
 		return n, err
 	}
@@ -127,7 +130,14 @@ func (b *liveBody) Buffered() int {
 func (b *liveBody) Close() error {
 	b.closed.Store(true)
 	b.end()
+	defer b.let()
 	return b.ReadCloser.Close()
+}
+
+func (b *liveBody) let() {
+	if b.release != nil {
+		b.release(nil)
+	}
 }
 
 // end stops counting the attempt as in flight, and reports whether it did.

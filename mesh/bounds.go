@@ -11,12 +11,16 @@ type Bounds struct {
 	Hang     time.Duration // until it fails if the endpoint takes the request and never answers; 0: never
 }
 
-// Bounds says what one call can come to, of which sending it again has the
-// effect of sending it once or not. It expects a valid configuration. The retry
-// budget is not counted: it bounds calls together, and any one may have all of it.
-func (c Config) Bounds(repeatable bool) Bounds {
+// Bounds says what one call of a method can come to; "" is a method that is not
+// known. keyed says that it carries an idempotency key. It expects a valid
+// configuration. The retry budget is not counted: it bounds calls together, and
+// any one may have all of it.
+func (c Config) Bounds(method string, keyed bool) Bounds {
 	c = c.withDefaults()
-	b := c.bounds(repeatable)
+	b := c.bounds(keyed || Idempotent(method))
+	if c.Hedge.enabled() && safe(method) {
+		b.Requests, b.Attempts = 2*b.Requests, 2*b.Attempts
+	}
 	b.Time, b.Hang = c.within(b.Time), c.within(b.Hang)
 	return b
 }

@@ -25,9 +25,12 @@ func TestBoundsOfACall(t *testing.T) {
 		{"only connecting is tried again", "GET", Config{Timeout: 2000 * ms, ConnectTimeout: 300 * ms, Retry: retry(2, "connect")}, Bounds{1, 2, 2310 * ms, 2000 * ms}},
 		{"a deadline for all", "GET", Config{Timeout: 800 * ms, Deadline: 1000 * ms, Retry: retry(3, "timeout")}, Bounds{3, 3, 1000 * ms, 1000 * ms}},
 		{"a deadline and no timeout", "GET", Config{Deadline: 1000 * ms}, Bounds{1, 1, 1000 * ms, 1000 * ms}},
+		{"a key", "POST", Config{Timeout: 100 * ms, Retry: retry(3, "timeout")}, Bounds{3, 3, 325 * ms, 325 * ms}},
+		{"each attempt may be hedged", "GET", Config{Timeout: 100 * ms, Retry: retry(3, "timeout"), Hedge: Hedge{Extra: 0.01}}, Bounds{6, 6, 325 * ms, 325 * ms}},
+		{"if the method is safe", "PUT", Config{Timeout: 100 * ms, Hedge: Hedge{Extra: 0.01}}, Bounds{1, 1, 100 * ms, 100 * ms}},
 	} {
 		t.Run(x.name, func(t *testing.T) {
-			if got := x.config.Bounds(Idempotent(x.method)); got != x.want {
+			if got := x.config.Bounds(x.method, x.name == "a key"); got != x.want {
 				t.Errorf("got %+v, want %+v", got, x.want)
 			}
 		})

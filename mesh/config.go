@@ -44,6 +44,8 @@ type Config struct {
 	Observe func(ctx context.Context, a Attempt)
 	// Retry is off unless Attempts is more than 1.
 	Retry Retry
+	// Hedge is off unless Extra or Quantile is set.
+	Hedge Hedge
 	// Breaker is off unless Failures or Ratio is set.
 	Breaker Breaker
 	// TLS configures https endpoints; nil is the system's roots. It is cloned.
@@ -107,6 +109,7 @@ func (c Config) withDefaults() Config {
 	c.MaxBody = orDefault(c.MaxBody, defaultMaxBody)
 	c.Balance = orDefault(c.Balance, balanceRoundRobin)
 	c.Retry = c.Retry.withDefaults()
+	c.Hedge = c.Hedge.withDefaults()
 	c.Breaker.Open = orDefault(c.Breaker.Open, defaultBreakerOpen)
 	if c.Breaker.Ratio > 0 {
 		c.Breaker.Of = orDefault(c.Breaker.Of, defaultBreakerWindow)
@@ -151,6 +154,7 @@ func Validate(c Config) []ConfigError {
 		faults.add("max_body", "a size cannot be negative", "")
 	}
 	c.Retry.validate(&faults)
+	c.Hedge.validate(&faults)
 	c.Breaker.validate(&faults)
 	return faults
 }

@@ -46,6 +46,18 @@ func allPolicies(base string) Config {
 	}
 }
 
+// learned is a service that knows how long replies take, so that it is ready to
+// hedge.
+func learned(t testing.TB, base string) *Service {
+	cfg := allPolicies(base)
+	cfg.Hedge = Hedge{Extra: 0.01}
+	s := open(t, cfg)
+	for range 1000 {
+		s.hedge.latencies.observe(0, time.Minute)
+	}
+	return s
+}
+
 func readReply(t testing.TB, rt http.RoundTripper, req *http.Request, buf []byte) {
 	resp, err := rt.RoundTrip(req)
 	for err == nil {
@@ -83,6 +95,7 @@ func TestCostInAllocations(t *testing.T) {
 	}{
 		{"h1, no policy", open(t, Config{Endpoints: []string{base}}), bareH1 + 1},
 		{"h1, all policies", open(t, allPolicies(base)), bareH1 + 1},
+		{"h1, all policies and hedging", learned(t, base), bareH1 + 10},
 		{"net/http, no policy", overStd(open(t, Config{Endpoints: []string{base}})), bareStd + 3 + varies},
 		{"net/http, all policies", overStd(open(t, allPolicies(base))), bareStd + 13 + varies},
 	} {
@@ -107,6 +120,7 @@ func BenchmarkStack(b *testing.B) {
 		{"h1/bare", client},
 		{"h1/no policy", open(b, Config{Endpoints: []string{base}})},
 		{"h1/all policies", open(b, allPolicies(base))},
+		{"h1/all policies and hedging", learned(b, base)},
 		{"net-http/bare", std.rt},
 		{"net-http/no policy", overStd(open(b, Config{Endpoints: []string{base}}))},
 		{"net-http/all policies", overStd(open(b, allPolicies(base)))},

@@ -19,16 +19,19 @@
 //     the endpoint it went to. The budget belongs to the service, because it is
 //     the service that many calls overload together; it is asked last and before
 //     the wait, so that a denial costs the caller nothing.
-//  3. Pick endpoint. Inside retry, so that a second attempt prefers an endpoint
+//  3. Hedge. Inside retry, so that an attempt and its hedge are one failure if
+//     both fail; outside the choice of an endpoint, because it goes to another.
+//     It takes from the same budget: both are load that nobody asked for.
+//  4. Pick endpoint. Inside retry, so that a second attempt prefers an endpoint
 //     that has not failed this call; outside the breaker, because breakers
 //     belong to endpoints, and one that is open is a reason to pick another
 //     rather than to fail.
-//  4. Breaker, one per endpoint. It counts attempts, not calls: a call that
+//  5. Breaker, one per endpoint. It counts attempts, not calls: a call that
 //     succeeds on its second endpoint still leaves its mark on the first.
-//  5. Attempt timeout. Innermost of the policies, so that a timeout is an outcome
+//  6. Attempt timeout. Innermost of the policies, so that a timeout is an outcome
 //     which the breaker counts and retry may act on, where the expiry of the
 //     caller's own deadline is neither.
-//  6. Transport. Plain HTTP/1.1 goes through package h1, https (HTTP/1.1 and
+//  7. Transport. Plain HTTP/1.1 goes through package h1, https (HTTP/1.1 and
 //     HTTP/2 by ALPN) through a tuned net/http.Transport.
 //
 // # What is retried

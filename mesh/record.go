@@ -86,6 +86,11 @@ func (d Decision) reason() string {
 	return ""
 }
 
+func (a *Attempt) describe(p pick, out *outcome) {
+	a.Endpoint, a.Picked = p.endpoint.target.URL, p.why
+	a.Start, a.Took, a.Class, a.Status, a.Err = out.start, out.took, out.class, out.status(), out.err
+}
+
 // record tells whoever wants to know what became of an attempt.
 func (r *run) record(call *Call, a *Attempt) {
 	s := r.service

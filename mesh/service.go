@@ -17,7 +17,8 @@ type Service struct {
 	finder  *finder // nil if all endpoints are configured
 	retry   retryPolicy
 	opened  time.Time
-	budget  *budget      // nil without retries
+	budget  *budget      // nil without retries and hedges
+	hedge   *hedger      // nil without hedges
 	typical atomic.Int64 // moving average of the time to a good reply, in ns
 
 	requests atomic.Int64
@@ -52,6 +53,8 @@ type Call struct {
 	// Admit, if set, is asked before a retry that nothing else speaks against. It
 	// would begin after pause.
 	Admit func(pause time.Duration) bool
+	// NoHedge keeps a call from being hedged.
+	NoHedge bool
 	// Record asks for Records.
 	Record bool
 
@@ -86,7 +89,7 @@ func Open(name string, cfg Config) (*Service, error) {
 		retry:  newRetryPolicy(cfg.Retry),
 		opened: time.Now(),
 	}
-	if cfg.Retry.Attempts > 1 {
+	if s.hedge = newHedger(cfg.Hedge); s.hedge != nil || cfg.Retry.Attempts > 1 {
 		s.budget = newBudget(cfg.Retry.Budget, cfg.Retry.MinPerSecond)
 	}
 	s.discover()
@@ -124,7 +127,11 @@ func (s *Service) Do(req *http.Request, call *Call) (*http.Response, error) {
 
 	r := run{service: s, req: req}
 	if s.budget != nil {
-		s.budget.deposit(s.clock())
+		now := s.clock()
+		s.budget.deposit(now)
+		if s.hedge != nil {
+			s.hedge.budget.deposit(now)
+		}
 	}
 	if s.cfg.Deadline > 0 {
 		r.until = time.Now().Add(s.cfg.Deadline)

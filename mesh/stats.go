@@ -8,7 +8,9 @@ type Stats struct {
 	Requests  int64           // calls of Do and RoundTrip
 	InFlight  int64           // calls that have not returned
 	Retries   int64           // attempts beyond the first of their call
-	Denied    int64           // retries that the budget did not allow
+	Hedges    int64           // attempts beside another
+	HedgesWon int64           // those whose reply came first
+	Denied    int64           // retries and hedges that the budget did not allow
 	Budget    int             // requests that the retry budget allows now; -1 without one
 	Failures  map[Class]int64 // calls by the class of their failure; absent is 0
 	Endpoints []EndpointStats
@@ -36,6 +38,9 @@ func (s *Service) Stats() Stats {
 		Budget:   s.budget.left(s.clock()),
 		Failures: counts(&s.failures),
 		Sources:  s.finder.stats(),
+	}
+	if s.hedge != nil {
+		st.Hedges, st.HedgesWon = s.hedge.started.Load(), s.hedge.won.Load()
 	}
 	for _, e := range s.set.Load().endpoints {
 		es := EndpointStats{

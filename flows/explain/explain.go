@@ -365,6 +365,9 @@ func serviceSettings(s *connectors.Service) []Setting {
 		"retry.backoff": shown(c.Retry.Backoff), "retry.max_backoff": shown(c.Retry.MaxBackoff), "breaker.open": shown(c.Breaker.Open),
 		"retry.budget": dsl.Percent(c.Retry.Budget).String(), "retry.min_per_second": fmt.Sprint(c.Retry.MinPerSecond), "retry.replay": bytes(c.Retry.Replay),
 	}
+	if c.Hedge.Extra > 0 {
+		effective["hedge.extra"], effective["hedge.quantile"] = dsl.Percent(c.Hedge.Extra).String(), dsl.Percent(c.Hedge.Quantile).String()
+	}
 	if c.Deadline > 0 {
 		effective["deadline"] = shown(c.Deadline)
 	}

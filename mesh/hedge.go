@@ -1,0 +1,272 @@
+package mesh
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/weir-run/weir/mesh/h1"
+)
+
+// Hedge starts a second attempt, at another endpoint, beside one that takes
+// longer than most, and takes the reply that comes first (Dean and Barroso, "The
+// Tail at Scale", 2013). It applies to calls whose method is safe (RFC 9110
+// section 9.2.1) and that have no body.
+//
+// A failure does not end the race: it is the other attempt's to win. The one
+// that loses is cancelled, and speaks neither for nor against its endpoint.
+type Hedge struct {
+	// Extra bounds hedges as a share of the service's calls in the last 10s, but
+	// for one that there always is. They count in [Retry].Budget, too. 0 is 0.01
+	// if Quantile is set, and no hedging if not.
+	Extra float64
+	// Quantile is the share of good replies, of the last minute, after whose time
+	// the second attempt starts. 0 is 1 - Extra, which makes for as many hedges as
+	// are allowed while all is well (Finagle's BackupRequestFilter).
+	Quantile float64
+}
+
+const defaultExtra = 0.01
+
+func (h Hedge) enabled() bool { return h.Extra > 0 || h.Quantile > 0 }
+
+func (h Hedge) withDefaults() Hedge {
+	if h.enabled() {
+		h.Extra = orDefault(h.Extra, defaultExtra)
+		h.Quantile = orDefault(h.Quantile, 1-h.Extra)
+	}
+	return h
+}
+
+func (h Hedge) validate(f *faults) {
+	if !(h.Extra >= 0 && h.Extra <= 0.5) { // also catches NaN
+		f.add("hedge.extra", "extra requests lie between 0% and 50% of the calls", "write extra: 1%")
+	}
+	if !(h.Quantile >= 0 && h.Quantile < 1) {
+		f.add("hedge.quantile", "a quantile lies between 0% and 100%", "write quantile: 99%")
+	}
+}
+
+// hedger is [Hedge] made ready. A nil one does nothing.
+type hedger struct {
+	quantile  float64
+	budget    *budget
+	latencies latencies
+	started   atomic.Int64
+	won       atomic.Int64
+}
+
+func newHedger(h Hedge) *hedger {
+	if !h.enabled() {
+		return nil
+	}
+	return &hedger{quantile: h.Quantile, budget: newBudget(h.Extra, 1/budgetWindow.Seconds())}
+}
+
+// delay is how long an attempt may take before another is started beside it; 0
+// if none is.
+func (r *run) delay(call *Call) time.Duration {
+	h := r.service.hedge
+	if h == nil || call.NoHedge || !safe(r.req.Method) || h1.HasBody(r.req) || len(r.req.Header["Upgrade"]) > 0 {
+		return 0
+	}
+	if len(r.tried.in.endpoints) < 2 {
+		return 0
+	}
+	d := h.latencies.quantile(r.service.clock(), h.quantile)
+	if d == 0 {
+		return 0
+	}
+	return max(d, time.Millisecond) // a timer is not more exact
+}
+
+// safe reports whether a method is meant to change nothing: RFC 9110 section
+// 9.2.1. Empty is GET.
+func safe(method string) bool {
+	switch method {
+	case "", http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
+		return true
+	}
+	return false
+}
+
+// race is an attempt, and the one that may start beside it. The first runs on
+// the goroutine of the call; the hedge has the one of the timer that starts it,
+// so that a call that is answered in time has none to itself.
+type race struct {
+	service *Service
+	req     *http.Request
+	how     Call
+	until   time.Time
+	stop    context.CancelCauseFunc // cancels the first attempt
+
+	mu      sync.Mutex
+	tried   tried
+	over    bool // the first attempt has ended: none is started now
+	lost    bool // its reply was taken: the hedge's is not wanted
+	denied  bool
+	started bool
+	done    bool // the hedge has ended, and its outcome was handed over
+	pick    pick // the hedge's
+	begun   time.Time
+	cancel  context.CancelCauseFunc
+	hedge   chan outcome
+}
+
+// errLost is the end of an attempt when the other one has won.
+var errLost = fmt.Errorf("another attempt was faster: %w", context.Canceled)
+
+// raced makes an attempt, and another if that takes longer than delay. It gives
+// the pick and the outcome of the one whose reply is taken.
+func (r *run) raced(first pick, delay time.Duration, call *Call) (pick, outcome) {
+	s := r.service
+	ctx, stop := context.WithCancelCause(r.req.Context())
+	h := &race{service: s, req: r.sent, how: Call{Stream: call.Stream, Buffer: call.Buffer, Attempts: call.Attempts + 1}, until: r.until,
+		stop: stop, tried: r.tried}
+	timer := time.AfterFunc(delay, h.start)
+	out := s.attempt(first, r.sent.WithContext(ctx), call, r.until)
+	timer.Stop()
+
+	h.mu.Lock()
+	h.over = true
+	h.lost = h.started && !h.done && s.taken(&out)
+	h.mu.Unlock()
+	if h.denied {
+		s.denied.Add(1)
+	}
+	if !h.started {
+		atEnd(&out, stop)
+		return first, out
+	}
+	r.tried = h.tried
+	call.Attempts++
+	lost := Attempt{Number: call.Attempts, Hedge: true, Next: Lost}
+	if h.lost {
+		h.cancel(errLost) // its goroutine sees to the rest
+		lost.describe(h.pick, &outcome{class: Canceled, err: errLost, start: h.begun, took: time.Since(h.begun)})
+		r.record(call, &lost)
+		atEnd(&out, stop)
+		return first, out
+	}
+	hedge := <-h.hedge
+	if !s.taken(&hedge) {
+		// The first is judged, as it would be without the other.
+		discard(hedge.resp, call.Stream)
+		h.cancel(nil)
+		lost.describe(h.pick, &hedge)
+		r.record(call, &lost)
+		atEnd(&out, stop)
+		return first, out
+	}
+	discard(out.resp, call.Stream)
+	stop(errLost)
+	if context.Cause(ctx) == errLost && out.err != nil {
+		// It would have taken at least that long. Left out, the slowest would
+		// vanish from the sketch, and hedges start earlier and earlier.
+		s.hedge.latencies.observe(s.clock(), out.took)
+	}
+	s.hedge.won.Add(1)
+	lost.Number, lost.Hedge = call.Attempts-1, false
+	lost.describe(first, &out)
+	lost.Wait = r.wait
+	r.record(call, &lost)
+	atEnd(&hedge, h.cancel)
+	r.hedged = true
+	call.Endpoint = h.pick.endpoint.target.URL
+	return h.pick, hedge
+}
+
+// start begins the hedge, if there is somewhere to send it and leave to.
+func (h *race) start() {
+	s := h.service
+	h.mu.Lock()
+	if h.over {
+		h.mu.Unlock()
+		return
+	}
+	p, ok := h.tried.other(s, h.req)
+	if ok && !s.admitHedge() {
+		p.leave.release()
+		h.denied, ok = true, false
+	}
+	if !ok {
+		h.mu.Unlock()
+		return
+	}
+	ctx, cancel := context.WithCancelCause(h.req.Context())
+	h.pick, h.cancel, h.started, h.begun = p, cancel, true, time.Now()
+	h.hedge = make(chan outcome, 1)
+	h.mu.Unlock()
+	s.hedge.started.Add(1)
+
+	out := outcome{class: Rejected, start: h.begun}
+	defer func() {
+		if v := recover(); v != nil { // of a transport: not to end the process
+			out.err = fmt.Errorf("panic: %v", v)
+			h.finish(out)
+		}
+	}()
+	out = s.attempt(p, h.req.WithContext(ctx), &h.how, h.until)
+	h.finish(out)
+}
+
+// finish hands the hedge's outcome over, or drops it if nobody waits for it.
+func (h *race) finish(out outcome) {
+	h.mu.Lock()
+	lost := h.lost
+	if h.done = !lost; h.done && h.service.taken(&out) {
+		h.stop(errLost)
+	}
+	h.mu.Unlock()
+	if lost {
+		discard(out.resp, h.how.Stream)
+		h.cancel(nil)
+		return
+	}
+	h.hedge <- out
+}
+
+// admitHedge asks both budgets for one request more.
+func (s *Service) admitHedge() bool {
+	now := s.clock()
+	if !s.hedge.budget.withdraw(now) {
+		return false
+	}
+	if !s.budget.withdraw(now) {
+		s.hedge.budget.restore(now)
+		return false
+	}
+	return true
+}
+
+// taken reports whether an outcome ends a race: a failure does not.
+func (s *Service) taken(out *outcome) bool { return out.class == OK && !s.retry.lists(out) }
+
+// atEnd ends the context of an attempt when its reply has been read.
+func atEnd(out *outcome, cancel context.CancelCauseFunc) {
+	if out.resp != nil {
+		if live, ok := out.resp.Body.(*liveBody); ok {
+			live.release = cancel
+			return
+		}
+	}
+	cancel(nil)
+}
+
+// other picks an endpoint that has not been tried.
+func (t *tried) other(service *Service, req *http.Request) (pick, bool) {
+	before := t.count
+	p, err := t.pick(service, req)
+	if err != nil {
+		return p, false
+	}
+	if p.why == pickedAgain {
+		p.leave.release()
+		t.count = before
+		return p, false
+	}
+	return p, true
+}
