@@ -27,6 +27,16 @@ var costs = []struct {
 	{"set of a condition", `- { id: a, set: $(body.age > 18) }`, 0},
 	{"set of a shape: its JSON", `- { id: a, set: { name: $(body.name), tags: $(body.tags) } }`, 1},
 
+	// Of a template there is nothing left but a place for each input.
+	{"a use of a template", `
+- { id: a, use: told, with: { part: $(body.address), word: x, wait: 2s } }
+---
+template: told
+input: { part: {}, word: { type: string }, wait: { type: duration }, more: { default: 1 } }
+steps: [{ when: input.word == "x" && input.part.no == 7, probe: p }]
+yield: $(input.part)
+`, 0},
+
 	// An answer is written into a pooled buffer; parts of the body are copied
 	// there as they stand. A text with expressions inside takes their values one
 	// by one, each a Go value.

@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"maps"
@@ -69,8 +68,8 @@ type Argument struct {
 
 	check *schema.Schema     // nil: none
 	shape *dsl.ShapeTemplate // nil after a fault
-	value Value              // of a literal that is more than its text: a duration, a size
-	known bool               // value is one
+	value Value              // of a literal that is a text, a duration or a size
+	known bool               // it is one of those
 }
 
 // Arguments compiles what with gives for inputs, and reports what is missing,
@@ -153,13 +152,32 @@ func (c *Compiler) argument(a *Argument) bool {
 	case literal && (a.def.Type == typeDuration || a.def.Type == typeSize):
 		a.value, a.known = c.unit(a)
 	case literal && a.def.Type == typeService:
-		if !c.lang.Resources.Partial && !c.lang.Resources.has("service", a.given.Text) {
-			c.unknown("service", dsl.String{Value: a.given.Text, Span: a.given.Span})
+		name := dsl.String{Value: a.given.Text, Span: a.given.Span}
+		if c.lang.Index != nil {
+			c.lang.Index.Use("service", name, dsl.Span{})
+		}
+		if !c.lang.Resources.Partial && !c.lang.Resources.has("service", name.Value) {
+			c.unknown("service", name)
 		}
 	default:
 		c.Fits(dsl.Shape{Node: a.given}, c.inputType(a.def), a.Name)
 	}
+	if text, ok := a.text(); ok {
+		a.value, a.known = Go(text), true
+	}
 	return !c.failed && !a.given.Broken()
+}
+
+// text is the value if it is a text of which all is known.
+func (a *Argument) text() (text string, ok bool) {
+	if a.known || a.check != nil || a.shape == nil {
+		return "", false
+	}
+	t, ok := a.shape.Text()
+	if !ok {
+		return "", false
+	}
+	return t.Static()
 }
 
 // inputs compiles the definitions of inputs themselves.
@@ -222,10 +240,13 @@ func (a *Argument) Value(ctx context.Context, x *Exchange) (Value, error) {
 		return a.value, nil
 	}
 	v, err := ValueOf(ctx, x, a.shape)
-	if err != nil {
-		return v, err
+	if err == nil {
+		err = a.admit(v.kind())
 	}
-	return v, a.admit(v.kind(), v.DecodeBounded)
+	if err == nil && a.check != nil {
+		err = a.conforms(v)
+	}
+	return v, err
 }
 
 // AppendJSON appends the Value as JSON text, with what is only passed on as it
@@ -233,32 +254,34 @@ func (a *Argument) Value(ctx context.Context, x *Exchange) (Value, error) {
 func (a *Argument) AppendJSON(ctx context.Context, x *Exchange, dst []byte) ([]byte, error) {
 	from := len(dst)
 	dst, err := a.shape.AppendJSON(ctx, x, dst)
-	if err != nil {
-		return dst, err
+	if err == nil {
+		err = a.admit(kindOfJSON(dst[from:]))
 	}
-	text := dst[from:]
-	return dst, a.admit(kindOfJSON(text), func() (any, error) { return dsl.DecodeBounded(string(text)) })
+	if err == nil && a.check != nil {
+		err = a.conforms(JSON(string(dst[from:])))
+	}
+	return dst, err
 }
 
-// admit is the error of a value that is not as its definition says.
-func (a *Argument) admit(kind dsl.Kinds, whole func() (any, error)) error {
-	fault := func(message string, violations []schema.Violation) error {
-		return &Error{Kind: KindExpression, Span: a.shape.Span(), Message: message, Violations: violations}
-	}
-	switch {
-	case kind == dsl.IsNull && a.def.orNull():
-		return nil
-	case a.def.Type != typeAny && kind&inputKinds[a.def.Type] == 0:
-		return fault(fmt.Sprintf("%s takes %s for %q", a.whose, a.def.Type, a.Name), nil)
-	case a.check == nil:
+// admit is the error of a value of a kind that the definition does not have.
+func (a *Argument) admit(kind dsl.Kinds) error {
+	if a.def.Type == typeAny || kind&inputKinds[a.def.Type] != 0 || kind == dsl.IsNull && a.def.orNull() {
 		return nil
 	}
-	value, err := whole()
+	return &Error{Kind: KindExpression, Span: a.shape.Span(), Message: fmt.Sprintf("%s takes %s for %q", a.whose, a.def.Type, a.Name)}
+}
+
+// conforms is the error of a value that does not fit the schema.
+func (a *Argument) conforms(v Value) error {
+	if v.Null() && a.def.orNull() {
+		return nil
+	}
+	value, err := v.DecodeBounded()
 	if err != nil {
 		return &dsl.Fault{Span: a.shape.Span(), Message: err.Error(), Err: err}
 	}
 	if all := a.check.Check(value); len(all) > 0 {
-		return fault(fmt.Sprintf("%s does not take this for %q: %s", a.whose, a.Name, Said(all)), all)
+		return &Error{Kind: KindExpression, Span: a.shape.Span(), Message: fmt.Sprintf("%s does not take this for %q: %s", a.whose, a.Name, Said(all)), Violations: all}
 	}
 	return nil
 }
@@ -269,7 +292,7 @@ func (v Value) kind() dsl.Kinds {
 	case formBytes:
 		return dsl.IsText
 	case formJSON:
-		return kindOfJSON([]byte(v.text))
+		return kindOfJSON(v.text)
 	}
 	switch value := v.value.(type) {
 	case nil:
@@ -287,7 +310,7 @@ func (v Value) kind() dsl.Kinds {
 	case time.Duration:
 		return dsl.IsDuration
 	case dsl.Number:
-		return kindOfJSON([]byte(value))
+		return kindOfJSON(string(value))
 	}
 	text, err := v.AppendJSON(nil)
 	if err != nil {
@@ -297,12 +320,15 @@ func (v Value) kind() dsl.Kinds {
 }
 
 // kindOfJSON is the kind of a value in JSON text.
-func kindOfJSON(text []byte) dsl.Kinds {
-	text = bytes.TrimLeft(text, " \t\r\n")
-	if len(text) == 0 {
+func kindOfJSON[T string | []byte](text T) dsl.Kinds {
+	i := 0
+	for i < len(text) && text[i] <= ' ' {
+		i++
+	}
+	if i == len(text) {
 		return dsl.IsNull
 	}
-	switch text[0] {
+	switch text[i] {
 	case 'n':
 		return dsl.IsNull
 	case '"':
@@ -314,8 +340,10 @@ func kindOfJSON(text []byte) dsl.Kinds {
 	case '[':
 		return dsl.IsList
 	}
-	if bytes.ContainsAny(text, ".eE") {
-		return dsl.IsFloat
+	for ; i < len(text); i++ {
+		if c := text[i]; c == '.' || c == 'e' || c == 'E' {
+			return dsl.IsFloat
+		}
 	}
 	return dsl.IsInt
 }

@@ -276,9 +276,14 @@ func program(t testing.TB, text string, fn func(ctx context.Context, name string
 	var faults dsl.Diagnostics
 	docs := dsl.Parse(dsl.NewSource("test.yaml", strings.Join(append([]string{"flow: test"}, sections...), "\n")+"\nsteps:\n"+strings.TrimSpace(text)), &faults)
 	var f *engine.Flow
-	if len(docs) == 1 {
+	if len(docs) > 0 {
+		things := &engine.Resources{}
+		for _, doc := range docs[1:] {
+			template := engine.DeclareTemplate(doc, &faults)
+			engine.Provide(things, "template", template.Name.Value, template)
+		}
 		if f = engine.DeclareFlow(docs[0], &faults); f != nil {
-			f.Compile(&engine.Language{Steps: verbs, Resources: &engine.Resources{}}, &faults)
+			f.Compile(&engine.Language{Steps: verbs, Resources: things}, &faults)
 		}
 	}
 	if faults.Failed() {

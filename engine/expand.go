@@ -246,9 +246,12 @@ func (c *Compiler) fill(n *dsl.Node, from, to int, must bool) (value *dsl.Node, 
 	from, to = from-len("$("), to+len(")")
 	at := n.At(from, to)
 	def, known := e.template.inputs[name]
+	i := from + strings.LastIndex(n.Text[from:to], name)
 	if !known {
-		i := from + strings.LastIndex(n.Text[from:to], name)
 		return nil, c.unknownInput(name, n.At(i, i+len(name)))
+	}
+	if c.lang.Index != nil {
+		c.lang.Index.Use("", dsl.String{Value: name, Span: n.At(i, i+len(name))}, def.Span)
 	}
 	value, e.filled[name] = e.literals[name], true
 	whole := strings.TrimSpace(n.Text) == n.Text[from:to]

@@ -30,6 +30,8 @@ type entry struct {
 	*dsl.Name
 	at   dsl.Span
 	step *name // set if the entry is a step's result
+
+	beside *dsl.Name // what stands beside the result; nil: nobody has asked yet
 }
 
 // global is a scope of what is known everywhere.
@@ -138,21 +140,10 @@ func (s *scope) steps() *dsl.Name {
 			if e.step == nil {
 				continue
 			}
-			n := e.step
-			took := s.beside(n, dsl.TypeDuration, func(o *outcome, _ dsl.Path) any { return o.took })
-			bind := took.Bind
-			took.Bind = func(p dsl.Path) dsl.Read { n.timed = true; return bind(p) }
-			fields[text] = &dsl.Name{At: e.at, Type: dsl.TypeObject, Fields: map[string]*dsl.Name{
-				"status":  s.beside(n, dsl.TypeInt, func(o *outcome, _ dsl.Path) any { return o.status }),
-				"headers": s.beside(n, dsl.TypeObject, func(o *outcome, p dsl.Path) any { return headerValue(o.header, p) }),
-				"error":   s.failed(n),
-				"took":    took,
-			}, Absent: func(field string) *dsl.Denied {
-				if field != "body" {
-					return nil
-				}
-				return &dsl.Denied{Message: fmt.Sprintf("the body of %s is %s itself", text, text), Hint: "write " + text}
-			}}
+			if e.beside == nil {
+				e.beside = s.besides(text, e)
+			}
+			fields[text] = e.beside
 		}
 	}
 	return &dsl.Name{Type: dsl.TypeObject, Fields: fields, Absent: func(field string) *dsl.Denied {
@@ -160,6 +151,25 @@ func (s *scope) steps() *dsl.Name {
 			return e.Denied
 		}
 		return s.outOfReach(field)
+	}}
+}
+
+// besides is what stands beside the result of a step.
+func (s *scope) besides(text string, e *entry) *dsl.Name {
+	n := e.step
+	took := s.beside(n, dsl.TypeDuration, func(o *outcome, _ dsl.Path) any { return o.took })
+	bind := took.Bind
+	took.Bind = func(p dsl.Path) dsl.Read { n.timed = true; return bind(p) }
+	return &dsl.Name{At: e.at, Type: dsl.TypeObject, Fields: map[string]*dsl.Name{
+		"status":  s.beside(n, dsl.TypeInt, func(o *outcome, _ dsl.Path) any { return o.status }),
+		"headers": s.beside(n, dsl.TypeObject, func(o *outcome, p dsl.Path) any { return headerValue(o.header, p) }),
+		"error":   s.failed(n),
+		"took":    took,
+	}, Absent: func(field string) *dsl.Denied {
+		if field != "body" {
+			return nil
+		}
+		return &dsl.Denied{Message: fmt.Sprintf("the body of %s is %s itself", text, text), Hint: "write " + text}
 	}}
 }
 

@@ -4,9 +4,11 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 
 	"github.com/weir-run/weir/flows/flowtest"
 )
@@ -217,6 +219,41 @@ steps:
   - log: never
 yield: 1
 `, ``, 200, `[["first.fail","second.fail"],null]`},
+		{"as the branches of a race, and steps that race inside",
+			`
+- id: got
+  first:
+    slow: { use: quick, with: { service: none } }
+    fast: { use: quick, with: { service: g } }
+- return: $(got)`, `
+template: quick
+input: { service: { type: service } }
+steps:
+  - id: won
+    first:
+      - call: GET $(input.service) /a
+      - call: GET none /b
+yield: $(won.asked)
+`, ``, 200, `GET /a`},
+		{"in a while, whose state is none of theirs",
+			`
+- id: got
+  while: state < 3
+  from: 0
+  limit: 5
+  steps:
+    - id: next
+      use: increment
+      with: { n: $(state) }
+  yield: $(next)
+- return: $(got)`, `
+template: increment
+input: { n: { type: integer } }
+steps:
+  - id: state
+    set: $(input.n + 1)
+yield: $(state)
+`, ``, 200, `3`},
 		{"arguments are evaluated in each attempt",
 			`
 - use: twice
@@ -264,7 +301,7 @@ yield: $(input.m)
 `, `{}`, 200, `1`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			w := flowtest.Serve(t, flowtest.Flow(c.steps, strings.TrimSpace(c.templates)), flowtest.Backends{"g": echo("g"), "h": echo("h")})
+			w := flowtest.Serve(t, flowtest.Flow(c.steps, strings.TrimSpace(c.templates)), flowtest.Backends{"g": echo("g"), "h": echo("h"), "none": nil})
 			w.Post("/", c.body).Is(t, c.status, c.want)
 		})
 	}
@@ -368,4 +405,28 @@ yield: $(answer)`), flowtest.Backends{"g": nil})
 	if log := w.Log(); !strings.Contains(log, `: got.answer: connect: `) {
 		t.Error(log)
 	}
+}
+
+// What goes on without the request reads inputs, too.
+func TestTapsInTemplatesReadInputs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		j := &journal{}
+		w := flowtest.Serve(t, flowtest.Flow(`
+- each: n in body
+  steps:
+    - use: seen
+      with: { id: $(n), who: Ada }
+- return: done`, `
+template: seen
+input: { id: {}, who: { type: string } }
+steps:
+  - tap:
+      - call: PUT g /seen/$(input.who)/$(input.id)`), flowtest.Backends{"g": j})
+		w.Post("/", "[1,2]").Is(t, 200, "done")
+		synctest.Wait()
+		slices.Sort(j.lines)
+		if got := j.String(); got != "PUT /seen/Ada/1, PUT /seen/Ada/2" {
+			t.Error(got)
+		}
+	})
 }
