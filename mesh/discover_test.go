@@ -340,3 +340,28 @@ func TestTargetsAreUsedInTheOrderOfTheirTiers(t *testing.T) {
 		}
 	})
 }
+
+func TestARetryKnowsOfEndpointsThatCameMeanwhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		source := newTold()
+		var dialed []string
+		s := open(t, Config{
+			Discovery: Discovery{Sources: []discovery.Source{source}}, Retry: Retry{Attempts: 3, Backoff: time.Second, MaxBackoff: time.Second},
+			Dial: func(ctx context.Context, network, addr string) (net.Conn, error) {
+				dialed = append(dialed, addr)
+				if addr == "b:80" {
+					return memory(ctx, network, addr)
+				}
+				return nil, errors.New("refused")
+			},
+		})
+		source.find("http://z:80")
+		answer := make(chan string)
+		go func() { answer <- ask(s, time.Minute) }()
+		synctest.Wait()
+		source.find("http://b:80", "http://z:80")
+		if got := <-answer; got != "b:80 b:80" || fmt.Sprint(dialed) != "[z:80 b:80]" {
+			t.Errorf("got %q after dialing %v", got, dialed)
+		}
+	})
+}
