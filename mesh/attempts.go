@@ -36,7 +36,7 @@ type outcome struct {
 func (r *run) attempts(call *Call) (*http.Response, Class, error) {
 	ctx := r.req.Context()
 	if finder := r.service.finder; finder != nil {
-		if _, err := finder.endpoints(ctx); err != nil {
+		if err := finder.await(ctx, r.until); err != nil {
 			closeBody(r.sent)
 			return nil, NoEndpoint, err
 		}

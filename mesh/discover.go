@@ -218,19 +218,23 @@ func (f *finder) settle() {
 	}
 }
 
-// endpoints waits for what is found first, within ctx and [Patience].
-func (f *finder) endpoints(ctx context.Context) (*set, error) {
+// await waits for what is found first, within ctx and [Patience], and until a
+// time if that is not zero. The error says that there is nothing.
+func (f *finder) await(ctx context.Context, until time.Time) error {
 	if !f.settled.Load() {
-		f.wait(ctx)
+		f.wait(ctx, until)
 	}
-	if set := f.service.set.Load(); len(set.endpoints) > 0 {
-		return set, nil
+	if len(f.service.set.Load().endpoints) > 0 {
+		return nil
 	}
-	return nil, f.nothing()
+	return f.nothing()
 }
 
-func (f *finder) wait(ctx context.Context) {
+func (f *finder) wait(ctx context.Context, until time.Time) {
 	left := Patience - f.service.clock()
+	if !until.IsZero() {
+		left = min(left, time.Until(until))
+	}
 	if left <= 0 {
 		return
 	}
@@ -276,7 +280,7 @@ func (s *Service) Ready(ctx context.Context) error {
 	if s.finder == nil {
 		return nil
 	}
-	if _, err := s.finder.endpoints(ctx); err != nil {
+	if err := s.finder.await(ctx, time.Time{}); err != nil {
 		return &Error{Service: s.name, Class: NoEndpoint, Err: err}
 	}
 	return nil

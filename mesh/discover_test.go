@@ -162,6 +162,16 @@ func TestACallWaitsNoLongerThanItMay(t *testing.T) {
 	})
 }
 
+func TestACallsOwnDeadlineBoundsItsWaiting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := open(t, Config{Deadline: time.Second, Discovery: Discovery{Sources: []discovery.Source{newTold()}}, Dial: memory})
+		started := time.Now()
+		if got := ask(s, time.Minute); !strings.Contains(got, "no_endpoint") || time.Since(started) != time.Second {
+			t.Errorf("got %q after %v", got, time.Since(started))
+		}
+	})
+}
+
 func TestASourceThatKnowsThereIsNothingEndsTheWaiting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		source := newTold()

@@ -27,7 +27,7 @@ const root = "../.."
 //
 //   - console holds commands after "$ " and below each what it prints;
 //   - text is what the server has printed;
-//   - yaml is a part of a file of an example, or of the guide;
+//   - yaml is a part of a file of an example, of the guide, or of deploy;
 //   - json is JSON;
 //   - sh is not executed, but its make targets exist.
 //
@@ -299,7 +299,7 @@ func (r *reader) partOfFile(text string) {
 	r.t.Helper()
 	if r.files == nil {
 		r.files = shownFiles(r.t)
-		for _, path := range glob(r.t, "/docs/guide/manifests/*.yaml") { // for other tools
+		for _, path := range glob(r.t, "/deploy/*.yaml") { // for other tools
 			r.files[path] = read(r.t, path)
 		}
 	}
