@@ -5,6 +5,7 @@ package connectors
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"maps"
 	"net"
 	"net/http"
@@ -167,10 +168,12 @@ func (s *Service) Key() string { return s.Name.Value + " " + s.key }
 // Open makes the service callable. from is the client of an equal service of
 // the program before this one, or nil. Open dials nothing itself; connections
 // are made by dial, or by net.Dialer if it is nil.
-func (s *Service) Open(from *mesh.Service, dial Dial) (err error) {
+// What is told of endpoints that are looked for goes to log.
+func (s *Service) Open(from *mesh.Service, dial Dial, log *slog.Logger) (err error) {
 	if s.client = from; from == nil {
 		config := s.config
 		config.Dial = dial
+		config.Discovery.Changed = s.logs(log)
 		s.client, err = mesh.Open(s.Name.Value, config)
 	}
 	return err

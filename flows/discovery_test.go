@@ -68,6 +68,9 @@ func TestAProgramGoesLiveWhenItsServicesAreFound(t *testing.T) {
 		if took := time.Since(started); took != time.Second {
 			t.Errorf("live after %v", took)
 		}
+		if !strings.Contains(w.Log(), `"msg":"endpoints found","service":"orders","source":"consul://orders/v2?server=http://consul","endpoints":1`) {
+			t.Error(w.Log())
+		}
 		if a := w.Get("/"); a.Body != `"orders.service.consul/v2/all"` {
 			t.Errorf("%d %s", a.Status, a.Body)
 		}

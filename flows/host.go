@@ -250,13 +250,13 @@ func (h *Host) openServices(p *Program) (keys []string, err error) {
 		key := s.Key()
 		c := h.clients[key]
 		if c == nil {
-			if err := s.Open(nil, h.dial); err != nil {
+			if err := s.Open(nil, h.dial, h.log); err != nil {
 				h.dropServices(keys)
 				return nil, fmt.Errorf("service %s: %w", s.Name.Value, err)
 			}
 			c = &client{Service: s.Client()}
 			h.clients[key] = c
-		} else if err := s.Open(c.Service, h.dial); err != nil {
+		} else if err := s.Open(c.Service, h.dial, h.log); err != nil {
 			h.dropServices(keys)
 			return nil, fmt.Errorf("service %s: %w", s.Name.Value, err)
 		}

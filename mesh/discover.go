@@ -28,6 +28,10 @@ type Discovery struct {
 	Getenv func(name string) string
 	// ResolvConf is read for name servers in place of /etc/resolv.conf.
 	ResolvConf string
+	// Changed is told what a source tells when that is something else than
+	// before: other targets, or that looking fails or does so no longer. It is
+	// called on the goroutine that looks, which waits for it.
+	Changed func(SourceStats)
 }
 
 // Patience is how long after Open calls wait for the first endpoint to be found.
@@ -169,14 +173,26 @@ func (f *finder) found(seen *sighting, targets []discovery.Target) {
 		return cmp.Or(strings.Compare(a.URL, b.URL), strings.Compare(a.Host, b.Host))
 	})
 	f.mu.Lock()
-	defer f.mu.Unlock()
 	same := seen.heard && slices.Equal(seen.targets, targets)
+	news := !same || seen.failure != nil
 	seen.targets, seen.heard, seen.looked = targets, true, true
 	seen.lastSuccess, seen.failure = time.Now(), nil
 	if !same {
 		f.service.update(f.merged())
 	}
 	f.settle()
+	f.mu.Unlock()
+	f.tell(seen, news)
+}
+
+// tell is called without the lock, by the goroutine that looks.
+func (f *finder) tell(seen *sighting, news bool) {
+	if changed := f.service.cfg.Discovery.Changed; changed != nil && news {
+		f.mu.Lock()
+		stats := seen.stats()
+		f.mu.Unlock()
+		changed(stats)
+	}
 }
 
 // merged are the targets of all sources, each once: the first that has it says
@@ -196,11 +212,13 @@ func (f *finder) merged() []discovery.Target {
 
 func (f *finder) failed(seen *sighting, err error) {
 	f.mu.Lock()
-	defer f.mu.Unlock()
+	news := seen.failure == nil
 	seen.looked = true
 	seen.lastFailure, seen.failure = time.Now(), err
 	seen.failures++
 	f.settle()
+	f.mu.Unlock()
+	f.tell(seen, news)
 }
 
 // settle ends the waiting of calls when there are endpoints and each source has
@@ -304,10 +322,14 @@ func (f *finder) stats() (all []SourceStats) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, s := range f.sources {
-		all = append(all, SourceStats{
-			Source: s.where, How: s.how, Targets: len(s.targets),
-			LastSuccess: s.lastSuccess, LastFailure: s.lastFailure, Failures: s.failures, Failure: s.failure,
-		})
+		all = append(all, s.stats())
 	}
 	return all
+}
+
+func (s *sighting) stats() SourceStats {
+	return SourceStats{
+		Source: s.where, How: s.how, Targets: len(s.targets),
+		LastSuccess: s.lastSuccess, LastFailure: s.lastFailure, Failures: s.failures, Failure: s.failure,
+	}
 }

@@ -225,6 +225,28 @@ func TestEndpointsFollowTheirSources(t *testing.T) {
 	})
 }
 
+func TestWhatChangesIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		source := newTold()
+		var all []string
+		open(t, Config{Discovery: Discovery{Sources: []discovery.Source{source}, Changed: func(s SourceStats) {
+			all = append(all, fmt.Sprint(s.Targets, " ", s.Failure))
+		}}})
+		source.fail("a")
+		source.fail("b")
+		source.find("http://a:80")
+		source.find("http://a:80")
+		source.fail("c")
+		source.fail("c")
+		source.find("http://a:80")
+		source.find("http://b:80", "http://a:80")
+		source.find()
+		if got := strings.Join(all, "; "); got != "0 a; 1 <nil>; 1 c; 1 <nil>; 2 <nil>; 0 <nil>" {
+			t.Error(got)
+		}
+	})
+}
+
 func TestACallInProgressKeepsItsEndpoint(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		source := newTold()

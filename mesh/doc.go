@@ -25,7 +25,9 @@
 //  4. Pick endpoint. Inside retry, so that a second attempt prefers an endpoint
 //     that has not failed this call; outside the breaker, because breakers
 //     belong to endpoints, and one that is open is a reason to pick another
-//     rather than to fail.
+//     rather than to fail. What is there to pick from may be looked for
+//     ([Config].Endpoints), is waited for before the first attempt if nothing is
+//     known yet, and is asked for anew by each attempt.
 //  5. Breaker, one per endpoint. It counts attempts, not calls: a call that
 //     succeeds on its second endpoint still leaves its mark on the first.
 //  6. Attempt timeout. Innermost of the policies, so that a timeout is an outcome

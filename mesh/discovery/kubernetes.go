@@ -69,11 +69,12 @@ func (k *kubernetes) session(ctx context.Context, found func([]Target), pause *b
 		return err
 	}
 	defer api.close()
+	k = k.in(namespace)
 	path := "/apis/discovery.k8s.io/v1/namespaces/" + namespace + "/endpointslices?labelSelector=" +
 		url.QueryEscape("kubernetes.io/service-name="+k.location.name)
 	slices, version, err := k.list(ctx, api, path)
 	if err != nil {
-		return k.explained(err, namespace)
+		return k.explained(err)
 	}
 	tell := func() {
 		if targets, err := k.targets(slices); err != nil {
@@ -89,7 +90,7 @@ func (k *kubernetes) session(ctx context.Context, found func([]Target), pause *b
 			if errors.Is(err, errExpired) || ctx.Err() != nil {
 				return err
 			}
-			failed(k.explained(err, namespace))
+			failed(k.explained(err))
 		} else if time.Since(started) > firstPause {
 			pause.reset()
 		}
@@ -133,13 +134,25 @@ func (k *kubernetes) open() (api *registry, namespace string, err error) {
 	return api, namespace, nil
 }
 
+// in is k with the namespace that it means.
+func (k *kubernetes) in(namespace string) *kubernetes {
+	l := k.location
+	if l.namespace == "" {
+		l.namespace = namespace
+		if l.host == l.name {
+			l.host += "." + namespace + ".svc"
+		}
+	}
+	return &kubernetes{l, k.options}
+}
+
 // explained adds what can be done about an error.
-func (k *kubernetes) explained(err error, namespace string) error {
+func (k *kubernetes) explained(err error) error {
 	var status *statusError
 	if errors.As(err, &status) {
 		switch status.status {
 		case http.StatusForbidden:
-			return fmt.Errorf("%w (give the service account a Role in %s with get, list and watch on endpointslices of discovery.k8s.io)", err, namespace)
+			return fmt.Errorf("%w (give the service account a Role in %s with get, list and watch on endpointslices of discovery.k8s.io)", err, k.location.namespace)
 		case http.StatusUnauthorized:
 			return fmt.Errorf("%w (the token in %s is not accepted)", err, k.options.ServiceAccount)
 		}

@@ -545,7 +545,7 @@ func TestThePodsCredentialsAreReadAgain(t *testing.T) {
 	u, _ := url.Parse(server.URL)
 	env := map[string]string{"KUBERNETES_SERVICE_HOST": u.Hostname(), "KUBERNETES_SERVICE_PORT": u.Port()}
 	w, stop := watch(t, mustParse(t, "k8s:///orders").Open(Options{Getenv: func(k string) string { return env[k] }, ServiceAccount: dir}))
-	if got := <-last; got != "one" || w.last() != "http://10.0.0.1:8080 host=orders" {
+	if got := <-last; got != "one" || w.last() != at(1) {
 		t.Errorf("token %q, found %s, failed %s", got, w.last(), w.failure())
 	}
 	put("token", []byte("two"))
