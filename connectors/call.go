@@ -21,11 +21,12 @@ import (
 )
 
 type callConfig struct {
-	Call    dsl.Text             `yaml:"call" literal:"2" doc:"METHOD SERVICE /path. Values in the path are escaped and stay within their segment." required:"true"`
-	Query   map[string]dsl.Shape `yaml:"query" doc:"The query. A value that is null leaves its parameter out, a list repeats it."`
-	Headers map[string]dsl.Shape `yaml:"headers" doc:"Headers of the request."`
-	Body    dsl.Shape            `yaml:"body" doc:"The body: a shape becomes JSON, text stays text."`
-	Accept  []dsl.String         `yaml:"accept" doc:"Statuses from 400 that are no failure: numbers such as 404, or classes such as 4xx."`
+	Call        dsl.Text             `yaml:"call" literal:"2" doc:"METHOD SERVICE /path. Values in the path are escaped and stay within their segment." required:"true"`
+	Query       map[string]dsl.Shape `yaml:"query" doc:"The query. A value that is null leaves its parameter out, a list repeats it."`
+	Headers     map[string]dsl.Shape `yaml:"headers" doc:"Headers of the request."`
+	Body        dsl.Shape            `yaml:"body" doc:"The body: a shape becomes JSON, text stays text."`
+	Idempotency dsl.String           `yaml:"idempotency" doc:"The header in which the service is sent a key that is the same for every attempt of this call in this run of the flow, such as Idempotency-Key. The service then does it once, so that a POST or PATCH is repeated like any other call. Rounds of a loop that send the same request share a key."`
+	Accept      []dsl.String         `yaml:"accept" doc:"Statuses from 400 that are no failure: numbers such as 404, or classes such as 4xx."`
 }
 
 // Call sends one request to a service and reads the answer.
@@ -38,6 +39,12 @@ call: GET users /users/$(params.id)
 query: { fields: "name,mail" }
 accept: [404]
 timeout: 500ms
+`},
+	dsl.Example{Name: "a payment that may be tried again, and is made once", YAML: `
+id: payment
+call: POST payments /payments
+idempotency: Idempotency-Key
+body: { order: $(params.id) }
 `})
 
 type call struct {
@@ -47,6 +54,7 @@ type call struct {
 	query   []parameter
 	headers []engine.Header
 	body    *dsl.ShapeTemplate
+	once    *idempotency // nil without a key
 	accept  []int
 	result  engine.Slot
 }
@@ -91,6 +99,7 @@ func compileCall(c *engine.Compiler, at *dsl.Node, cfg *callConfig) engine.Step 
 	s.query = compileQuery(c, at.Field("query"))
 	c.InURL(at.Field("query"))
 	s.headers = c.Headers(cfg.Headers)
+	s.once = compileIdempotency(c, cfg.Idempotency, n.Span, s.headers)
 	for _, a := range cfg.Accept {
 		s.accept = append(s.accept, statuses(c, a)...)
 	}
@@ -165,7 +174,7 @@ func (s *call) Describe(p *engine.PlanStep) {
 	}
 	_, path, _ := strings.Cut(p.What, "/")
 	p.Call = s.service.describe(s.method, "/"+path, s.keyed())
-	if p.Call.Repeats {
+	if p.Call.Repeats = p.Call.Repeats || s.once != nil; p.Call.Repeats {
 		return
 	}
 	for _, h := range s.headers {
@@ -178,7 +187,7 @@ func (s *call) Describe(p *engine.PlanStep) {
 
 // keyed reports whether the request has an idempotency key.
 func (s *call) keyed() bool {
-	return slices.ContainsFunc(s.headers, func(h engine.Header) bool {
+	return s.once != nil || slices.ContainsFunc(s.headers, func(h engine.Header) bool {
 		return h.Name() == "Idempotency-Key" || h.Name() == "X-Idempotency-Key"
 	})
 }
@@ -197,6 +206,12 @@ func (s *call) Run(ctx context.Context, x *engine.Exchange) error {
 		start = time.Now()
 	}
 	how := mesh.Call{Buffer: true, Prompt: true}
+	if s.once != nil {
+		how.Idempotent = true
+		if err := s.once.mark(x, req); err != nil {
+			return err
+		}
+	}
 	resp, err := s.service.client.Do(req, &how)
 	if err != nil {
 		return upstreamError(ctx, err)

@@ -140,9 +140,10 @@ func (s *Service) attempt(p pick, req *http.Request, call *Call, until time.Time
 
 	out.start = time.Now()
 	out.resp, out.err = e.transport.roundTrip(req, h1.Options{
-		Deadline: s.attemptDeadline(out.start, until, req, call),
-		Stream:   call.Stream,
-		Prompt:   call.Prompt,
+		Deadline:  s.attemptDeadline(out.start, until, req, call),
+		Stream:    call.Stream,
+		Prompt:    call.Prompt,
+		Remaining: s.cfg.DeadlineHeader,
 	})
 	switch {
 	case out.err != nil:

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/weir-run/weir/mesh/h1"
+
 	"github.com/weir-run/weir/mesh/discovery"
 )
 
@@ -30,6 +32,10 @@ type Config struct {
 	// where Timeout ends: a call that runs into it is a [Timeout] of the service,
 	// where the end of the caller's context is not. 0 is none.
 	Deadline time.Duration
+	// DeadlineHeader names the header field in which each attempt tells the
+	// endpoint how long its reply is waited for: milliseconds, or what gRPC wants
+	// if it is "grpc-timeout". Empty is none.
+	DeadlineHeader string
 	// Timeout bounds one attempt, from picking an endpoint to the last byte of
 	// the body (the last of the header if [Call].Stream). 0 is none. It does not
 	// apply to a long body that a streaming call passes on.
@@ -148,6 +154,9 @@ func Validate(c Config) []ConfigError {
 		faults.add("balance", fmt.Sprintf("there is no balancer %q", c.Balance), "write "+strings.Join(Balancers(), ", "))
 	}
 	faults.nonNegative("deadline", c.Deadline)
+	if c.DeadlineHeader != "" && !h1.ValidName(c.DeadlineHeader) {
+		faults.add("deadline_header", fmt.Sprintf("%q is not the name of a header", c.DeadlineHeader), "write deadline_header: X-Envoy-Expected-Rq-Timeout-Ms")
+	}
 	faults.nonNegative("timeout", c.Timeout)
 	faults.nonNegative("connect_timeout", c.ConnectTimeout)
 	if c.MaxBody < 0 {

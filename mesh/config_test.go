@@ -34,6 +34,7 @@ func TestValidate(t *testing.T) {
 		{"retry", Config{Endpoints: good, Retry: Retry{Attempts: 11, On: []string{"503", "2xx", "200", "600", "0503", "denied"}, Backoff: 2, MaxBackoff: 1, Budget: 1.1, MinPerSecond: -1, Replay: -1}},
 			"retry.attempts: not between; retry.on[1]: not an outcome; retry.on[2]: not an outcome; retry.on[3]: not an outcome; retry.on[4]: not an outcome; retry.on[5]: not an outcome; retry.backoff: longer; retry.budget: between; retry.min_per_second: between; retry.replay: between"},
 		{"hedge", Config{Endpoints: good, Hedge: Hedge{Extra: 0.6, Quantile: 1}}, "hedge.extra: between; hedge.quantile: between"},
+		{"deadline header", Config{Endpoints: good, DeadlineHeader: "content-length"}, "deadline_header: not the name"},
 		{"breaker count", Config{Endpoints: good, Breaker: Breaker{Failures: 5, Of: 4}}, "breaker.failures: cannot happen"},
 		{"breaker both", Config{Endpoints: good, Breaker: Breaker{Failures: 5, Ratio: 0.5}}, "breaker.failures: either"},
 		{"breaker share", Config{Endpoints: good, Breaker: Breaker{Ratio: 1.5}}, "breaker.failures: between 0% and 100%"},

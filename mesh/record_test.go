@@ -184,3 +184,29 @@ func TestAnUploadThatOutlivesItsAttemptIsReplayed(t *testing.T) {
 		})
 	}
 }
+
+func TestAKeyMakesAnyMethodRepeatable(t *testing.T) {
+	for name, c := range map[string]struct {
+		header string
+		call   Call
+		want   int
+	}{
+		"no key":           {"", Call{}, 1},
+		"the header":       {"Idempotency-Key", Call{}, 2},
+		"the older header": {"X-Idempotency-Key", Call{}, 2},
+		"the caller says":  {"", Call{Idempotent: true}, 2},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			s := open(t, Config{Endpoints: []string{"http://a"}, Transport: always(status(503), nil), Retry: Retry{Attempts: 2}})
+			req := newRequest(t, "POST", "/", strings.NewReader("data"))
+			if c.header != "" {
+				req.Header.Set(c.header, "7")
+			}
+			resp, err := s.Do(req, &c.call)
+			text(t, resp, err)
+			if c.call.Attempts != c.want {
+				t.Errorf("%s: %d attempts", name, c.call.Attempts)
+			}
+		})
+	}
+}

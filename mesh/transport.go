@@ -187,7 +187,7 @@ func (t *stdTransport) roundTrip(req *http.Request, o h1.Options) (*http.Respons
 	if o.Deadline.IsZero() {
 		out := new(http.Request)
 		*out = *req
-		body := t.readdress(out)
+		body := t.readdress(out, o)
 		resp, err := t.rt.RoundTrip(out)
 		return resp, t.cause(caller, body.cause(t, err))
 	}
@@ -196,7 +196,7 @@ func (t *stdTransport) roundTrip(req *http.Request, o h1.Options) (*http.Respons
 	stop := func() { timer.Stop(); cancel(nil) }
 
 	out := req.WithContext(ctx)
-	body := t.readdress(out)
+	body := t.readdress(out, o)
 	resp, err := t.rt.RoundTrip(out)
 	if err != nil {
 		err = t.cause(ctx, body.cause(t, err))
@@ -221,7 +221,10 @@ func (t *stdTransport) roundTrip(req *http.Request, o h1.Options) (*http.Respons
 
 // readdress points a copy of the caller's request to the endpoint, and watches
 // its body: net/http does not tell whose failure it was that ended an upload.
-func (t *stdTransport) readdress(out *http.Request) *watchedBody {
+func (t *stdTransport) readdress(out *http.Request, o h1.Options) *watchedBody {
+	if o.Remaining != "" {
+		tellRemaining(out, o)
+	}
 	out.URL = t.target(out.URL)
 	if out.Host == "" {
 		out.Host = t.host
@@ -232,6 +235,22 @@ func (t *stdTransport) readdress(out *http.Request) *watchedBody {
 	body := &watchedBody{ReadCloser: out.Body}
 	out.Body = body
 	return body
+}
+
+// tellRemaining says in the header how long the caller waits, as package h1 does.
+func tellRemaining(out *http.Request, o h1.Options) {
+	waits, bound := out.Context().Deadline()
+	if !o.Stream && !o.Deadline.IsZero() && (!bound || o.Deadline.Before(waits)) {
+		waits, bound = o.Deadline, true
+	}
+	if !bound {
+		return
+	}
+	name := http.CanonicalHeaderKey(o.Remaining)
+	if out.Header = out.Header.Clone(); out.Header == nil {
+		out.Header = http.Header{}
+	}
+	out.Header[name] = []string{string(h1.AppendRemaining(nil, name, time.Until(waits)))}
 }
 
 // watchedBody remembers why reading a request's body failed.

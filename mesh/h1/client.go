@@ -72,6 +72,9 @@ type Options struct {
 	Deadline time.Time
 	// Stream ends the effect of Deadline when the response's header has come.
 	Stream bool
+	// Remaining names a header field in which the server is told how long the
+	// caller still waits; empty is none. See [AppendRemaining].
+	Remaining string
 	// Prompt says that reading the request's body does not wait for longer than
 	// the call may take, so that the caller's goroutine can do it if the body is
 	// small. It is a matter of cost alone, and implied by GetBody.
@@ -115,11 +118,15 @@ func (c *Client) Do(req *http.Request, o Options) (*http.Response, error) {
 		closeBody(req)
 		return nil, &Error{Op: OpRequest, Addr: c.addr, Err: err}
 	}
-	x := &exchange{client: c, req: req, ctx: req.Context(), framing: frame(req, o.Prompt)}
+	x := &exchange{client: c, req: req, ctx: req.Context(), framing: frame(req, o.Prompt), remaining: o.Remaining}
 	if x.framing.body {
 		x.payload = req.Body
 	}
 	x.setDeadline(o)
+	x.waits = x.deadline
+	if o.Stream {
+		x.waits, _ = x.ctx.Deadline() // a stream outlives the deadline of its header
+	}
 	resp, err := x.do(o)
 	if err != nil && x.payload != nil {
 		x.payload.Close()

@@ -26,6 +26,9 @@ type exchange struct {
 	deadline  time.Time // of the connection; zero is none
 	byContext bool      // it is the context's
 
+	remaining string    // the field that tells the server when the caller leaves
+	waits     time.Time // when that is; zero is never
+
 	stop      func() bool // ends the watch on ctx; nil if there is none
 	progress  progress
 	uploading bool // an upload will report on conn.upload

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // maxTogether is the size up to which a body goes out in one write with the header.
@@ -51,7 +52,7 @@ func (x *exchange) appendHead(b []byte) []byte {
 	b = append(b, "\r\n"...)
 	closing := false
 	for name, values := range req.Header {
-		if framesRequest(name) {
+		if framesRequest(name) || x.tellsRemaining() && strings.EqualFold(name, x.remaining) {
 			continue
 		}
 		closing = closing || len(name) == len("Connection") && strings.EqualFold(name, "Connection") && hasToken(values, "close")
@@ -66,6 +67,12 @@ func (x *exchange) appendHead(b []byte) []byte {
 		b = append(b, "Connection: close\r\n"...)
 	}
 	x.closing = req.Close || closing
+	if x.tellsRemaining() {
+		b = append(b, x.remaining...)
+		b = append(b, ": "...)
+		b = AppendRemaining(b, x.remaining, time.Until(x.waits))
+		b = append(b, "\r\n"...)
+	}
 	switch {
 	case x.framing.body && x.framing.length >= 0:
 		b = appendLength(b, x.framing.length)
@@ -83,6 +90,22 @@ func (x *exchange) appendHead(b []byte) []byte {
 		b = appendLength(b, 0) // RFC 9110 section 8.6: methods of which content is expected
 	}
 	return append(b, "\r\n"...)
+}
+
+// tellsRemaining reports whether the server is told how long the caller waits.
+// What a request says of it already is then not true any more.
+func (x *exchange) tellsRemaining() bool { return x.remaining != "" && !x.waits.IsZero() }
+
+// AppendRemaining writes the value of a field that says how long the caller
+// waits: milliseconds, as Envoy's x-envoy-expected-rq-timeout-ms has them, with
+// their unit if the field is gRPC's grpc-timeout. It is at least 1.
+func AppendRemaining(b []byte, field string, left time.Duration) []byte {
+	const most = 99_999_999 // gRPC allows eight digits
+	b = strconv.AppendInt(b, min(max(1, left.Milliseconds()), most), 10)
+	if strings.EqualFold(field, "grpc-timeout") {
+		b = append(b, 'm')
+	}
+	return b
 }
 
 func appendLength(b []byte, n int64) []byte {

@@ -107,3 +107,7 @@ func validTrailer(name string) bool {
 
 // HasBody reports whether the request has one.
 func HasBody(req *http.Request) bool { return req.Body != nil && req.Body != http.NoBody }
+
+// ValidName reports whether a request may have a field of this name that the
+// client does not write by itself.
+func ValidName(name string) bool { return validToken(name) && !framesRequest(name) }
