@@ -43,8 +43,8 @@ timeout: 500ms
 	dsl.Example{Name: "a payment that may be tried again, and is made once", YAML: `
 id: payment
 call: POST payments /payments
-idempotency: Idempotency-Key
 body: { order: $(params.id) }
+idempotency: Idempotency-Key
 `})
 
 type call struct {

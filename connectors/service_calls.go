@@ -9,12 +9,13 @@ import (
 
 // serviceCalls is what one call of a service may take: time, attempts, and load.
 type serviceCalls struct {
-	Deadline       dsl.Duration  `yaml:"deadline" doc:"How long a call may take with all its attempts and the pauses between them. What is left of the deadline of a step or a route bounds it, too." min:"1ms"`
-	DeadlineHeader dsl.String    `yaml:"deadline_header" doc:"The header in which each attempt tells the service how many milliseconds its answer is waited for, such as X-Envoy-Expected-Rq-Timeout-Ms, or Grpc-Timeout, in the form that gRPC wants. Default: none."`
-	Timeout        dsl.Duration  `yaml:"timeout" doc:"How long one attempt may take, with its body; forward counts to the header of the answer, and not at all while a long body is sent." default:"10s" min:"1ms"`
-	ConnectTimeout dsl.Duration  `yaml:"connect_timeout" doc:"How long making a connection may take." default:"1s" min:"1ms"`
-	Retry          *serviceRetry `yaml:"retry" doc:"Repeats attempts of calls whose method is idempotent (RFC 9110 section 9.2.2) or that have an idempotency key, and of others only if the service has not seen them."`
-	Hedge          *serviceHedge `yaml:"hedge" doc:"Sends a call a second time, to another endpoint, when the first answer takes longer than most, and takes the one that comes first. Only of calls whose method is GET, HEAD or OPTIONS."`
+	Deadline          dsl.Duration  `yaml:"deadline" doc:"How long a call may take with all its attempts and the pauses between them. What is left of the deadline of a step or a route bounds it, too." min:"1ms"`
+	DeadlineHeader    dsl.String    `yaml:"deadline_header" doc:"The header in which each attempt tells the service how many milliseconds its answer is waited for, such as X-Envoy-Expected-Rq-Timeout-Ms, or Grpc-Timeout, in the form that gRPC wants. Default: none."`
+	Timeout           dsl.Duration  `yaml:"timeout" doc:"How long one attempt may take, with its body; forward counts to the header of the answer, and not at all while a long body is sent." default:"10s" min:"1ms"`
+	StreamIdleTimeout dsl.Duration  `yaml:"stream_idle_timeout" doc:"How long forward waits for more of an answer that has begun." default:"5m" min:"1ms"`
+	ConnectTimeout    dsl.Duration  `yaml:"connect_timeout" doc:"How long making a connection may take." default:"1s" min:"1ms"`
+	Retry             *serviceRetry `yaml:"retry" doc:"Repeats attempts of calls whose method is idempotent (RFC 9110 section 9.2.2) or that have an idempotency key, and of others only if the service has not seen them."`
+	Hedge             *serviceHedge `yaml:"hedge" doc:"Sends a call a second time, to another endpoint, when the first answer takes longer than most, and takes the one that comes first. Only of calls whose method is GET, HEAD or OPTIONS."`
 }
 
 type serviceRetry struct {
@@ -35,6 +36,7 @@ type serviceHedge struct {
 // configure writes the keys into the configuration of the service.
 func (c *serviceCalls) configure(to *mesh.Config) {
 	to.Deadline, to.Timeout, to.ConnectTimeout = time.Duration(c.Deadline), time.Duration(c.Timeout), time.Duration(c.ConnectTimeout)
+	to.StreamIdleTimeout = time.Duration(c.StreamIdleTimeout)
 	to.DeadlineHeader = c.DeadlineHeader.Value
 	if r := c.Retry; r != nil {
 		to.Retry = mesh.Retry{

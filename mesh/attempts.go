@@ -143,6 +143,7 @@ func (s *Service) attempt(p pick, req *http.Request, call *Call, until time.Time
 		Deadline:  s.attemptDeadline(out.start, until, req, call),
 		Stream:    call.Stream,
 		Prompt:    call.Prompt,
+		Idle:      s.cfg.StreamIdleTimeout,
 		Remaining: s.cfg.DeadlineHeader,
 	})
 	switch {

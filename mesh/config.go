@@ -40,6 +40,9 @@ type Config struct {
 	// the body (the last of the header if [Call].Stream). 0 is none. It does not
 	// apply to a long body that a streaming call passes on.
 	Timeout time.Duration
+	// StreamIdleTimeout bounds each wait for more of the body of a streamed reply
+	// ([Call].Stream). 0 is none.
+	StreamIdleTimeout time.Duration
 	// ConnectTimeout bounds making a connection, with TLS. 0 is 1s.
 	ConnectTimeout time.Duration
 	// MaxBody bounds a reply that is read as a whole ([Call].Buffer), in bytes.
@@ -158,6 +161,7 @@ func Validate(c Config) []ConfigError {
 		faults.add("deadline_header", fmt.Sprintf("%q is not the name of a header", c.DeadlineHeader), "write deadline_header: X-Envoy-Expected-Rq-Timeout-Ms")
 	}
 	faults.nonNegative("timeout", c.Timeout)
+	faults.nonNegative("stream_idle_timeout", c.StreamIdleTimeout)
 	faults.nonNegative("connect_timeout", c.ConnectTimeout)
 	if c.MaxBody < 0 {
 		faults.add("max_body", "a size cannot be negative", "")

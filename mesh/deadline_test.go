@@ -3,6 +3,7 @@ package mesh
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strconv"
@@ -57,5 +58,37 @@ func TestTheDeadlineTravels(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// A stream may last, but not fall silent.
+func TestAStreamThatFallsSilent(t *testing.T) {
+	const idle = 300 * time.Millisecond
+	for _, silent := range []bool{false, true} {
+		stop := make(chan struct{})
+		srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			for range 8 { // longer than idle in all
+				fmt.Fprint(w, "x")
+				http.NewResponseController(w).Flush()
+				time.Sleep(idle / 5)
+			}
+			if silent {
+				<-stop
+			}
+		}))
+		for name, over := range map[string]func(*Service) *Service{"h1": func(s *Service) *Service { return s }, "net/http": overStd} {
+			s := over(open(t, Config{Endpoints: []string{srv.URL}, StreamIdleTimeout: idle, Timeout: time.Minute}))
+			resp, err := s.Do(newRequest(t, "GET", "/", nil), &Call{Stream: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			b, err := io.ReadAll(resp.Body)
+			resp.Body.Close()
+			if string(b) != "xxxxxxxx" || silent != (classOf(t, err) == Timeout) {
+				t.Errorf("%s, silent %v: %q, %v", name, silent, b, err)
+			}
+		}
+		close(stop)
+		srv.Close()
 	}
 }

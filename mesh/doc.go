@@ -30,9 +30,9 @@
 //     known yet, and is asked for anew by each attempt.
 //  5. Breaker, one per endpoint. It counts attempts, not calls: a call that
 //     succeeds on its second endpoint still leaves its mark on the first.
-//  6. Attempt timeout, and the header that tells what is left. Innermost of the policies, so that a timeout is an outcome
-//     which the breaker counts and retry may act on, where the expiry of the
-//     caller's own deadline is neither.
+//  6. Attempt timeout, and the header that tells what is left of it. Innermost of
+//     the policies, so that a timeout is an outcome which the breaker counts and
+//     retry may act on, where the expiry of the caller's own deadline is neither.
 //  7. Transport. Plain HTTP/1.1 goes through package h1, https (HTTP/1.1 and
 //     HTTP/2 by ALPN) through a tuned net/http.Transport.
 //

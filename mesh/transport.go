@@ -184,7 +184,10 @@ func (t *stdTransport) roundTrip(req *http.Request, o h1.Options) (*http.Respons
 		return nil, &h1.Error{Op: h1.OpRequest, Addr: t.base.Host, Err: err}
 	}
 	caller := req.Context()
-	if o.Deadline.IsZero() {
+	if !o.Stream {
+		o.Idle = 0
+	}
+	if o.Deadline.IsZero() && o.Idle == 0 {
 		out := new(http.Request)
 		*out = *req
 		body := t.readdress(out, o)
@@ -192,8 +195,13 @@ func (t *stdTransport) roundTrip(req *http.Request, o h1.Options) (*http.Respons
 		return resp, t.cause(caller, body.cause(t, err))
 	}
 	ctx, cancel := context.WithCancelCause(caller)
-	timer := time.AfterFunc(time.Until(o.Deadline), func() { cancel(os.ErrDeadlineExceeded) })
-	stop := func() { timer.Stop(); cancel(nil) }
+	late := func() { cancel(os.ErrDeadlineExceeded) }
+	stop := func() { cancel(nil) }
+	var timer *time.Timer // nil without a deadline
+	if !o.Deadline.IsZero() {
+		timer = time.AfterFunc(time.Until(o.Deadline), late)
+		stop = func() { timer.Stop(); cancel(nil) }
+	}
 
 	out := req.WithContext(ctx)
 	body := t.readdress(out, o)
@@ -207,13 +215,14 @@ func (t *stdTransport) roundTrip(req *http.Request, o h1.Options) (*http.Respons
 		stop()
 		return resp, nil
 	}
-	if o.Stream {
+	if o.Stream && timer != nil {
 		timer.Stop()
 	}
 	timed := timedBody{ReadCloser: resp.Body, ctx: ctx, stop: stop, t: t}
 	if w, ok := resp.Body.(io.Writer); ok {
 		resp.Body = &timedConn{timed, w}
 	} else {
+		timed.idle, timed.late = o.Idle, late
 		resp.Body = &timed
 	}
 	return resp, nil
@@ -303,6 +312,10 @@ type timedBody struct {
 	ctx  context.Context
 	stop func()
 	t    *stdTransport
+
+	idle  time.Duration // how long a Read may wait; 0 is no bound
+	late  func()
+	timer *time.Timer // while it waits; nil before
 }
 
 // timedConn is the body of an upgraded connection.
@@ -312,7 +325,17 @@ type timedConn struct {
 }
 
 func (b *timedBody) Read(p []byte) (int, error) {
+	switch {
+	case b.idle == 0:
+	case b.timer == nil:
+		b.timer = time.AfterFunc(b.idle, b.late)
+	default:
+		b.timer.Reset(b.idle)
+	}
 	n, err := b.ReadCloser.Read(p)
+	if b.timer != nil {
+		b.timer.Stop()
+	}
 	switch {
 	case err == nil:
 		return n, nil

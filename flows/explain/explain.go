@@ -360,7 +360,7 @@ func endpoints(s *connectors.Service) []string {
 func serviceSettings(s *connectors.Service) []Setting {
 	c := s.Config()
 	effective := map[string]string{
-		"balance": c.Balance, "timeout": shown(c.Timeout), "connect_timeout": shown(c.ConnectTimeout), "max_body": bytes(c.MaxBody),
+		"balance": c.Balance, "timeout": shown(c.Timeout), "stream_idle_timeout": shown(c.StreamIdleTimeout), "connect_timeout": shown(c.ConnectTimeout), "max_body": bytes(c.MaxBody),
 		"retry.attempts": fmt.Sprint(c.Retry.Attempts), "retry.on": strings.Join(c.Retry.On, ", "),
 		"retry.backoff": shown(c.Retry.Backoff), "retry.max_backoff": shown(c.Retry.MaxBackoff), "breaker.open": shown(c.Breaker.Open),
 		"retry.budget": dsl.Percent(c.Retry.Budget).String(), "retry.min_per_second": fmt.Sprint(c.Retry.MinPerSecond), "retry.replay": bytes(c.Retry.Replay),

@@ -59,7 +59,7 @@ func (x *exchange) receive(cn *conn, h head) {
 // giveBack ends the exchange. The connection is kept if nothing more is coming
 // over it in either direction.
 func (x *exchange) giveBack(cn *conn, clean bool) {
-	cn.unsettled = nil
+	cn.unsettled, cn.idle = nil, 0
 	if x.stop != nil && !x.stop() {
 		clean = false // the context's end aborts the connection at any moment
 	}
@@ -146,6 +146,7 @@ func (b *body) Close() error {
 
 // drain reads to the end if that is near, and returns io.EOF if it got there.
 func (b *body) drain() error {
+	b.cn.idle = 0
 	if b.kind == toEnd || b.kind == exact && b.left > maxDrain {
 		return errNotDrained
 	}

@@ -72,6 +72,9 @@ type Options struct {
 	Deadline time.Time
 	// Stream ends the effect of Deadline when the response's header has come.
 	Stream bool
+	// Idle bounds each wait for more of the body of a streamed response; 0 is no
+	// bound. What is switched to another protocol has none.
+	Idle time.Duration
 	// Remaining names a header field in which the server is told how long the
 	// caller still waits; empty is none. See [AppendRemaining].
 	Remaining string

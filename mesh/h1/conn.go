@@ -26,10 +26,12 @@ type conn struct {
 	out    []byte // the request's header and small body
 	short  bool   // a response did not fit into in
 
-	timed     bool      // a deadline is set
-	unsettled *exchange // whose deadline and context do not apply yet; else nil
-	expires   time.Time // not to be kept after this; zero is never
-	since     time.Time // when it became idle
+	timed     bool          // a deadline is set
+	idle      time.Duration // how long a read may wait; 0 is no bound of its own
+	bound     time.Time     // what bounds reads beside idle; zero is none
+	unsettled *exchange     // whose deadline and context do not apply yet; else nil
+	expires   time.Time     // not to be kept after this; zero is never
+	since     time.Time     // when it became idle
 
 	raw    syscall.RawConn // nil where there is none
 	probe  func(fd uintptr) bool
@@ -125,11 +127,20 @@ func (cn *conn) settle(err error) bool {
 
 // receive reads once from the network.
 func (cn *conn) receive(p []byte) (int, error) {
+	cn.arm()
 	n, err := cn.nc.Read(p)
 	if n == 0 && cn.settle(err) {
+		cn.arm()
 		n, err = cn.nc.Read(p)
 	}
 	return n, err
+}
+
+// arm bounds the next read where it is bound by itself.
+func (cn *conn) arm() {
+	if cn.idle > 0 && cn.unsettled == nil {
+		cn.setDeadline(earlier(cn.bound, time.Now().Add(cn.idle)))
+	}
 }
 
 // send writes all of p.

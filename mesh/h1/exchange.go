@@ -29,6 +29,8 @@ type exchange struct {
 	remaining string    // the field that tells the server when the caller leaves
 	waits     time.Time // when that is; zero is never
 
+	idle time.Duration // how long a read of the body may wait; 0 is no bound
+
 	stop      func() bool // ends the watch on ctx; nil if there is none
 	progress  progress
 	uploading bool // an upload will report on conn.upload
@@ -86,6 +88,9 @@ func (x *exchange) run(cn *conn, o Options) (*http.Response, error) {
 	}
 	if o.Stream {
 		x.setDeadline(Options{})
+		if x.resp.StatusCode != http.StatusSwitchingProtocols {
+			x.idle, cn.idle, cn.bound = o.Idle, o.Idle, x.deadline
+		}
 		if cn.unsettled == nil {
 			cn.setDeadline(x.deadline)
 		}
@@ -210,6 +215,8 @@ func (x *exchange) ranOut(err error) error {
 	switch {
 	case errors.Is(ended, context.Canceled):
 		return ended
+	case x.idle > 0 && ended == nil && (x.deadline.IsZero() || time.Now().Before(x.deadline)):
+		return err
 	case x.byContext:
 		return context.DeadlineExceeded // even if its own timer is a little behind
 	case ended != nil && (x.deadline.IsZero() || time.Now().Before(x.deadline)):
