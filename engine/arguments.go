@@ -60,39 +60,57 @@ type Argument struct {
 	Name string
 
 	whose string // of which it is an input: flow "price-of"
-	given *dsl.Node
-	def   InputDefinition
-
-	static *dsl.StaticType // what is known of the value
-	caller bool            // it is what the caller sent, or part of it
-
+	kind  string
+	null  bool               // it may be null
 	check *schema.Schema     // nil: none
 	shape *dsl.ShapeTemplate // nil after a fault
 	value Value              // of a literal that is a text, a duration or a size
 	known bool               // it is one of those
 }
 
+// given is an Argument while it is compiled.
+type given struct {
+	*Argument
+	node   *dsl.Node
+	def    InputDefinition
+	static *dsl.StaticType // what is known of the value
+	caller bool            // it is what the caller sent, or part of it
+}
+
+func newGiven(whose, name string, def InputDefinition, n *dsl.Node) *given {
+	return &given{Argument: &Argument{Name: name, whose: whose, kind: def.Type, null: def.orNull()}, node: n, def: def}
+}
+
+// isDefault reports whether nothing was given.
+func (g *given) isDefault() bool { return g.node == g.def.Default.Node }
+
 // Arguments compiles what with gives for inputs, and reports what is missing,
 // unknown, or of another type. whose is what messages call the one that takes
 // them, at is the place where it is named. It gives an Argument for each input
 // with a value, by name.
 func (c *Compiler) Arguments(whose string, at dsl.Span, inputs map[string]InputDefinition, with *dsl.Node) (all []*Argument) {
+	for _, g := range c.arguments(whose, at, inputs, with) {
+		all = append(all, g.Argument)
+	}
+	return all
+}
+
+func (c *Compiler) arguments(whose string, at dsl.Span, inputs map[string]InputDefinition, with *dsl.Node) (all []*given) {
 	names := slices.Sorted(maps.Keys(inputs))
 	meant := c.unknownArguments(whose, names, with)
 	for _, name := range names {
-		def := inputs[name]
-		a := &Argument{Name: name, whose: whose, given: with.Field(name), def: def}
-		if a.given == nil {
+		def, n := inputs[name], with.Field(name)
+		if n == nil {
 			if slices.Contains(meant, name) || with != nil && with.Kind != dsl.Map {
 				continue
 			}
-			if a.given = def.Default.Node; a.given == nil {
+			if n = def.Default.Node; n == nil {
 				c.Report(dsl.Diagnostic{Span: at, Code: "missing-input", Message: fmt.Sprintf("%s needs %q", whose, name), Hint: fmt.Sprintf("add with: { %s: ... }", name)})
 				continue
 			}
 		}
-		if c.argument(a) {
-			all = append(all, a)
+		if g := newGiven(whose, name, def, n); c.argument(g) {
+			all = append(all, g)
 		}
 	}
 	return all
@@ -123,49 +141,60 @@ func (c *Compiler) unknownArguments(whose string, names []string, with *dsl.Node
 }
 
 // argument compiles one argument, and reports whether it is sound.
-func (c *Compiler) argument(a *Argument) bool {
+func (c *Compiler) argument(g *given) bool {
 	failed := c.failed
 	c.failed = false
 	defer func() { c.failed = c.failed || failed }()
 	from, scope := len(c.log), c.scope
-	if a.given == a.def.Default.Node {
+	if g.isDefault() {
 		c.scope = c.global() // it is the same whoever leaves the value out
 		c.scope.defaults = true
 	}
-	a.shape = c.Shape(dsl.Shape{Node: a.given})
+	g.shape = c.Shape(dsl.Shape{Node: g.node})
 	c.scope = scope
-	a.static = c.ShapeType(dsl.Shape{Node: a.given})
-	a.caller = !slices.ContainsFunc(c.log[from:], func(n *name) bool { return !n.caller })
-	if !a.def.Secret && c.Held(a.given) != nil {
-		c.Report(dsl.Diagnostic{Span: a.given.Span, Code: "undeclared-secret", Message: fmt.Sprintf("%s does not know that %q is a secret, and might show it", a.whose, a.Name),
-			Hint: "write secret: true beside the type of the input", Related: []dsl.Related{{Span: a.def.Span, Message: "the input"}}})
+	g.static = c.ShapeType(dsl.Shape{Node: g.node})
+	g.caller = !slices.ContainsFunc(c.log[from:], func(n *name) bool { return !n.caller })
+	if !g.def.Secret && c.Held(g.node) != nil {
+		c.Report(dsl.Diagnostic{Span: g.node.Span, Code: "undeclared-secret", Message: fmt.Sprintf("%s does not know that %q is a secret, and might show it", g.whose, g.Name),
+			Hint: "write secret: true beside the type of the input", Related: []dsl.Related{{Span: g.def.Span, Message: "the input"}}})
 	}
-	if a.def.Schema != nil {
-		a.check, _ = c.Schema(a.def.Schema)
+	if g.def.Schema != nil {
+		g.check, _ = c.Schema(g.def.Schema)
 	}
-	literal := a.given.Kind == dsl.Scalar && !hasExpression(a.given)
-	if literal && a.def.Type == typeService && c.lang.Index != nil {
-		c.lang.Index.Use(typeService, dsl.String{Value: a.given.Text, Span: a.given.Span}, dsl.Span{})
-	}
-	switch {
-	case literal && a.given.Type == dsl.Null && a.def.orNull():
-	case literal && (a.def.Type == typeDuration || a.def.Type == typeSize):
-		a.value, a.known = c.unit(a)
-	case literal && a.def.Type == typeService:
-		name := dsl.String{Value: a.given.Text, Span: a.given.Span}
-		if c.lang.Index != nil {
-			c.lang.Index.Use("service", name, dsl.Span{})
-		}
-		if !c.lang.Resources.Partial && !c.lang.Resources.has("service", name.Value) {
-			c.unknown("service", name)
-		}
+	switch literal := !hasExpression(g.node); {
+	case literal && g.node.Kind == dsl.Scalar && g.node.Type == dsl.Null && g.null:
+	case literal && g.node.Kind == dsl.Scalar && (g.kind == typeDuration || g.kind == typeSize):
+		g.value, g.known = c.unit(g)
+	case literal && g.node.Kind == dsl.Scalar && g.kind == typeService:
+		c.namesService(dsl.String{Value: g.node.Text, Span: g.node.Span})
 	default:
-		c.Fits(dsl.Shape{Node: a.given}, c.inputType(a.def), a.Name)
+		c.Fits(dsl.Shape{Node: g.node}, c.inputType(g.def), g.Name)
+		if literal && g.check != nil && !c.failed {
+			c.literalFits(g)
+		}
 	}
-	if text, ok := a.text(); ok {
-		a.value, a.known = Go(text), true
+	if text, ok := g.text(); ok {
+		g.value, g.known = Go(text), true
 	}
-	return !c.failed && !a.given.Broken()
+	return !c.failed && !g.node.Broken()
+}
+
+// literalFits reports what a literal does not keep to.
+func (c *Compiler) literalFits(g *given) {
+	if all := g.check.Check(schema.Plain(g.node)); len(all) > 0 {
+		c.Report(dsl.Diagnostic{Span: g.node.Span, Code: "bad-value", Message: fmt.Sprintf("%q: %s", g.Name, strings.TrimSpace(Said(all))), Hint: "write a value that fits the schema of the input",
+			Related: []dsl.Related{{Span: g.def.Schema.KeySpan(), Message: "the schema"}}})
+	}
+}
+
+// namesService reports a service that is not there.
+func (c *Compiler) namesService(name dsl.String) {
+	if c.lang.Index != nil {
+		c.lang.Index.Use(typeService, name, dsl.Span{})
+	}
+	if !c.lang.Resources.Partial && !c.lang.Resources.has(typeService, name.Value) {
+		c.unknown(typeService, name)
+	}
 }
 
 // text is the value if it is a text of which all is known.
@@ -185,7 +214,7 @@ func (c *Compiler) inputs(defs map[string]InputDefinition) {
 	for _, name := range slices.Sorted(maps.Keys(defs)) {
 		def := defs[name]
 		if n := def.Default.Node; n != nil {
-			c.argument(&Argument{Name: name, given: n, def: def})
+			c.argument(newGiven("", name, def, n))
 		}
 		if def.Schema == nil {
 			continue
@@ -198,20 +227,20 @@ func (c *Compiler) inputs(defs map[string]InputDefinition) {
 }
 
 // unit reads a duration or a size.
-func (c *Compiler) unit(a *Argument) (v Value, ok bool) {
+func (c *Compiler) unit(g *given) (v Value, ok bool) {
 	var err error
-	if a.def.Type == typeDuration {
+	if g.kind == typeDuration {
 		var d dsl.Duration
-		d, err = dsl.ParseDuration(a.given.Text)
+		d, err = dsl.ParseDuration(g.node.Text)
 		v = Go(time.Duration(d))
 	} else {
 		var s dsl.Size
-		s, err = dsl.ParseSize(a.given.Text)
+		s, err = dsl.ParseSize(g.node.Text)
 		v = Go(int(s))
 	}
 	if err != nil {
 		message, hint, _ := strings.Cut(err.Error(), "; ")
-		c.Report(dsl.Diagnostic{Span: a.given.Span, Code: "bad-value", Message: fmt.Sprintf("%q: %s", a.Name, message), Hint: hint})
+		c.Report(dsl.Diagnostic{Span: g.node.Span, Code: "bad-value", Message: fmt.Sprintf("%q: %s", g.Name, message), Hint: hint})
 	}
 	return v, err == nil
 }
@@ -265,15 +294,15 @@ func (a *Argument) AppendJSON(ctx context.Context, x *Exchange, dst []byte) ([]b
 
 // admit is the error of a value of a kind that the definition does not have.
 func (a *Argument) admit(kind dsl.Kinds) error {
-	if a.def.Type == typeAny || kind&inputKinds[a.def.Type] != 0 || kind == dsl.IsNull && a.def.orNull() {
+	if a.kind == typeAny || kind&inputKinds[a.kind] != 0 || kind == dsl.IsNull && a.null {
 		return nil
 	}
-	return &Error{Kind: KindExpression, Span: a.shape.Span(), Message: fmt.Sprintf("%s takes %s for %q", a.whose, a.def.Type, a.Name)}
+	return &Error{Kind: KindExpression, Span: a.shape.Span(), Message: fmt.Sprintf("%s takes %s for %q", a.whose, a.kind, a.Name)}
 }
 
 // conforms is the error of a value that does not fit the schema.
 func (a *Argument) conforms(v Value) error {
-	if v.Null() && a.def.orNull() {
+	if v.Null() && a.null {
 		return nil
 	}
 	value, err := v.DecodeBounded()

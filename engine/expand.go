@@ -49,7 +49,7 @@ type expanding struct {
 	at        dsl.Span // of the use; not valid if the template is compiled by itself
 	prefix    string   // of the names of its steps
 	key       string   // all that the steps depend on besides their own text
-	arguments map[string]*Argument
+	arguments map[string]*given
 	literals  map[string]*dsl.Node // those of the arguments that are literals
 	filled    map[string]bool      // inputs that stand where a literal does
 	holes     []hole
@@ -76,13 +76,15 @@ func (c *Compiler) Expand(t *Template, at dsl.Span) *Expansion {
 		c.failed = true
 		return nil
 	}
-	e := &expanding{template: t, outer: c.use, at: at, arguments: map[string]*Argument{}, literals: map[string]*dsl.Node{}, filled: map[string]bool{}}
-	for _, a := range c.Arguments(fmt.Sprintf("template %q", t.Name.Value), at, t.inputs, c.at.Field("with")) {
-		e.arguments[a.Name] = a
-		if a.given != a.def.Default.Node {
-			e.literal(a, c.use)
-		} else if !hasExpression(a.given) {
-			e.literals[a.Name] = a.given
+	e := &expanding{template: t, outer: c.use, at: at, arguments: map[string]*given{}, literals: map[string]*dsl.Node{}, filled: map[string]bool{}}
+	for _, g := range c.arguments(fmt.Sprintf("template %q", t.Name.Value), at, t.inputs, c.at.Field("with")) {
+		e.arguments[g.Name] = g
+		n := g.node
+		if c.use != nil && !g.isDefault() {
+			n = dsl.Filler(c.use.known).Fill(n)
+		}
+		if !hasExpression(n) {
+			e.literals[g.Name] = n
 		}
 	}
 	for o := c.use; o != nil; o = o.outer {
@@ -115,7 +117,7 @@ func (t *Template) Check(lang *Language, r dsl.Reporter) {
 	defer c.exprs.Close()
 	c.pushFrame()
 	c.scope, c.slot, c.at = c.global(), Slot{c.name(c.frame, "")}, t.node
-	e := &expanding{template: t, arguments: map[string]*Argument{}, literals: map[string]*dsl.Node{}, filled: map[string]bool{}}
+	e := &expanding{template: t, arguments: map[string]*given{}, literals: map[string]*dsl.Node{}, filled: map[string]bool{}}
 	c.use = e
 	c.inputs(t.inputs)
 	c.use = nil
@@ -139,17 +141,20 @@ func (c *Compiler) expand(e *expanding) *Expansion {
 	fields := map[string]*dsl.Name{}
 	held := dsl.Static(dsl.IsObject)
 	var names []*name
-	for text, def := range e.template.inputs {
-		n := c.name(c.frame, text)
+	for _, text := range slices.Sorted(maps.Keys(e.template.inputs)) {
+		def, n := e.template.inputs[text], c.name(c.frame, text)
 		n.static = c.inputType(def)
-		if a := e.arguments[text]; a != nil {
-			n.caller = a.caller
-			if secret := a.static.Held(); secret != nil {
-				n.static, held = a.static, held.Holding(secret)
-			} else if !a.known {
-				n.static = dsl.Meet(n.static, a.static)
+		if g := e.arguments[text]; g != nil {
+			n.caller = g.caller
+			if secret := g.static.Held(); secret != nil {
+				n.static, held = g.static, held.Holding(secret)
+			} else if !g.known {
+				n.static = dsl.Meet(n.static, g.static)
 			}
-			out.inputs = append(out.inputs, boundInput{Slot{n}, a})
+			if g.null {
+				n.static = n.static.OrNull() // the template has to cope with it in any case
+			}
+			out.inputs = append(out.inputs, boundInput{Slot{n}, g.Argument})
 		}
 		names = append(names, n)
 		fields[text] = s.bound(n)
@@ -183,18 +188,6 @@ func (e *expanding) unread(names []*name) {
 			e.template.Report(dsl.Diagnostic{Span: e.template.inputs[n.text].Span, Severity: dsl.Note, Code: "unused-input",
 				Message: fmt.Sprintf("nothing in template %q reads input.%s", e.template.Name.Value, n.text), Hint: "remove it"}, e.at)
 		}
-	}
-}
-
-// literal keeps an argument that is a literal: by itself, or because it is one of
-// the template around.
-func (e *expanding) literal(a *Argument, outer *expanding) {
-	n := a.given
-	if outer != nil {
-		n = dsl.Filler(outer.known).Fill(n)
-	}
-	if !hasExpression(n) && !n.Broken() {
-		e.literals[a.Name] = n
 	}
 }
 
@@ -255,15 +248,15 @@ func (c *Compiler) fill(n *dsl.Node, from, to int, must bool) (value *dsl.Node, 
 	}
 	value, e.filled[name] = e.literals[name], true
 	whole := strings.TrimSpace(n.Text) == n.Text[from:to]
-	switch a := e.arguments[name]; {
+	switch g := e.arguments[name]; {
 	case value != nil && !whole && value.Kind != dsl.Scalar:
 		c.Report(dsl.Diagnostic{Span: value.KeySpan(), Code: "wrong-type", Message: fmt.Sprintf("%s is part of a text, and so cannot be %s", name, value.Describe()), Hint: "write one text",
 			Related: []dsl.Related{{Span: at, Message: "it is read here"}}})
 		return nil, true
 	case value != nil:
 		e.holes = append(e.holes, hole{at, value})
-	case a != nil:
-		c.Report(dsl.Diagnostic{Span: a.given.Span, Code: "literal-needed", Message: fmt.Sprintf("%s must be a literal: template %q reads it where no expression can stand", name, e.template.Name.Value),
+	case g != nil:
+		c.Report(dsl.Diagnostic{Span: g.node.Span, Code: "literal-needed", Message: fmt.Sprintf("%s must be a literal: template %q reads it where no expression can stand", name, e.template.Name.Value),
 			Hint: "write the value itself", Related: []dsl.Related{{Span: at, Message: "it is read here"}}})
 		return nil, true
 	default:
@@ -378,8 +371,12 @@ func (c *Compiler) overgrown() bool {
 	for e.outer != nil {
 		e = e.outer
 	}
+	at := e.at
+	if e.alone() {
+		at = e.template.Name.Span
+	}
 	c.failed = true
-	c.Reporter.Report(dsl.Diagnostic{Span: e.at, Code: "too-many-steps", Message: fmt.Sprintf("the templates of this flow come to more than %d steps", mostSteps),
+	c.Reporter.Report(dsl.Diagnostic{Span: at, Code: "too-many-steps", Message: fmt.Sprintf("the templates of this flow come to more than %d steps", mostSteps),
 		Hint: "templates that use others several times grow fast: put what they share into a flow without a trigger, and run it"})
 	return true
 }

@@ -86,6 +86,7 @@ var onlyChecked = map[string]struct {
 	"expressions/shapes":  {2, "what a shape is depends on what reads it: an expected value knows no directives"},
 	"gateways":            {1, "headers and queries are shapes, most of which are texts"},
 	"others":              {1, "whether a request is needed depends on what stands beside it"},
+	"run/schema":          {4, "what is given depends on the flow or template that takes it"},
 	"schemas/bad-input":   {4, "schemas in flow files, and values that must fit them"},
 	"schemas/openapi":     {11, "values that must fit a schema of another file"},
 	"schemas/validate":    {1, "schemas in flow files"},
