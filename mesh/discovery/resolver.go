@@ -103,7 +103,7 @@ func rcodeName(c dnsmessage.RCode) string {
 
 // askServer asks one server over UDP, and over TCP where an answer is not to be
 // trusted to be whole. Consul cuts answers without saying so
-// (gitlab.com/gitlab-org/gitlab/-/issues/8979): SRV records, which list
+// (gitlab-ee#8979): SRV records, which list
 // instances, are asked for over TCP first, and an answer that may not be kept,
 // as Consul's by default, is asked for again.
 func (r *resolver) askServer(ctx context.Context, c nameServers, server string, name dnsmessage.Name, kind dnsmessage.Type) (reply, error) {
