@@ -47,7 +47,7 @@ type serviceHeader struct {
 type serviceConfig struct {
 	Endpoints []dsl.String          `yaml:"endpoints" doc:"The base URLs of the servers that do the same work, or where to look for them: dns://NAME:PORT, dns+srv://NAME, k8s://NAMESPACE/SERVICE:PORT, consul://SERVICE, file:PATH; with +https if the servers speak TLS, as in dns+https://NAME." required:"true"`
 	Headers   map[string]dsl.Secret `yaml:"headers" doc:"Headers that every request to the service is sent with, in place of those that a caller sent. A step can set others."`
-	Balance   dsl.String            `yaml:"balance" doc:"How an endpoint is chosen." default:"round_robin"`
+	serviceBalance
 	serviceCalls
 	OpenAPI dsl.String     `yaml:"openapi" doc:"The service's OpenAPI document, 3.0 or 3.1: a file, relative to this one. Calls are checked against it, and expressions that read their results."`
 	MaxBody dsl.Size       `yaml:"max_body" doc:"How large an answer that a call reads may be." default:"10MB" min:"1B"`
@@ -79,7 +79,7 @@ endpoints: ["dns+srv://_orders._tcp.shop.local"]
 
 func newService(r dsl.Reporter, at *dsl.Node, cfg *serviceConfig) *Service {
 	s := &Service{openAPI: cfg.OpenAPI, written: engine.Settings(at), config: mesh.Config{
-		Balance: cfg.Balance.Value, MaxBody: int64(cfg.MaxBody),
+		MaxBody: int64(cfg.MaxBody),
 	}}
 	cfg.serviceCalls.configure(&s.config)
 	for _, e := range cfg.Endpoints {
@@ -97,6 +97,7 @@ func newService(r dsl.Reporter, at *dsl.Node, cfg *serviceConfig) *Service {
 			return s
 		}
 	}
+	cfg.serviceBalance.configureBalance(&s.config)
 	s.config.Discovery = discoveryOf(cfg.Endpoints)
 	s.headers = headersOf(r, at.Field("headers"), cfg.Headers)
 	for _, fault := range mesh.Validate(s.config) {

@@ -171,6 +171,7 @@ func (s *Service) attempt(p pick, req *http.Request, call *Call, until time.Time
 	} else {
 		p.leave.record(!out.class.endpointFault())
 	}
+	e.latency.learn(s.clock(), out.took, out.class, out.resp)
 	if out.class == OK {
 		s.observe(out.took)
 	} else if !lost {

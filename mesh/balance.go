@@ -2,7 +2,7 @@ package mesh
 
 import (
 	"net/http"
-	"sync/atomic"
+	"slices"
 )
 
 // Balancer chooses the endpoint of an attempt. It is made for one set of
@@ -18,14 +18,13 @@ type Choice struct {
 	Request   *http.Request
 	Endpoints []*Endpoint
 	tried     endpointSet
-	tier      int
 }
 
-// Usable reports whether the endpoint is one of those to choose from now (its
-// priority, and that it is not about to end, decide), the call has not tried it
-// yet, and its breaker lets attempts pass.
+// Usable reports whether the call has not tried the endpoint yet and its breaker
+// lets attempts pass.
 func (c Choice) Usable(i int) bool {
-	return c.Endpoints[i].tier == c.tier && !c.tried.has(i) && c.Endpoints[i].breaker.mayPass()
+	e := c.Endpoints[i]
+	return !c.tried.has(e.index) && e.breaker.mayPass()
 }
 
 // endpointSet is a set of indices, exact below 64. Above, two that share a
@@ -36,27 +35,112 @@ type endpointSet uint64
 func (s endpointSet) has(i int) bool { return s>>(i%64)&1 == 1 }
 func (s *endpointSet) add(i int)     { *s |= 1 << (i % 64) }
 
-const balanceRoundRobin = "round_robin"
+const (
+	balanceRoundRobin   = "round_robin"
+	balanceWeighted     = "weighted"
+	balanceRandom       = "random"
+	balanceLeastRequest = "least_request"
+	balancePeakEWMA     = "peak_ewma"
+	balanceRingHash     = "ring_hash"
+	balanceMaglev       = "maglev"
+)
 
-// balancers makes a balancer by name, a new one for each set of endpoints. from
-// is the one of the set before, which it may go on from; nil if there is none.
-var balancers = map[string]func(endpoints []*Endpoint, from Balancer) Balancer{
-	balanceRoundRobin: func(_ []*Endpoint, from Balancer) Balancer {
-		if r, ok := from.(*roundRobin); ok {
-			return r
-		}
-		return new(roundRobin)
-	},
+// defaultBalance sees that an endpoint is slow after its first slow replies, and
+// that it fails fast, which the number of attempts under way does not show.
+const defaultBalance = balancePeakEWMA
+
+// balancers makes a balancer by name, a new one for each set of endpoints.
+var balancers = map[string]func(Candidates) Balancer{
+	balanceRoundRobin:   newRoundRobin,
+	balanceWeighted:     newWeighted,
+	balanceRandom:       newRandom,
+	balanceLeastRequest: newLeastRequest,
+	balancePeakEWMA:     newPeakEWMA,
+	balanceRingHash:     newRingHash,
+	balanceMaglev:       newMaglev,
 }
 
-// roundRobin takes the endpoints in turn and passes over those not usable.
-type roundRobin struct{ next atomic.Uint64 }
+// Candidates are what a [Balancer] is made for.
+type Candidates struct {
+	Endpoints []*Endpoint // at least one
+	// From is the balancer of the set before, which a new one may go on from;
+	// nil if there is none.
+	From Balancer
 
-func (r *roundRobin) Pick(c Choice) int {
-	n := uint64(len(c.Endpoints))
-	start := r.next.Add(1) - 1
-	for k := range n {
-		if i := int((start + k) % n); c.Usable(i) {
+	hash   Hash
+	random func() uint64
+}
+
+// tier is endpoints that are as good as each other, with their balancer. Those
+// of the next tier are for when none of them is usable.
+type tier struct {
+	endpoints []*Endpoint
+	balancer  Balancer
+}
+
+// tiers orders the endpoints of a set by how much they are to be preferred:
+// those about to end come last whatever else is true of them; a priority is what
+// someone has said, and a zone only what is near.
+func (s *Service) tiers(endpoints []*Endpoint, old *set) []tier {
+	rank := func(e *Endpoint) (r [3]int) {
+		if e.target.Draining {
+			r[0] = 1
+		}
+		r[1] = e.target.Priority
+		if s.cfg.Zone != "" && e.target.Zone != s.cfg.Zone {
+			r[2] = 1
+		}
+		return r
+	}
+	sorted := slices.Clone(endpoints)
+	slices.SortStableFunc(sorted, func(a, b *Endpoint) int {
+		x, y := rank(a), rank(b)
+		return slices.Compare(x[:], y[:])
+	})
+	var all []tier
+	for len(sorted) > 0 {
+		n := 1
+		for n < len(sorted) && rank(sorted[n]) == rank(sorted[0]) {
+			n++
+		}
+		from := Candidates{Endpoints: sorted[:n], hash: s.cfg.Hash, random: s.cfg.Random}
+		if old != nil && len(all) < len(old.tiers) {
+			from.From = old.tiers[len(all)].balancer
+		}
+		all = append(all, tier{sorted[:n], balancers[s.cfg.Balance](from)})
+		sorted = sorted[n:]
+	}
+	return all
+}
+
+// choose gives the endpoint that the balancer of the best tier wants, nil if
+// none is usable.
+func (s *set) choose(req *http.Request, tried endpointSet) *Endpoint {
+	for i := range s.tiers {
+		t := &s.tiers[i]
+		if i := t.balancer.Pick(Choice{Request: req, Endpoints: t.endpoints, tried: tried}); i >= 0 {
+			return t.endpoints[i]
+		}
+	}
+	return nil
+}
+
+// below scales 32 random bits to a number from 0 to n-1.
+func below(bits uint32, n int) int { return int(uint64(bits) * uint64(n) >> 32) }
+
+// weight is the endpoint's share among its like.
+func (e *Endpoint) weight() int { return max(e.target.Weight, 1) }
+
+// equalWeights reports whether no endpoint is to have more than another.
+func equalWeights(endpoints []*Endpoint) bool {
+	return !slices.ContainsFunc(endpoints, func(e *Endpoint) bool { return e.weight() != endpoints[0].weight() })
+}
+
+// firstUsable is the first usable endpoint from start on, around the end; -1 if
+// there is none.
+func firstUsable(c Choice, start int) int {
+	for k := range c.Endpoints {
+		if i := (start + k) % len(c.Endpoints); c.Usable(i) {
 			return i
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/url"
@@ -26,8 +27,13 @@ type Config struct {
 	Endpoints []string
 	// Discovery is how endpoints are found.
 	Discovery Discovery
-	// Balance names the way endpoints are chosen; "round_robin" is the default.
+	// Balance names the way endpoints are chosen; "peak_ewma" is the default.
 	Balance string
+	// Hash is what decides where a request goes, if Balance goes by a hash.
+	Hash Hash
+	// Zone is where the caller runs. Endpoints that are known to be in another
+	// zone, or in none, are used when there is no usable one in it.
+	Zone string
 	// Deadline bounds a call with all its attempts and the pauses between them, to
 	// where Timeout ends: a call that runs into it is a [Timeout] of the service,
 	// where the end of the caller's context is not. 0 is none.
@@ -66,6 +72,9 @@ type Config struct {
 	// Transport, if set, carries all attempts in place of the package's own.
 	// Its requests have absolute URLs, and contexts with the attempt's deadline.
 	Transport http.RoundTripper
+	// Random, if set, is what chance is drawn from in place of the generator of
+	// the runtime. It is safe for concurrent use.
+	Random func() uint64
 
 	host string // of one endpoint: what its target says
 }
@@ -116,7 +125,10 @@ const (
 func (c Config) withDefaults() Config {
 	c.ConnectTimeout = orDefault(c.ConnectTimeout, defaultConnectTimeout)
 	c.MaxBody = orDefault(c.MaxBody, defaultMaxBody)
-	c.Balance = orDefault(c.Balance, balanceRoundRobin)
+	c.Balance = orDefault(c.Balance, defaultBalance)
+	if c.Random == nil {
+		c.Random = rand.Uint64
+	}
 	c.Retry = c.Retry.withDefaults()
 	c.Hedge = c.Hedge.withDefaults()
 	c.Breaker.Open = orDefault(c.Breaker.Open, defaultBreakerOpen)
@@ -155,6 +167,8 @@ func Validate(c Config) []ConfigError {
 	}
 	if c.Balance != "" && balancers[c.Balance] == nil {
 		faults.add("balance", fmt.Sprintf("there is no balancer %q", c.Balance), "write "+strings.Join(Balancers(), ", "))
+	} else {
+		c.Hash.validate(&faults, orDefault(c.Balance, defaultBalance))
 	}
 	faults.nonNegative("deadline", c.Deadline)
 	if c.DeadlineHeader != "" && !h1.ValidName(c.DeadlineHeader) {

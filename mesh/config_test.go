@@ -28,6 +28,11 @@ func TestValidate(t *testing.T) {
 			"endpoints[6]: not a port; endpoints[7]: not a port; endpoints[8]: not a base URL; endpoints[9]: not a base URL; endpoints[10]: no host"},
 		{"an endpoint twice", Config{Endpoints: []string{"http://a", "http://a/"}}, "endpoints[1]: listed twice"},
 		{"balance", Config{Endpoints: good, Balance: "best"}, "balance: no balancer"},
+		{"hash of nothing", Config{Endpoints: good, Balance: "maglev"}, "balance: needs to know what to hash"},
+		{"hash for nobody", Config{Endpoints: good, Hash: Hash{Cookie: "a"}}, "hash: nothing is hashed"},
+		{"hash of two", Config{Endpoints: good, Balance: "ring_hash", Hash: Hash{Cookie: "a", Header: "b"}}, "hash: either a header or a cookie"},
+		{"hash of what cannot be", Config{Endpoints: good, Balance: "ring_hash", Hash: Hash{Header: "a b"}}, "hash.header: not the name of a header"},
+		{"hash with too tight a bound", Config{Endpoints: good, Balance: "ring_hash", Hash: Hash{Cookie: "a", Load: 0.9}}, "hash.load: lies between"},
 		{"negative", Config{Endpoints: good, Timeout: -1, ConnectTimeout: -1, MaxBody: -1,
 			Retry: Retry{Attempts: -1, Backoff: -1, MaxBackoff: -1}, Breaker: Breaker{Open: -1}},
 			"timeout: negative; connect_timeout: negative; max_body: negative; retry.attempts: not between; retry.backoff: negative; retry.max_backoff: negative; breaker.open: negative"},
@@ -66,7 +71,7 @@ func TestValidate(t *testing.T) {
 
 func TestDefaults(t *testing.T) {
 	c := Config{Retry: Retry{Attempts: 2, Backoff: time.Second}, Breaker: Breaker{Ratio: 0.5}}.withDefaults()
-	if c.ConnectTimeout != time.Second || c.MaxBody != 10<<20 || c.Balance != "round_robin" ||
+	if c.ConnectTimeout != time.Second || c.MaxBody != 10<<20 || c.Balance != "peak_ewma" || c.Random == nil ||
 		strings.Join(c.Retry.On, " ") != "connect refused_stream reset 502 503 504" || c.Retry.Budget != 0.2 || c.Retry.MinPerSecond != 10 || c.Retry.Replay != 64<<10 || c.Retry.MaxBackoff != time.Second ||
 		c.Breaker.Of != 20 || c.Breaker.Open != 10*time.Second {
 		t.Errorf("%+v", c)

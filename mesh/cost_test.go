@@ -161,18 +161,21 @@ func (nothing) close()                              {}
 func (nothing) connections() (dialed, closed int64) { return 0, 0 }
 
 func BenchmarkPick(b *testing.B) {
-	for _, n := range []int{3, 100} {
-		b.Run(fmt.Sprint(n, " endpoints"), func(b *testing.B) {
-			cfg := Config{Breaker: Breaker{Ratio: 0.5}}
-			for i := range n {
-				cfg.Endpoints = append(cfg.Endpoints, fmt.Sprintf("http://host%d", i))
-			}
-			s := open(b, cfg)
-			req := newRequest(b, "GET", "/", nil)
-			for b.Loop() {
-				s.set.Load().balancer.Pick(Choice{Request: req, Endpoints: s.set.Load().endpoints})
-			}
-		})
+	for _, name := range Balancers() {
+		for _, n := range []int{3, 100} {
+			b.Run(fmt.Sprint(name, "/", n, " endpoints"), func(b *testing.B) {
+				s := balanced(b, Config{Balance: name, Breaker: Breaker{Ratio: 0.5}}, alike(n)...)
+				for _, e := range s.set.Load().endpoints {
+					e.latency.learn(s.clock(), time.Millisecond, OK, nil)
+				}
+				req := newRequest(b, "GET", "/", nil)
+				req.Header.Set("X-User", "ada")
+				b.ReportAllocs()
+				for b.Loop() {
+					s.set.Load().choose(req, 0)
+				}
+			})
+		}
 	}
 }
 

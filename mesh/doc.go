@@ -28,6 +28,8 @@
 //     rather than to fail. What is there to pick from may be looked for
 //     ([Config].Endpoints), is waited for before the first attempt if nothing is
 //     known yet, and is asked for anew by each attempt.
+//     Draining, priority and zone decide, in this order, which endpoints the
+//     balancer is shown; the next ones are for when none of those is usable.
 //  5. Breaker, one per endpoint. It counts attempts, not calls: a call that
 //     succeeds on its second endpoint still leaves its mark on the first.
 //  6. Attempt timeout, and the header that tells what is left of it. Innermost of

@@ -12,7 +12,7 @@ import (
 // Endpoint is one place that serves a service, as it is in one set of endpoints.
 type Endpoint struct {
 	target discovery.Target
-	tier   int // those of a lower one are used first
+	index  int // in its set
 	*vitals
 }
 
@@ -21,6 +21,7 @@ type Endpoint struct {
 type vitals struct {
 	transport transport
 	breaker   *breaker // nil without one
+	latency   *latency // nil unless the balancer asks for it
 
 	attempts atomic.Int64
 	inFlight atomic.Int64
@@ -48,6 +49,9 @@ func newEndpoint(target discovery.Target, cfg Config, clock func() time.Duration
 	u, _, _ := parseEndpoint(target.URL)
 	cfg.host = target.Host
 	e := &Endpoint{target: target, vitals: &vitals{breaker: newBreaker(cfg.Breaker, clock)}}
+	if cfg.Balance == balancePeakEWMA {
+		e.latency = new(latency)
+	}
 	switch {
 	case cfg.Transport != nil:
 		e.transport = &stdTransport{base: u, host: cfg.host, rt: cfg.Transport}

@@ -73,8 +73,11 @@ func answering(reply string) func(net.Conn, *bufio.Reader) {
 	}
 }
 
+// open opens a service that takes its endpoints in turn, unless cfg says
+// otherwise, so that a test knows where calls go.
 func open(t testing.TB, cfg Config) *Service {
 	t.Helper()
+	cfg.Balance = orDefault(cfg.Balance, balanceRoundRobin)
 	s, err := Open("test", cfg)
 	if err != nil {
 		t.Fatal(err)

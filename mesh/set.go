@@ -1,7 +1,6 @@
 package mesh
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
@@ -11,12 +10,11 @@ import (
 	"github.com/weir-run/weir/mesh/discovery"
 )
 
-// set is the endpoints of a service at one moment, with the balancer made for
+// set is the endpoints of a service at one moment, with the balancers made for
 // them. It is immutable, but for what its endpoints count.
 type set struct {
 	endpoints []*Endpoint
-	balancer  Balancer
-	tiers     int // see Endpoint.tier
+	tiers     []tier
 }
 
 // update makes targets the endpoints of the service. Those that were there
@@ -27,9 +25,7 @@ func (s *Service) update(targets []discovery.Target) {
 	old := s.set.Load()
 	next := &set{endpoints: make([]*Endpoint, len(targets))}
 	before := map[place]*Endpoint{}
-	var from Balancer
 	if old != nil {
-		from = old.balancer
 		for _, e := range old.endpoints {
 			before[placeOf(e.target)] = e
 		}
@@ -41,39 +37,13 @@ func (s *Service) update(targets []discovery.Target) {
 		} else {
 			next.endpoints[i] = newEndpoint(target, s.cfg, s.clock)
 		}
+		next.endpoints[i].index = i
 	}
-	next.tiers = rank(next.endpoints)
-	next.balancer = balancers[s.cfg.Balance](next.endpoints, from)
+	next.tiers = s.tiers(next.endpoints, old)
 	s.set.Store(next)
 	for _, e := range before {
 		e.transport.close()
 	}
-}
-
-// rank sorts endpoints into tiers, which are used one after the other: those
-// that are about to end come after all others, and among either kind the
-// priorities count. It returns how many tiers there are.
-func rank(endpoints []*Endpoint) int {
-	type key struct {
-		draining int
-		priority int
-	}
-	keyOf := func(e *Endpoint) key {
-		if e.target.Draining {
-			return key{1, e.target.Priority}
-		}
-		return key{0, e.target.Priority}
-	}
-	var keys []key
-	for _, e := range endpoints {
-		keys = append(keys, keyOf(e))
-	}
-	slices.SortFunc(keys, func(a, b key) int { return cmp.Or(a.draining-b.draining, a.priority-b.priority) })
-	keys = slices.Compact(keys)
-	for _, e := range endpoints {
-		e.tier = slices.Index(keys, keyOf(e))
-	}
-	return len(keys)
 }
 
 // place is where the connections of a target lead to, and what they are told.
@@ -137,15 +107,12 @@ func (t *tried) pick(service *Service, req *http.Request) (pick, error) {
 		why = pickedUntried
 	}
 	for range 2 * len(s.endpoints) {
-		i := -1
-		for tier := 0; i < 0 && tier < s.tiers; tier++ {
-			i = s.balancer.Pick(Choice{Request: req, Endpoints: s.endpoints, tried: t.marks, tier: tier})
-		}
+		e := s.choose(req, t.marks)
 		switch {
-		case i >= 0:
-			t.add(i) // also if another call took the probe since the balancer looked
-			if leave, ok := s.endpoints[i].breaker.acquire(); ok {
-				return pick{s.endpoints[i], leave, why}, nil
+		case e != nil:
+			t.add(e.index) // also if another call took the probe since the balancer looked
+			if leave, ok := e.breaker.acquire(); ok {
+				return pick{e, leave, why}, nil
 			}
 		case t.marks != 0:
 			t.marks, why = 0, pickedAgain
