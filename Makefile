@@ -7,7 +7,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 FUZZTIME    ?= 10s
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test race vet fmt lint bench fuzz generate check-generated clean
+.PHONY: help build run test race vet fmt lint bench sim fuzz generate check-generated clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -36,6 +36,9 @@ lint: vet ## Run go vet and staticcheck (fetched through the module proxy)
 
 bench: ## Measure Weir against a hand-written service
 	@go run ./cmd/bench
+
+sim: ## Simulate how calls fare when endpoints do not, and print the tables
+	@go test -count=1 -v ./mesh/sim
 
 fuzz: ## Run every fuzz target for FUZZTIME (10s)
 	@for package in $$(go list ./...); do \

@@ -27,6 +27,7 @@ var arrows = map[string][]string{
 	"mesh":               {"mesh/discovery", "mesh/h1"},
 	"mesh/discovery":     {},
 	"mesh/h1":            {},
+	"mesh/sim":           {"mesh"},
 	"connectors":         {"connectors/openapi", "engine", "engine/schema", "dsl", "mesh"},
 	"connectors/openapi": {"engine/schema", "dsl"},
 	"gateway":            {"engine", "dsl"},
