@@ -48,7 +48,7 @@ type expanding struct {
 	outer     *expanding
 	at        dsl.Span // of the use; not valid if the template is compiled by itself
 	prefix    string   // of the names of its steps
-	key       string   // all that the steps depend on besides their own text
+	key       uint64   // a hash of all that the steps depend on besides their own text
 	arguments map[string]*given
 	literals  map[string]*dsl.Node // those of the arguments that are literals
 	filled    map[string]bool      // inputs that stand where a literal does
@@ -97,12 +97,9 @@ func (c *Compiler) Expand(t *Template, at dsl.Span) *Expansion {
 		return nil // of one in a template that is compiled by itself, too little is known
 	}
 	e.prefix = c.expansionName(t) + "."
-	e.key = c.at.Span.Text()
+	e.key = c.textKey()
 	if n := t.node.Field("input"); n != nil {
-		e.key += "\n" + n.Span.Text()
-	}
-	if c.use != nil {
-		e.key = c.use.key + "\n" + e.key
+		e.key = hashed(e.key, n.Span.Text())
 	}
 	return c.expand(e)
 }

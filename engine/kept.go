@@ -1,8 +1,10 @@
 package engine
 
 import (
+	"encoding/binary"
 	"fmt"
 	"hash/fnv"
+	"io"
 	"slices"
 	"strconv"
 	"sync/atomic"
@@ -60,12 +62,23 @@ func Keep[T Keeper](c *Compiler, key string, open func() T) *Kept[T] {
 // StepKey is a key for what is carried over for as long as the step at hand is
 // the same: by its place in the flow, or its id, and by its text.
 func (c *Compiler) StepKey() string {
-	h := fnv.New64a()
-	_, _ = h.Write([]byte(c.at.Span.Text()))
+	return fmt.Sprintf("%s/%s %x", c.flow.Name.Value, c.called(), c.textKey())
+}
+
+// textKey is a hash of all texts that the step at hand is made from.
+func (c *Compiler) textKey() uint64 {
+	var around uint64
 	if c.use != nil {
-		_, _ = h.Write([]byte(c.use.key))
+		around = c.use.key
 	}
-	return fmt.Sprintf("%s/%s %x", c.flow.Name.Value, c.called(), h.Sum64())
+	return hashed(around, c.at.Span.Text())
+}
+
+func hashed(seed uint64, text string) uint64 {
+	h := fnv.New64a()
+	_ = binary.Write(h, binary.BigEndian, seed)
+	_, _ = io.WriteString(h, text)
+	return h.Sum64()
 }
 
 // called is what the step at hand is called in keys and metrics: its id or verb,
