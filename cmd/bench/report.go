@@ -17,10 +17,10 @@ type gate struct {
 
 // gates by job and measurement.
 var gates = map[[2]string]gate{
-	{"get", "cpu"}:                     {limit: 1.05},
-	{"post", "cpu"}:                    {limit: 1.05},
-	{"compose", "cpu"}:                 {limit: 0.75},
-	{"chain", "cpu"}:                   {limit: 0.88},
+	{"get", "cpu"}:                     {limit: 0.90},
+	{"post", "cpu"}:                    {limit: 0.75},
+	{"compose", "cpu"}:                 {limit: 0.60},
+	{"chain", "cpu"}:                   {limit: 0.60},
 	{"blob", "cpu"}:                    {limit: 1.10},
 	{"blob", "bytes"}:                  {limit: 64 << 10, under: true},
 	{"routes", "ratio to one route"}:   {limit: 1.10},

@@ -12,8 +12,8 @@ func TestGatesAreForWeirAlone(t *testing.T) {
 		value             float64
 		want              string
 	}{
-		{"get", "weir", "cpu", 1.05, "<=1.05 ok"},
-		{"get", "weir", "cpu", 1.06, "<=1.05 MISSED"},
+		{"get", "weir", "cpu", 0.90, "<=0.9 ok"},
+		{"get", "weir", "cpu", 0.91, "<=0.9 MISSED"},
 		{"get", "hybrid", "cpu", 9, ""},
 		{"routes", "weir", "cpu", 9, ""},
 		{"routes", "weir, one route", "ratio to one route", 9, ""},
