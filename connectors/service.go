@@ -49,15 +49,9 @@ type serviceConfig struct {
 	Headers   map[string]dsl.Secret `yaml:"headers" doc:"Headers that every request to the service is sent with, in place of those that a caller sent. A step can set others."`
 	serviceBalance
 	serviceCalls
-	OpenAPI dsl.String     `yaml:"openapi" doc:"The service's OpenAPI document, 3.0 or 3.1: a file, relative to this one. Calls are checked against it, and expressions that read their results."`
-	MaxBody dsl.Size       `yaml:"max_body" doc:"How large an answer that a call reads may be." default:"10MB" min:"1B"`
-	Breaker *breakerConfig `yaml:"breaker" doc:"Stops attempts to an endpoint that fails."`
-}
-
-type breakerConfig struct {
-	Failures dsl.String   `yaml:"failures" doc:"What opens the breaker: a share of the last attempts such as 50%, or a number of failures." required:"true"`
-	Of       int          `yaml:"of" doc:"How many of the last attempts are looked at. With a number of failures, leaving it out means failures in a row." min:"1" max:"10000"`
-	Open     dsl.Duration `yaml:"open" doc:"How long the breaker stays open before one attempt probes the endpoint." default:"10s" min:"1ms"`
+	OpenAPI dsl.String `yaml:"openapi" doc:"The service's OpenAPI document, 3.0 or 3.1: a file, relative to this one. Calls are checked against it, and expressions that read their results."`
+	MaxBody dsl.Size   `yaml:"max_body" doc:"How large an answer that a call reads may be." default:"10MB" min:"1B"`
+	serviceHealth
 }
 
 // ServiceKind is the Kind of an entry of the services section.
@@ -68,6 +62,11 @@ endpoints: ["http://127.0.0.1:9001", "http://127.0.0.1:9002"]
 timeout: 800ms
 retry: { attempts: 3, on: [connect, 503] }
 breaker: { failures: 50%, of: 20, open: 10s }
+`},
+	dsl.Example{Name: "breakers that look at time", YAML: `
+endpoints: ["http://127.0.0.1:9001", "http://127.0.0.1:9002"]
+breaker: { failures: 50%, within: 10s, slow: { over: 2s }, max_open: 5m }
+service_breaker: { failures: 5 }
 `},
 	dsl.Example{Name: "a service that asks for a key", YAML: `
 endpoints: ["https://payments.example"]
@@ -85,17 +84,8 @@ func newService(r dsl.Reporter, at *dsl.Node, cfg *serviceConfig) *Service {
 	for _, e := range cfg.Endpoints {
 		s.config.Endpoints = append(s.config.Endpoints, e.Value)
 	}
-	if c := cfg.Breaker; c != nil {
-		s.config.Breaker = mesh.Breaker{Of: c.Of, Open: time.Duration(c.Open)}
-		if share, err := dsl.ParsePercent(c.Failures.Value); err == nil {
-			s.config.Breaker.Ratio = float64(share)
-		} else if n, err := strconv.Atoi(c.Failures.Value); err == nil && n > 0 {
-			s.config.Breaker.Failures = n
-		} else {
-			r.Report(dsl.Diagnostic{Span: c.Failures.Span, Code: "bad-breaker", Message: fmt.Sprintf("%s is not a number of failures", c.Failures.Value),
-				Hint: "write a share up to 100%, such as 50%, or a number such as 5"})
-			return s
-		}
+	if !cfg.serviceHealth.configure(r, at, &s.config) {
+		return s
 	}
 	cfg.serviceBalance.configureBalance(&s.config)
 	s.config.Discovery = discoveryOf(cfg.Endpoints)

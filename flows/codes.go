@@ -30,7 +30,7 @@ var Codes = []Code{
 	{"bad-address", "This is not an address to listen on.", "Write HOST:PORT, or :PORT for all addresses of the machine."},
 	{"bad-argument", "A constant argument of a function is none that it takes.", "Call the function as the hint shows."},
 	{"bad-bound", "A test's bound of a duration cannot be read.", "Write <2s, <=2s, >2s or >=2s, or two of them."},
-	{"bad-breaker", "The failures of a breaker are neither a share nor a number.", "Write 50% or 5."},
+	{"bad-breaker", "Nothing opens a breaker, or its failures are neither a share nor a number.", "Write failures: 50% or failures: 5, or slow: { over: 2s }."},
 	{"bad-call", "A call is not METHOD SERVICE /path.", "Write for example GET users /users/$(params.id)."},
 	{"bad-character", "The file holds a character that nobody sees, or one that YAML does not allow.", "Delete it, or write it as an escape in double quotes."},
 	{"bad-code", "The code of a failure is not made of lower-case words with hyphens.", "Write for example order-too-large."},

@@ -35,7 +35,11 @@ var (
 	stepEvents          = prometheus.NewDesc("weir_step_events_total", "What happened to a step, such as a hit of its cache or a compensation that failed.", []string{"flow", "step", "event"}, nil)
 	stepLevel           = prometheus.NewDesc("weir_step_level", "What a step holds, such as the bytes of its cache.", []string{"flow", "step", "of"}, nil)
 
+	serviceBreaker  = describe("breaker_open", "1 while the service's breaker lets no call through, 0.5 while it probes.", "service")
+	breakerOpenings = describe("breaker_openings_total", "How often the service's breaker opened.", "service")
 	endpointBreaker = describe("endpoint_breaker_open", "1 while the endpoint's breaker lets nothing through, 0.5 while it probes.", "service", "endpoint")
+
+	endpointBreakerOpenings = describe("endpoint_breaker_openings_total", "How often the endpoint's breaker opened.", "service", "endpoint")
 )
 
 // Describe is what prometheus.Collector asks for.
@@ -43,6 +47,7 @@ func (serviceMetrics) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		serviceRequests, serviceRetries, serviceFailures, serviceInFlight, endpointAttempts, endpointFailures,
 		endpointInFlight, endpointConnections, endpointDials, endpointBreaker,
+		serviceBreaker, breakerOpenings, endpointBreakerOpenings,
 		sourceTargets, sourceFailures, sourceSuccess,
 		stepEvents, stepLevel,
 	} {
@@ -59,9 +64,16 @@ func (m serviceMetrics) Collect(out chan<- prometheus.Metric) {
 		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 	}
 	m.steps(counter, func(d *prometheus.Desc, v int64, labels ...string) { gauge(d, float64(v), labels...) })
+	breaker := func(b mesh.BreakerStats, state, openings *prometheus.Desc, labels ...string) {
+		if b.State != "" {
+			gauge(state, map[string]float64{"open": 1, "half-open": 0.5}[b.State], labels...)
+			counter(openings, b.Openings, labels...)
+		}
+	}
 	for name, s := range m.host.statistics() {
 		counter(serviceRequests, s.Requests, name)
 		counter(serviceRetries, s.Retries, name)
+		breaker(s.Breaker, serviceBreaker, breakerOpenings, name)
 		gauge(serviceInFlight, float64(s.InFlight), name)
 		for class, n := range s.Failures {
 			counter(serviceFailures, n, name, class.String())
@@ -81,14 +93,7 @@ func (m serviceMetrics) Collect(out chan<- prometheus.Metric) {
 			for class, n := range e.Failures {
 				counter(endpointFailures, n, name, e.Address, class.String())
 			}
-			switch e.Breaker {
-			case "open":
-				gauge(endpointBreaker, 1, name, e.Address)
-			case "half-open":
-				gauge(endpointBreaker, 0.5, name, e.Address)
-			case "closed":
-				gauge(endpointBreaker, 0, name, e.Address)
-			}
+			breaker(e.Breaker, endpointBreaker, endpointBreakerOpenings, name, e.Address)
 		}
 	}
 }

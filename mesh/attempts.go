@@ -166,11 +166,7 @@ func (s *Service) attempt(p pick, req *http.Request, call *Call, until time.Time
 	}
 	settled = true
 	out.took = time.Since(out.start)
-	if out.class.neutral() {
-		p.leave.release()
-	} else {
-		p.leave.record(!out.class.endpointFault())
-	}
+	p.leave.end(out.class, out.took)
 	e.latency.learn(s.clock(), out.took, out.class, out.resp)
 	if out.class == OK {
 		s.observe(out.took)

@@ -70,7 +70,7 @@ func TestEveryBalancerPassesOverWhatIsNotUsable(t *testing.T) {
 		req := &http.Request{Header: http.Header{}}
 		for _, i := range []int{0, 1, 3} {
 			leave, _ := set.endpoints[i].breaker.acquire()
-			leave.record(false)
+			leave.record(true, 0)
 		}
 		for range 200 {
 			var tried endpointSet
@@ -343,7 +343,7 @@ func TestHash(t *testing.T) {
 			t.Run("users of one that is down are shared by the others", func(t *testing.T) {
 				s := balanced(t, Config{Balance: name, Breaker: Breaker{Failures: 1}}, all...)
 				leave, _ := s.set.Load().endpoints[0].breaker.acquire()
-				leave.record(false)
+				leave.record(true, 0)
 				most := 0
 				for _, n := range shares(t, s, 9000) {
 					most = max(most, n)
@@ -415,7 +415,7 @@ func TestFailoverWhenNoneOfATierIsUsable(t *testing.T) {
 				}
 			}
 			leave, _ := set.endpoints[i].breaker.acquire()
-			leave.record(false)
+			leave.record(true, 0)
 		}
 		if e := pickFor(t, s, "ada"); e.target.Priority != 1 {
 			t.Errorf("%s is used, which is not usable", e.Address())

@@ -61,8 +61,12 @@ type Config struct {
 	Retry Retry
 	// Hedge is off unless Extra or Quantile is set.
 	Hedge Hedge
-	// Breaker is off unless Failures or Ratio is set.
+	// Breaker is each endpoint's. It is off unless Failures, Ratio or Slow is set.
 	Breaker Breaker
+	// ServiceBreaker is the service's, which counts calls: those that fail when
+	// all attempts have been made. It is off unless Failures, Ratio or Slow is
+	// set.
+	ServiceBreaker Breaker
 	// TLS configures https endpoints; nil is the system's roots. It is cloned.
 	TLS *tls.Config
 	// Dial, if set, makes connections in place of net.Dialer, those of discovery
@@ -78,25 +82,6 @@ type Config struct {
 
 	host string // of one endpoint: what its target says
 }
-
-// Breaker stops attempts to an endpoint that fails. Failures are outcomes of
-// classes connect, timeout, reset and malformed, and replies with status 500 and
-// above.
-type Breaker struct {
-	// Failures opens the breaker: that many of the last Of attempts, or that
-	// many in a row if Of is 0.
-	Failures int
-	// Ratio opens the breaker when this share (0 to 1) of the last Of attempts
-	// failed. Set Failures or Ratio, not both.
-	Ratio float64
-	// Of is the number of attempts looked back on. With Ratio, 0 is 20.
-	Of int
-	// Open is how long the breaker stays open before one attempt may probe the
-	// endpoint. 0 is 10s.
-	Open time.Duration
-}
-
-func (b Breaker) enabled() bool { return b.Failures > 0 || b.Ratio > 0 }
 
 // ConfigError is one fault of a [Config]. Field is the path of the value at
 // fault, in the lower-case names of the fields: "endpoints[1]", "retry.on[0]".
@@ -117,8 +102,6 @@ func (e ConfigError) Error() string {
 const (
 	defaultConnectTimeout = time.Second
 	defaultMaxBody        = 10 << 20
-	defaultBreakerWindow  = 20
-	defaultBreakerOpen    = 10 * time.Second
 )
 
 // withDefaults fills in what was left zero. It expects a valid configuration.
@@ -131,10 +114,7 @@ func (c Config) withDefaults() Config {
 	}
 	c.Retry = c.Retry.withDefaults()
 	c.Hedge = c.Hedge.withDefaults()
-	c.Breaker.Open = orDefault(c.Breaker.Open, defaultBreakerOpen)
-	if c.Breaker.Ratio > 0 {
-		c.Breaker.Of = orDefault(c.Breaker.Of, defaultBreakerWindow)
-	}
+	c.Breaker, c.ServiceBreaker = c.Breaker.withDefaults(), c.ServiceBreaker.withDefaults()
 	return c
 }
 
@@ -182,27 +162,9 @@ func Validate(c Config) []ConfigError {
 	}
 	c.Retry.validate(&faults)
 	c.Hedge.validate(&faults)
-	c.Breaker.validate(&faults)
+	c.Breaker.validate(&faults, "breaker")
+	c.ServiceBreaker.validate(&faults, "service_breaker")
 	return faults
-}
-
-func (b Breaker) validate(f *faults) {
-	switch {
-	case b.Failures < 0:
-		f.add("breaker.failures", "a count cannot be negative", "")
-	case !(b.Ratio >= 0 && b.Ratio <= 1): // also catches NaN
-		f.add("breaker.failures", "a share of failures lies between 0% and 100%", "")
-	case b.Failures > 0 && b.Ratio > 0:
-		f.add("breaker.failures", "failures is either a count or a share", "write failures: 5, or failures: 50%")
-	case b.Of < 0:
-		f.add("breaker.of", "a count cannot be negative", "")
-	case b.Of > 0 && !b.enabled():
-		f.add("breaker.of", "of needs failures", "write failures: 50%")
-	case b.Of > 0 && b.Failures > b.Of:
-		f.add("breaker.failures", fmt.Sprintf("%d failures cannot happen in %d attempts", b.Failures, b.Of),
-			"write fewer failures, or look at more attempts with of")
-	}
-	f.nonNegative("breaker.open", b.Open)
 }
 
 type faults []ConfigError

@@ -42,7 +42,9 @@ func allPolicies(base string) Config {
 		Endpoints: []string{base, base + "/again"},
 		Timeout:   time.Minute,
 		Retry:     Retry{Attempts: 3},
-		Breaker:   Breaker{Ratio: 0.5},
+		Breaker:   Breaker{Ratio: 0.5, Slow: Slow{Over: time.Minute}},
+
+		ServiceBreaker: Breaker{Ratio: 0.5, Within: 10 * time.Second},
 	}
 }
 

@@ -48,7 +48,7 @@ type transport interface {
 func newEndpoint(target discovery.Target, cfg Config, clock func() time.Duration) *Endpoint {
 	u, _, _ := parseEndpoint(target.URL)
 	cfg.host = target.Host
-	e := &Endpoint{target: target, vitals: &vitals{breaker: newBreaker(cfg.Breaker, clock)}}
+	e := &Endpoint{target: target, vitals: &vitals{breaker: newBreaker(cfg.Breaker, "attempts", cfg.Timeout, clock)}}
 	if cfg.Balance == balancePeakEWMA {
 		e.latency = new(latency)
 	}

@@ -45,7 +45,8 @@ const (
 	// Rejected: the request itself cannot be sent: it is not valid HTTP, or
 	// its body could not be read.
 	Rejected
-	// BreakerOpen: the breakers of all endpoints are open; nothing was sent.
+	// BreakerOpen: the breaker of the service, or those of all endpoints, are
+	// open; nothing was sent.
 	BreakerOpen
 	// NoEndpoint: the service has no endpoint; nothing was sent.
 	NoEndpoint
@@ -109,7 +110,13 @@ func (c Class) endpointFault() bool {
 }
 
 // neutral reports whether the class says nothing about the endpoint at all.
-func (c Class) neutral() bool { return c == Canceled || c == Deadline || c == Rejected }
+func (c Class) neutral() bool {
+	switch c {
+	case Canceled, Deadline, Rejected, BreakerOpen, NoEndpoint:
+		return true
+	}
+	return false
+}
 
 // contextClass is the class of a context that has ended.
 func contextClass(err error) Class {

@@ -163,7 +163,7 @@ func TestHedging(t *testing.T) {
 				synctest.Wait()
 				st := s.Stats()
 				for _, e := range st.Endpoints {
-					if e.InFlight != 0 || e.Failures[Canceled] != 0 || e.Breaker != "closed" && e.Failures[Reset]+e.Failures[Status] == 0 {
+					if e.InFlight != 0 || e.Failures[Canceled] != 0 || e.Breaker.State != "closed" && e.Failures[Reset]+e.Failures[Status] == 0 {
 						t.Errorf("%+v", e)
 					}
 				}

@@ -16,6 +16,7 @@ type Service struct {
 	set     atomic.Pointer[set]
 	finder  *finder // nil if all endpoints are configured
 	retry   retryPolicy
+	breaker *breaker // nil without one
 	opened  time.Time
 	budget  *budget      // nil without retries and hedges
 	hedge   *hedger      // nil without hedges
@@ -92,6 +93,7 @@ func Open(name string, cfg Config) (*Service, error) {
 	if s.hedge = newHedger(cfg.Hedge); s.hedge != nil || cfg.Retry.Attempts > 1 {
 		s.budget = newBudget(cfg.Retry.Budget, cfg.Retry.MinPerSecond)
 	}
+	s.breaker = newBreaker(cfg.ServiceBreaker, "calls", 0, s.clock)
 	s.discover()
 	return s, nil
 }
@@ -125,6 +127,10 @@ func (s *Service) Do(req *http.Request, call *Call) (*http.Response, error) {
 	s.inFlight.Add(1)
 	defer s.inFlight.Add(-1)
 
+	leave, err := s.enter(req)
+	if err != nil {
+		return nil, err
+	}
 	r := run{service: s, req: req}
 	if s.budget != nil {
 		now := s.clock()
@@ -139,6 +145,7 @@ func (s *Service) Do(req *http.Request, call *Call) (*http.Response, error) {
 	r.sent, r.held = s.holdBody(req, call)
 	resp, class, err := r.attempts(call)
 	r.held.letGo()
+	leave.end(class)
 	if class != OK {
 		s.failures[class].Add(1)
 	}

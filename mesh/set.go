@@ -2,10 +2,8 @@ package mesh
 
 import (
 	"errors"
-	"fmt"
 	"net/http"
 	"slices"
-	"time"
 
 	"github.com/weir-run/weir/mesh/discovery"
 )
@@ -117,24 +115,22 @@ func (t *tried) pick(service *Service, req *http.Request) (pick, error) {
 		case t.marks != 0:
 			t.marks, why = 0, pickedAgain
 		default:
-			return pick{}, s.breakersOpen(service.clock())
+			return pick{}, s.breakersOpen()
 		}
 	}
-	return pick{}, s.breakersOpen(service.clock())
+	return pick{}, s.breakersOpen()
 }
 
-// breakersOpen is the error of a call that no endpoint may be tried for. It says
-// when that changes.
-func (s *set) breakersOpen(now time.Duration) error {
-	next := int64(never)
+// breakersOpen is the error of a call that no endpoint may be tried for: it says
+// why, and when that changes.
+func (s *set) breakersOpen() error {
+	var first *breaker // to be probed
 	for _, e := range s.endpoints {
-		next = min(next, e.breaker.blockedUntil.Load())
+		if first == nil || e.breaker.blockedUntil.Load() < first.blockedUntil.Load() {
+			first = e.breaker
+		}
 	}
-	if next == never {
-		return errors.New("the breakers of all endpoints are open, and a probe is under way")
-	}
-	return fmt.Errorf("the breakers of all endpoints are open, the next probe is in %v",
-		max(0, time.Duration(next)-now).Round(time.Millisecond))
+	return errors.New("the breakers of all endpoints are " + first.refusal())
 }
 
 func (s *set) anyUsable() bool {

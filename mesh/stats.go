@@ -13,6 +13,7 @@ type Stats struct {
 	Denied    int64           // retries and hedges that the budget did not allow
 	Budget    int             // requests that the retry budget allows now; -1 without one
 	Failures  map[Class]int64 // calls by the class of their failure; absent is 0
+	Breaker   BreakerStats    // of the service
 	Endpoints []EndpointStats
 	Sources   []SourceStats // what finds endpoints; none if all are configured
 }
@@ -23,9 +24,9 @@ type EndpointStats struct {
 	Attempts int64
 	InFlight int64           // attempts whose reply has not been read to its end
 	Failures map[Class]int64 // attempts by the class of their failure
-	Breaker  string          // "closed", "open", "half-open"; empty without one
-	Dialed   int64           // connections made; 0 with Config.Transport
-	Closed   int64           // connections closed; Dialed-Closed are open
+	Breaker  BreakerStats
+	Dialed   int64 // connections made; 0 with Config.Transport
+	Closed   int64 // connections closed; Dialed-Closed are open
 }
 
 // Stats returns a snapshot.
@@ -37,6 +38,7 @@ func (s *Service) Stats() Stats {
 		Denied:   s.denied.Load(),
 		Budget:   s.budget.left(s.clock()),
 		Failures: counts(&s.failures),
+		Breaker:  s.breaker.stats(s.opened),
 		Sources:  s.finder.stats(),
 	}
 	if s.hedge != nil {
@@ -48,7 +50,7 @@ func (s *Service) Stats() Stats {
 			Attempts: e.attempts.Load(),
 			InFlight: e.inFlight.Load(),
 			Failures: counts(&e.failures),
-			Breaker:  e.breaker.state(),
+			Breaker:  e.breaker.stats(s.opened),
 		}
 		es.Dialed, es.Closed = e.transport.connections()
 		st.Endpoints = append(st.Endpoints, es)

@@ -362,7 +362,7 @@ func serviceSettings(s *connectors.Service) []Setting {
 	effective := map[string]string{
 		"balance": c.Balance, "timeout": shown(c.Timeout), "stream_idle_timeout": shown(c.StreamIdleTimeout), "connect_timeout": shown(c.ConnectTimeout), "max_body": bytes(c.MaxBody),
 		"retry.attempts": fmt.Sprint(c.Retry.Attempts), "retry.on": strings.Join(c.Retry.On, ", "),
-		"retry.backoff": shown(c.Retry.Backoff), "retry.max_backoff": shown(c.Retry.MaxBackoff), "breaker.open": shown(c.Breaker.Open),
+		"retry.backoff": shown(c.Retry.Backoff), "retry.max_backoff": shown(c.Retry.MaxBackoff),
 		"retry.budget": dsl.Percent(c.Retry.Budget).String(), "retry.min_per_second": fmt.Sprint(c.Retry.MinPerSecond), "retry.replay": bytes(c.Retry.Replay),
 	}
 	if c.Hedge.Extra > 0 {
@@ -374,8 +374,14 @@ func serviceSettings(s *connectors.Service) []Setting {
 	if c.Deadline > 0 {
 		effective["deadline"] = shown(c.Deadline)
 	}
-	if c.Breaker.Of > 0 {
-		effective["breaker.of"] = fmt.Sprint(c.Breaker.Of)
+	for name, b := range s.Breakers() {
+		effective[name+".open"], effective[name+".max_open"] = shown(b.Open), shown(b.MaxOpen)
+		if b.Of > 0 {
+			effective[name+".of"] = fmt.Sprint(b.Of)
+		}
+		if b.Slow.Over > 0 {
+			effective[name+".slow.over"], effective[name+".slow.share"] = shown(b.Slow.Over), fmt.Sprintf("%g%%", 100*b.Slow.Ratio)
+		}
 	}
 	all := settings(connectors.ServiceKind.Schema(), s.Written(), effective, "endpoints")
 	for i := range all {

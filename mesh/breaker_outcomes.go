@@ -1,0 +1,126 @@
+package mesh
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// outcomes are what a breaker looks back on. Adding takes no lock, so that
+// success costs next to nothing.
+type outcomes interface {
+	add(now time.Duration, m mark)
+	count(now time.Duration) tally
+	reset()
+}
+
+// mark is one outcome among them.
+type mark uint32
+
+const (
+	counted mark = 1 << iota
+	failed
+	slow
+)
+
+func (m mark) bit(of mark) int64 {
+	if m&of != 0 {
+		return 1
+	}
+	return 0
+}
+
+// tally is what they come to.
+type tally struct{ total, failed, slow int64 }
+
+// lastMarks are the last len(slots) outcomes.
+type lastMarks struct {
+	next         atomic.Uint64
+	slots        []atomic.Uint32
+	failed, slow atomic.Int64
+}
+
+func (w *lastMarks) add(_ time.Duration, m mark) {
+	w.put((w.next.Add(1)-1)%uint64(len(w.slots)), m)
+}
+
+// put keeps the sums right whoever else puts at the same moment: each change of
+// a slot is accounted for by the one who made it.
+func (w *lastMarks) put(i uint64, m mark) {
+	before := mark(w.slots[i].Swap(uint32(m)))
+	if d := m.bit(failed) - before.bit(failed); d != 0 {
+		w.failed.Add(d)
+	}
+	if d := m.bit(slow) - before.bit(slow); d != 0 {
+		w.slow.Add(d)
+	}
+}
+
+func (w *lastMarks) count(time.Duration) tally {
+	return tally{int64(min(w.next.Load(), uint64(len(w.slots)))), w.failed.Load(), w.slow.Load()}
+}
+
+func (w *lastMarks) reset() {
+	for i := range w.slots {
+		w.put(uint64(i), 0)
+	}
+	w.next.Store(0)
+}
+
+// timedMarks are the outcomes within a time, to a tenth of it.
+type timedMarks struct {
+	width   time.Duration // of one bucket
+	mu      sync.Mutex    // held while a bucket turns to another time
+	buckets [10]bucket
+}
+
+// bucket counts what ended in one span of the window's width.
+type bucket struct {
+	span                atomic.Int64 // since the clock began
+	total, failed, slow atomic.Int64
+}
+
+func newTimedMarks(within time.Duration) *timedMarks {
+	return &timedMarks{width: max(1, within/time.Duration(len(timedMarks{}.buckets)))}
+}
+
+// add may lose one outcome at the turn of a bucket.
+func (w *timedMarks) add(now time.Duration, m mark) {
+	span := int64(now / w.width)
+	b := &w.buckets[span%int64(len(w.buckets))]
+	if b.span.Load() < span {
+		w.mu.Lock()
+		if b.span.Load() < span {
+			b.clear()
+			b.span.Store(span)
+		}
+		w.mu.Unlock()
+	}
+	b.total.Add(1)
+	b.failed.Add(m.bit(failed))
+	b.slow.Add(m.bit(slow))
+}
+
+func (b *bucket) clear() {
+	b.total.Store(0)
+	b.failed.Store(0)
+	b.slow.Store(0)
+}
+
+func (w *timedMarks) count(now time.Duration) (t tally) {
+	oldest := int64(now/w.width) - int64(len(w.buckets)) + 1
+	for i := range w.buckets {
+		if b := &w.buckets[i]; b.span.Load() >= oldest {
+			t.total += b.total.Load()
+			t.failed += b.failed.Load()
+			t.slow += b.slow.Load()
+		}
+	}
+	return t
+}
+
+func (w *timedMarks) reset() {
+	for i := range w.buckets {
+		w.buckets[i].clear()
+	}
+}
