@@ -13,6 +13,7 @@ import (
 type serviceHealth struct {
 	Breaker        *breakerConfig `yaml:"breaker" doc:"Stops attempts at an endpoint that fails, or is too slow. Each endpoint has its own."`
 	ServiceBreaker *breakerConfig `yaml:"service_breaker" doc:"Stops calls of the service when they fail in spite of all attempts. Written like breaker; what it counts is calls."`
+	SlowStart      dsl.Duration   `yaml:"slow_start" doc:"How long an endpoint that is new, or whose breaker has just closed, takes to get its whole share of the attempts. Without it, it gets it at once." min:"1ms" max:"1h"`
 }
 
 type breakerConfig struct {
@@ -32,6 +33,7 @@ type breakerSlowed struct {
 // configure writes the keys into the configuration of the service, and reports
 // whether that makes sense of them.
 func (c *serviceHealth) configure(r dsl.Reporter, at *dsl.Node, to *mesh.Config) bool {
+	to.SlowStart = time.Duration(c.SlowStart)
 	ok := c.Breaker.configure(r, at.Field("breaker"), &to.Breaker)
 	return c.ServiceBreaker.configure(r, at.Field("service_breaker"), &to.ServiceBreaker) && ok
 }

@@ -116,9 +116,16 @@ func (s *Service) tiers(endpoints []*Endpoint, old *set) []tier {
 // choose gives the endpoint that the balancer of the best tier wants, nil if
 // none is usable.
 func (s *set) choose(req *http.Request, tried endpointSet) *Endpoint {
+	cold := s.passOn()
 	for i := range s.tiers {
 		t := &s.tiers[i]
-		if i := t.balancer.Pick(Choice{Request: req, Endpoints: t.endpoints, tried: tried}); i >= 0 {
+		c := Choice{Request: req, Endpoints: t.endpoints, tried: tried | cold}
+		i := t.balancer.Pick(c)
+		if i < 0 && cold != 0 {
+			c.tried = tried
+			i = t.balancer.Pick(c)
+		}
+		if i >= 0 {
 			return t.endpoints[i]
 		}
 	}

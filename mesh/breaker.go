@@ -3,7 +3,6 @@ package mesh
 import (
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -27,6 +26,7 @@ type breaker struct {
 	lease  time.Duration // how long a probe keeps others from probing
 	clock  func() time.Duration
 	random func() float64 // of [0, 1)
+	closed func()         // called when a probe has succeeded, if set
 
 	// blockedUntil is 0 while closed, and else when a probe may start: the end of
 	// the open time, or of the lease of the probe that is under way.
@@ -54,11 +54,11 @@ type permit struct {
 
 // newBreaker is nil if c is off. longest is how long a probe usually takes at
 // most, or 0.
-func newBreaker(c Breaker, counts string, longest time.Duration, clock func() time.Duration) *breaker {
+func newBreaker(c Breaker, counts string, longest time.Duration, clock func() time.Duration, random func() uint64) *breaker {
 	if !c.enabled() {
 		return nil
 	}
-	b := &breaker{Breaker: c, counts: counts, lease: max(longest, c.Open), clock: clock, random: rand.Float64}
+	b := &breaker{Breaker: c, counts: counts, lease: max(longest, c.Open), clock: clock, random: func() float64 { return unit(random()) }}
 	switch {
 	case c.Within > 0:
 		b.window = newTimedMarks(c.Within)
@@ -248,6 +248,9 @@ func (b *breaker) open(longest time.Duration) {
 func (b *breaker) close() {
 	b.probing = false
 	b.clear()
+	if b.closed != nil {
+		b.closed()
+	}
 	b.generation.Add(1)
 	b.blockedUntil.Store(0)
 }

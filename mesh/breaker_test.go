@@ -3,6 +3,7 @@ package mesh
 import (
 	"context"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"os"
 	"strings"
@@ -241,7 +242,7 @@ func TestTheLastReplyIsKeptWhenTheBreakerOpens(t *testing.T) {
 
 func newTestBreaker(c Breaker) *breaker {
 	start := time.Now()
-	return newBreaker(c.withDefaults(), "attempts", 0, func() time.Duration { return time.Since(start) })
+	return newBreaker(c.withDefaults(), "attempts", 0, func() time.Duration { return time.Since(start) }, rand.Uint64)
 }
 
 func TestAStormAtAHalfOpenBreakerIsOneProbe(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/weir-run/weir/mesh/h1"
@@ -67,6 +68,10 @@ type Config struct {
 	// all attempts have been made. It is off unless Failures, Ratio or Slow is
 	// set.
 	ServiceBreaker Breaker
+	// SlowStart is how long an endpoint that is new, or whose breaker has just
+	// closed, takes to get its whole share of the attempts. 0 is none: it gets it
+	// at once, as those do that a service begins with.
+	SlowStart time.Duration
 	// TLS configures https endpoints; nil is the system's roots. It is cloned.
 	TLS *tls.Config
 	// Dial, if set, makes connections in place of net.Dialer, those of discovery
@@ -80,7 +85,8 @@ type Config struct {
 	// the runtime. It is safe for concurrent use.
 	Random func() uint64
 
-	host string // of one endpoint: what its target says
+	host      string        // of one endpoint: what its target says
+	coldUntil *atomic.Int64 // of a service with a slow start
 }
 
 // ConfigError is one fault of a [Config]. Field is the path of the value at
@@ -164,6 +170,7 @@ func Validate(c Config) []ConfigError {
 	c.Hedge.validate(&faults)
 	c.Breaker.validate(&faults, "breaker")
 	c.ServiceBreaker.validate(&faults, "service_breaker")
+	faults.nonNegative("slow_start", c.SlowStart)
 	return faults
 }
 

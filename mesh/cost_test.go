@@ -45,6 +45,7 @@ func allPolicies(base string) Config {
 		Breaker:   Breaker{Ratio: 0.5, Slow: Slow{Over: time.Minute}},
 
 		ServiceBreaker: Breaker{Ratio: 0.5, Within: 10 * time.Second},
+		SlowStart:      time.Minute,
 	}
 }
 

@@ -32,7 +32,9 @@
 //     ([Config].Endpoints), is waited for before the first attempt if nothing is
 //     known yet, and is asked for anew by each attempt.
 //     Draining, priority and zone decide, in this order, which endpoints the
-//     balancer is shown; the next ones are for when none of those is usable.
+//     balancer is shown; the next ones are for when none of those is usable. An
+//     endpoint that is new passes a part of its attempts on, outside the balancer,
+//     so that none has to know of it.
 //  6. Breaker of the endpoint. It counts attempts, not calls: a call that
 //     succeeds on its second endpoint still leaves its mark on the first.
 //  7. Attempt timeout, and the header that tells what is left of it. Innermost of

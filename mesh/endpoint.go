@@ -22,6 +22,7 @@ type vitals struct {
 	transport transport
 	breaker   *breaker // nil without one
 	latency   *latency // nil unless the balancer asks for it
+	warmup    *warmup  // nil without a slow start
 
 	attempts atomic.Int64
 	inFlight atomic.Int64
@@ -48,7 +49,10 @@ type transport interface {
 func newEndpoint(target discovery.Target, cfg Config, clock func() time.Duration) *Endpoint {
 	u, _, _ := parseEndpoint(target.URL)
 	cfg.host = target.Host
-	e := &Endpoint{target: target, vitals: &vitals{breaker: newBreaker(cfg.Breaker, "attempts", cfg.Timeout, clock)}}
+	e := &Endpoint{target: target, vitals: &vitals{breaker: newBreaker(cfg.Breaker, "attempts", cfg.Timeout, clock, cfg.Random), warmup: newWarmup(cfg, clock)}}
+	if e.breaker != nil {
+		e.breaker.closed = e.warmup.begin
+	}
 	if cfg.Balance == balancePeakEWMA {
 		e.latency = new(latency)
 	}

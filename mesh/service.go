@@ -84,6 +84,7 @@ func Open(name string, cfg Config) (*Service, error) {
 		return nil, errors.Join(faults...)
 	}
 	cfg = cfg.withDefaults()
+	cfg.coldUntil = new(atomic.Int64)
 	s := &Service{
 		name:   name,
 		cfg:    cfg,
@@ -93,7 +94,7 @@ func Open(name string, cfg Config) (*Service, error) {
 	if s.hedge = newHedger(cfg.Hedge); s.hedge != nil || cfg.Retry.Attempts > 1 {
 		s.budget = newBudget(cfg.Retry.Budget, cfg.Retry.MinPerSecond)
 	}
-	s.breaker = newBreaker(cfg.ServiceBreaker, "calls", 0, s.clock)
+	s.breaker = newBreaker(cfg.ServiceBreaker, "calls", 0, s.clock, cfg.Random)
 	s.discover()
 	return s, nil
 }

@@ -34,6 +34,9 @@ func (s *Service) update(targets []discovery.Target) {
 			delete(before, placeOf(target))
 		} else {
 			next.endpoints[i] = newEndpoint(target, s.cfg, s.clock)
+			if old != nil && len(old.endpoints) > 0 {
+				next.endpoints[i].warmup.begin()
+			}
 		}
 		next.endpoints[i].index = i
 	}

@@ -1,0 +1,78 @@
+package mesh
+
+import (
+	"sync/atomic"
+	"time"
+)
+
+// warmup gives an endpoint that is new, or back, less than its share at first:
+// a process that has just started has empty caches and no compiled code, and
+// would be overwhelmed by what the others bear. It is nil without a slow start.
+type warmup struct {
+	over   time.Duration
+	clock  func() time.Duration
+	random func() uint64
+	last   *atomic.Int64 // when the last ramp of the service ends; 0 if all have
+	from   atomic.Int64  // when it began; 0 is not under way
+}
+
+// coldest is the share that an endpoint begins with. With none it would stay as
+// cold as it is.
+const coldest = 0.1
+
+func newWarmup(cfg Config, clock func() time.Duration) *warmup {
+	if cfg.SlowStart == 0 {
+		return nil
+	}
+	return &warmup{over: cfg.SlowStart, clock: clock, random: cfg.Random, last: cfg.coldUntil}
+}
+
+// begin starts the ramp. It may be called at any time.
+func (w *warmup) begin() {
+	if w != nil {
+		now := max(1, w.clock())
+		w.from.Store(int64(now))
+		w.last.Store(int64(now + w.over))
+	}
+}
+
+// share is the part of its share of attempts that the endpoint is to get at a time on the
+// service's clock, from coldest to 1.
+func (e *Endpoint) share(now time.Duration) float64 {
+	if e.warmup == nil {
+		return 1
+	}
+	from := e.warmup.from.Load()
+	switch passed := now - time.Duration(from); {
+	case from == 0:
+		return 1
+	case passed >= e.warmup.over:
+		e.warmup.from.CompareAndSwap(from, 0)
+		return 1
+	default:
+		return max(coldest, float64(passed)/float64(e.warmup.over))
+	}
+}
+
+// passOn draws which endpoints leave this attempt to others, which is how one
+// that is cold gets less than its share whatever the balancer is. It is drawn
+// before the balancer is asked, who would else offer the attempt again in turn.
+func (s *set) passOn() (cold endpointSet) {
+	w := s.endpoints[0].warmup
+	if w == nil || w.last.Load() == 0 {
+		return 0
+	}
+	now := w.clock()
+	if until := w.last.Load(); until <= int64(now) {
+		w.last.CompareAndSwap(until, 0)
+	}
+	for _, e := range s.endpoints {
+		if share := e.share(now); share < 1 && unit(w.random()) >= share {
+			cold.add(e.index)
+		}
+	}
+	return cold
+}
+
+// unit makes a number of [0, 1) of random bits.
+func unit(bits uint64) float64 { return float64(bits>>11) / (1 << 53) }
