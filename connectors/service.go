@@ -49,6 +49,7 @@ type serviceConfig struct {
 	Headers   map[string]dsl.Secret `yaml:"headers" doc:"Headers that every request to the service is sent with, in place of those that a caller sent. A step can set others."`
 	serviceBalance
 	serviceCalls
+	serviceTransport
 	OpenAPI dsl.String `yaml:"openapi" doc:"The service's OpenAPI document, 3.0 or 3.1: a file, relative to this one. Calls are checked against it, and expressions that read their results."`
 	MaxBody dsl.Size   `yaml:"max_body" doc:"How large an answer that a call reads may be." default:"10MB" min:"1B"`
 	serviceHealth
@@ -72,6 +73,10 @@ service_breaker: { failures: 5 }
 endpoints: ["https://payments.example"]
 headers: { authorization: Bearer $(secret.PAYMENTS_KEY) }
 `},
+	dsl.Example{Name: "a service that knows its clients by their certificates", YAML: `
+endpoints: ["https://payments.example"]
+tls: { ca: certs/ca.pem, cert: certs/client.pem, key: certs/client.key }
+`},
 	dsl.Example{Name: "a service that is found in DNS", YAML: `
 endpoints: ["dns+srv://_orders._tcp.shop.local"]
 `})
@@ -81,6 +86,7 @@ func newService(r dsl.Reporter, at *dsl.Node, cfg *serviceConfig) *Service {
 		MaxBody: int64(cfg.MaxBody),
 	}}
 	cfg.serviceCalls.configure(&s.config)
+	cfg.serviceTransport.configure(&s.config)
 	for _, e := range cfg.Endpoints {
 		s.config.Endpoints = append(s.config.Endpoints, e.Value)
 	}
@@ -179,6 +185,7 @@ func (s *Service) Client() *mesh.Service { return s.client }
 func (s *Service) OpenOver(transport http.RoundTripper) (err error) {
 	config := s.config
 	config.Transport, config.Endpoints = transport, s.Endpoints()
+	config.Protocol, config.TLS = "", mesh.TLS{} // there is nothing to speak to
 	s.client, err = mesh.Open(s.Name.Value, config)
 	return err
 }

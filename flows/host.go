@@ -252,13 +252,13 @@ func (h *Host) openServices(p *Program) (keys []string, err error) {
 		if c == nil {
 			if err := s.Open(nil, h.dial, h.log); err != nil {
 				h.dropServices(keys)
-				return nil, fmt.Errorf("service %s: %w", s.Name.Value, err)
+				return nil, err
 			}
 			c = &client{Service: s.Client()}
 			h.clients[key] = c
 		} else if err := s.Open(c.Service, h.dial, h.log); err != nil {
 			h.dropServices(keys)
-			return nil, fmt.Errorf("service %s: %w", s.Name.Value, err)
+			return nil, err
 		}
 		c.uses++
 		keys = append(keys, key)

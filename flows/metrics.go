@@ -29,6 +29,8 @@ var (
 	endpointInFlight    = describe("endpoint_in_flight", "Attempts whose answer has not been read to its end.", "service", "endpoint")
 	endpointConnections = describe("endpoint_connections", "Open connections to an endpoint.", "service", "endpoint")
 	endpointDials       = describe("endpoint_connections_opened_total", "Connections made to an endpoint.", "service", "endpoint")
+	tlsFailures         = describe("tls_reload_failures_total", "Looks at the files of a service's tls that found what cannot be used.", "service")
+	tlsExpiry           = describe("tls_certificate_expiry_timestamp_seconds", "When the certificate that a service knows us by expires.", "service")
 	sourceTargets       = describe("discovery_targets", "Places that a source has found last.", "service", "source")
 	sourceFailures      = describe("discovery_failures_total", "Looks of a source that failed.", "service", "source")
 	sourceSuccess       = describe("discovery_last_success_timestamp_seconds", "When a source was last looked at with success.", "service", "source")
@@ -48,7 +50,7 @@ func (serviceMetrics) Describe(out chan<- *prometheus.Desc) {
 		serviceRequests, serviceRetries, serviceFailures, serviceInFlight, endpointAttempts, endpointFailures,
 		endpointInFlight, endpointConnections, endpointDials, endpointBreaker,
 		serviceBreaker, breakerOpenings, endpointBreakerOpenings,
-		sourceTargets, sourceFailures, sourceSuccess,
+		sourceTargets, sourceFailures, sourceSuccess, tlsFailures, tlsExpiry,
 		stepEvents, stepLevel,
 	} {
 		out <- d
@@ -77,6 +79,12 @@ func (m serviceMetrics) Collect(out chan<- prometheus.Metric) {
 		gauge(serviceInFlight, float64(s.InFlight), name)
 		for class, n := range s.Failures {
 			counter(serviceFailures, n, name, class.String())
+		}
+		if s.TLS != nil {
+			counter(tlsFailures, s.TLS.Failures, name)
+			if !s.TLS.NotAfter.IsZero() {
+				gauge(tlsExpiry, float64(s.TLS.NotAfter.Unix()), name)
+			}
 		}
 		for _, f := range s.Sources {
 			gauge(sourceTargets, float64(f.Targets), name, f.Source)

@@ -2,7 +2,6 @@ package mesh
 
 import (
 	"context"
-	"crypto/tls"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -72,8 +71,13 @@ type Config struct {
 	// closed, takes to get its whole share of the attempts. 0 is none: it gets it
 	// at once, as those do that a service begins with.
 	SlowStart time.Duration
-	// TLS configures https endpoints; nil is the system's roots. It is cloned.
-	TLS *tls.Config
+	// Protocol names what endpoints are spoken to with: "auto", the default, is
+	// HTTP/1.1 for http, and what the server prefers of HTTP/2 and HTTP/1.1 for
+	// https (ALPN); "http1"; "http2", over TLS and nothing less; "h2c", HTTP/2
+	// without TLS and without asking before (RFC 9113 section 3.3).
+	Protocol string
+	// TLS is for https endpoints.
+	TLS TLS
 	// Dial, if set, makes connections in place of net.Dialer, those of discovery
 	// ("udp", too) included. Its context ends with ConnectTimeout, or with the
 	// bound of what is looked up.
@@ -87,6 +91,7 @@ type Config struct {
 
 	host      string        // of one endpoint: what its target says
 	coldUntil *atomic.Int64 // of a service with a slow start
+	trust     *trust        // what TLS comes to; nil with a Transport
 }
 
 // ConfigError is one fault of a [Config]. Field is the path of the value at
@@ -118,6 +123,7 @@ func (c Config) withDefaults() Config {
 	if c.Random == nil {
 		c.Random = rand.Uint64
 	}
+	c.Protocol = orDefault(c.Protocol, protocolAuto)
 	c.Retry = c.Retry.withDefaults()
 	c.Hedge = c.Hedge.withDefaults()
 	c.Breaker, c.ServiceBreaker = c.Breaker.withDefaults(), c.ServiceBreaker.withDefaults()
@@ -163,6 +169,8 @@ func Validate(c Config) []ConfigError {
 	faults.nonNegative("timeout", c.Timeout)
 	faults.nonNegative("stream_idle_timeout", c.StreamIdleTimeout)
 	faults.nonNegative("connect_timeout", c.ConnectTimeout)
+	c.validateProtocol(&faults)
+	c.TLS.validate(&faults)
 	if c.MaxBody < 0 {
 		faults.add("max_body", "a size cannot be negative", "")
 	}

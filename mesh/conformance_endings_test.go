@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -18,7 +17,7 @@ import (
 // that do not end well.
 
 func reuse(t *testing.T, open func(Config) *Service) {
-	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	srv := serve(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		b, _ := io.ReadAll(r.Body)
 		w.Write(b)
 	}))
@@ -53,7 +52,7 @@ func eventually(ok func() bool) bool {
 
 func connectionClose(t *testing.T, open func(Config) *Service) {
 	saw := make(chan string, 4)
-	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	srv := serve(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		saw <- r.Header.Get("Connection")
 	}))
 	defer srv.Close()
@@ -74,7 +73,7 @@ func connectionClose(t *testing.T, open func(Config) *Service) {
 }
 
 func earlyClose(t *testing.T, open func(Config) *Service) {
-	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	srv := serve(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		for range 1000 {
 			w.Write(make([]byte, 10<<10))
 		}
@@ -194,6 +193,8 @@ func badRequests(t *testing.T, open func(Config) *Service) {
 }
 
 func badBody(t *testing.T, open func(Config) *Service) {
+	srv := serve(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.Copy(io.Discard, r.Body) }))
+	defer srv.Close()
 	broken := errors.New("disk on fire")
 	for name, c := range map[string]struct {
 		body   io.Reader
@@ -203,7 +204,7 @@ func badBody(t *testing.T, open func(Config) *Service) {
 		"large":   {io.MultiReader(strings.NewReader(strings.Repeat("x", 100<<10)), iotest.ErrReader(broken)), 200 << 10},
 		"unknown": {io.MultiReader(strings.NewReader("x"), iotest.ErrReader(broken)), -1},
 	} {
-		s := open(Config{Retry: Retry{Attempts: 3}, Endpoints: []string{rawServer(t, answering("HTTP/1.1 200 OK\r\n\r\n"))}})
+		s := open(Config{Retry: Retry{Attempts: 3}, Endpoints: []string{srv.URL}})
 		req := newRequest(t, "PUT", "/", c.body)
 		req.ContentLength = c.length
 		_, err := s.RoundTrip(req)
@@ -230,7 +231,7 @@ func refused(t *testing.T, open func(Config) *Service) {
 
 func endings(t *testing.T, open func(Config) *Service) {
 	release := make(chan struct{})
-	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	srv := serve(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/body" {
 			w.Write([]byte("begun"))
 			w.(http.Flusher).Flush()
@@ -274,6 +275,9 @@ func endings(t *testing.T, open func(Config) *Service) {
 				if classOf(t, err) != c.want || c.cause != nil && !errors.Is(err, c.cause) {
 					t.Error(err)
 				}
+				if overHTTP2(s) {
+					s.Close() // a stream that ends takes no connection with it
+				}
 				if e := s.Stats().Endpoints[0]; e.InFlight != 0 || !eventually(func() bool { e = s.Stats().Endpoints[0]; return e.Closed == e.Dialed }) {
 					t.Errorf("%+v", e)
 				}
@@ -298,7 +302,7 @@ func deadlineSoon(ctx context.Context) (context.Context, context.CancelFunc) {
 
 func streamTimeout(t *testing.T, open func(Config) *Service) {
 	proceed := make(chan struct{})
-	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	srv := serve(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Write([]byte("begun "))
 		w.(http.Flusher).Flush()
 		<-proceed
@@ -314,7 +318,7 @@ func streamTimeout(t *testing.T, open func(Config) *Service) {
 }
 
 func targets(t *testing.T, open func(Config) *Service) {
-	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	srv := serve(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		io.WriteString(w, r.Host+" "+r.RequestURI)
 	}))
 	defer srv.Close()

@@ -89,7 +89,7 @@ func TestCostInAllocations(t *testing.T) {
 	defer client.Close()
 	std := newStdTransport(u, Config{}.withDefaults())
 	defer std.close()
-	bareH1, bareStd := measure(client), measure(std.rt)
+	bareH1, bareStd := measure(client), measure(std.begin().tr)
 	const varies = 2 // what net/http has of its pools
 	for _, c := range []struct {
 		name    string
@@ -124,7 +124,7 @@ func BenchmarkStack(b *testing.B) {
 		{"h1/no policy", open(b, Config{Endpoints: []string{base}})},
 		{"h1/all policies", open(b, allPolicies(base))},
 		{"h1/all policies and hedging", learned(b, base)},
-		{"net-http/bare", std.rt},
+		{"net-http/bare", std.begin().tr},
 		{"net-http/no policy", overStd(open(b, Config{Endpoints: []string{base}}))},
 		{"net-http/all policies", overStd(open(b, allPolicies(base)))},
 	} {

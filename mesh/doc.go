@@ -40,8 +40,8 @@
 //  7. Attempt timeout, and the header that tells what is left of it. Innermost of
 //     the policies, so that a timeout is an outcome which the breaker counts and
 //     retry may act on, where the expiry of the caller's own deadline is neither.
-//  8. Transport. Plain HTTP/1.1 goes through package h1, https (HTTP/1.1 and
-//     HTTP/2 by ALPN) through a tuned net/http.Transport.
+//  8. Transport. HTTP/1.1 goes through package h1, with TLS or without; HTTP/2 (by
+//     ALPN, or as [Config].Protocol says) through a tuned net/http.Transport.
 //
 // # What is retried
 //

@@ -56,13 +56,6 @@ func newEndpoint(target discovery.Target, cfg Config, clock func() time.Duration
 	if cfg.Balance == balancePeakEWMA {
 		e.latency = new(latency)
 	}
-	switch {
-	case cfg.Transport != nil:
-		e.transport = &stdTransport{base: u, host: cfg.host, rt: cfg.Transport}
-	case u.Scheme == "https":
-		e.transport = newStdTransport(u, cfg)
-	default:
-		e.transport = newH1Transport(u, cfg)
-	}
+	e.transport = newTransport(u, cfg)
 	return e
 }

@@ -155,6 +155,9 @@ func classify(err error) Class {
 			return Malformed
 		}
 	}
+	if turnedAway(err) {
+		return Connect
+	}
 	var op *net.OpError
 	var stream streamError
 	switch {

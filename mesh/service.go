@@ -74,7 +74,8 @@ type Call struct {
 
 // Open makes the client of the service called name. It does not dial: the first
 // call does. If endpoints are to be found, watching begins, which ends with
-// [Service.Close]. The error joins all of Validate's.
+// [Service.Close]. The error joins all of Validate's, or says which file of TLS
+// cannot be used.
 func Open(name string, cfg Config) (*Service, error) {
 	var faults []error
 	for _, fault := range Validate(cfg) {
@@ -85,6 +86,12 @@ func Open(name string, cfg Config) (*Service, error) {
 	}
 	cfg = cfg.withDefaults()
 	cfg.coldUntil = new(atomic.Int64)
+	if cfg.Transport == nil {
+		var err error
+		if cfg.trust, err = newTrust(cfg.TLS); err != nil {
+			return nil, fmt.Errorf("service %s: %w", name, err)
+		}
+	}
 	s := &Service{
 		name:   name,
 		cfg:    cfg,

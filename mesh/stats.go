@@ -16,6 +16,7 @@ type Stats struct {
 	Breaker   BreakerStats    // of the service
 	Endpoints []EndpointStats
 	Sources   []SourceStats // what finds endpoints; none if all are configured
+	TLS       *TLSStats     // of the files of Config.TLS; nil without any
 }
 
 // EndpointStats are the counters of one endpoint.
@@ -40,6 +41,7 @@ func (s *Service) Stats() Stats {
 		Failures: counts(&s.failures),
 		Breaker:  s.breaker.stats(s.opened),
 		Sources:  s.finder.stats(),
+		TLS:      s.cfg.trust.stats(),
 	}
 	if s.hedge != nil {
 		st.Hedges, st.HedgesWon = s.hedge.started.Load(), s.hedge.won.Load()

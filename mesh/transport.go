@@ -2,15 +2,14 @@ package mesh
 
 import (
 	"context"
-	"crypto/tls"
+	"errors"
 	"fmt"
-	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/url"
-	"os"
-	"strings"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/weir-run/weir/mesh/h1"
@@ -26,23 +25,40 @@ const (
 	maxHeaderBytes = 64 << 10
 )
 
-// h1Transport carries attempts over the fast path for plain HTTP/1.1.
-type h1Transport struct{ client *h1.Client }
+// h1Transport carries attempts over the fast path: HTTP/1.1, with TLS or without.
+type h1Transport struct {
+	client *h1.Client
+	dials  *connCount // over TLS: of the connections below it
+}
 
 // maxAge makes connections follow an address that has changed: those in steady
 // use are never idle for long enough to be closed (golang.org/issue/23427).
 const maxAge = 5 * time.Minute
 
+// aged is maxAge give or take a tenth, so that what was made together does not
+// end together.
+func aged() time.Duration {
+	const tenth = maxAge / 10
+	return maxAge - tenth + rand.N(2*tenth+1)
+}
+
 func newH1Transport(base *url.URL, cfg Config) h1Transport {
-	return h1Transport{h1.New(base, h1.Config{
+	t := h1Transport{}
+	dial := cfg.dialInTime()
+	if base.Scheme == "https" {
+		t.dials = new(connCount)
+		dial = cfg.dialTLS(base, t.dials.made, protoHTTP1)
+	}
+	t.client = h1.New(base, h1.Config{
 		ConnectTimeout: cfg.ConnectTimeout,
 		MaxIdle:        maxIdle,
 		IdleTimeout:    idleTimeout,
 		MaxAge:         maxAge,
 		MaxHeaderBytes: maxHeaderBytes,
 		Host:           cfg.host,
-		Dial:           cfg.dialInTime(),
-	})}
+		Dial:           dial,
+	})
+	return t
 }
 
 // dialInTime is the configured Dial with the bound that net.Dialer would keep;
@@ -63,291 +79,82 @@ func (c Config) dialInTime() func(ctx context.Context, network, addr string) (ne
 	}
 }
 
+// dialTLS makes connections that have shaken hands, and were made for one of
+// protos. The handshake is made here so that its failure is known to be one of
+// connecting, and is under the same bound. made gets the connections below.
+func (c Config) dialTLS(base *url.URL, made func(net.Conn) net.Conn, protos ...string) func(ctx context.Context, network, addr string) (net.Conn, error) {
+	dial := c.Dial
+	if dial == nil {
+		dial = new(net.Dialer).DialContext
+	}
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		ctx, cancel := context.WithTimeout(ctx, c.ConnectTimeout)
+		defer cancel()
+		raw, err := dial(ctx, network, addr)
+		if err != nil {
+			return nil, fmt.Errorf("connecting: %w", err) // see dialInTime
+		}
+		conn, err := c.trust.shake(ctx, made(raw), c.serverName(base), protos...)
+		if err != nil {
+			return nil, err
+		}
+		if got := conn.ConnectionState().NegotiatedProtocol; len(protos) == 1 && protos[0] == protoHTTP2 && got != protoHTTP2 {
+			conn.Close()
+			return nil, errors.New("the server does not speak HTTP/2")
+		}
+		return conn, nil
+	}
+}
+
 func (t h1Transport) roundTrip(req *http.Request, o h1.Options) (*http.Response, error) {
 	return t.client.Do(req, o)
 }
 
 func (t h1Transport) close() { t.client.Close() }
 
-func (t h1Transport) connections() (dialed, closed int64) { return t.client.Stats() }
-
-// stdTransport carries attempts over an http.RoundTripper: net/http's Transport,
-// or the one of [Config].Transport.
-type stdTransport struct {
-	base   *url.URL
-	host   string // the Host header of a request that has none, in place of base's
-	rt     http.RoundTripper
-	idle   func() // closes idle connections
-	dialer func(ctx context.Context, network, addr string) (net.Conn, error)
-	dialed atomic.Int64
-	closed atomic.Int64
+func (t h1Transport) connections() (dialed, closed int64) {
+	if t.dials != nil {
+		return t.dials.read()
+	}
+	return t.client.Stats()
 }
 
-// newStdTransport tunes a http.Transport for one endpoint. Proxy settings of the
-// environment do not apply: an endpoint is where it says it is. Compression is
-// left to the caller, who may want the bytes as they are.
-func newStdTransport(base *url.URL, cfg Config) *stdTransport {
-	t := &stdTransport{base: base, host: cfg.host, dialer: cfg.dialInTime()}
-	tr := &http.Transport{
-		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
-			return t.dial(ctx, network, addr, cfg.ConnectTimeout)
-		},
-		TLSClientConfig:        tlsConfig(cfg.TLS, cfg.serverName(base)),
-		DisableCompression:     true,
-		MaxIdleConns:           0, // the bound per host is the bound: there is one host
-		MaxIdleConnsPerHost:    maxIdle,
-		IdleConnTimeout:        idleTimeout,
-		ExpectContinueTimeout:  time.Second,
-		MaxResponseHeaderBytes: maxHeaderBytes,
-		ForceAttemptHTTP2:      true,
-		WriteBufferSize:        16 << 10,
-		ReadBufferSize:         16 << 10,
-		// Without pings a peer that vanished is noticed only by the kernel,
-		// after a quarter of an hour (golang.org/issue/30702).
-		HTTP2: &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 5 * time.Second},
-	}
-	// The handshake is made here so that its failure is known to be one of
-	// connecting.
-	tr.DialTLSContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
-		ctx, cancel := context.WithTimeout(ctx, cfg.ConnectTimeout)
-		defer cancel()
-		raw, err := t.dial(ctx, network, addr, 0)
-		if err != nil {
-			return nil, err
-		}
-		conn := tls.Client(raw, tr.TLSClientConfig)
-		if err := conn.HandshakeContext(ctx); err != nil {
-			raw.Close()
-			return nil, &h1.Error{Op: h1.OpDial, Addr: addr, Err: fmt.Errorf("tls: %w", err)}
-		}
-		return conn, nil
-	}
-	t.rt, t.idle = tr, tr.CloseIdleConnections
-	return t
-}
+// connCount counts connections, those that fail to shake hands, too.
+type connCount struct{ dialed, closed atomic.Int64 }
 
-func tlsConfig(cfg *tls.Config, serverName string) *tls.Config {
-	if cfg == nil {
-		cfg = &tls.Config{}
-	}
-	cfg = cfg.Clone()
-	if cfg.ServerName == "" {
-		cfg.ServerName = serverName
-	}
-	if cfg.NextProtos == nil {
-		cfg.NextProtos = []string{"h2", "http/1.1"}
-	}
-	return cfg
-}
-
-func (t *stdTransport) dial(ctx context.Context, network, addr string, timeout time.Duration) (net.Conn, error) {
-	dial := t.dialer
-	if dial == nil {
-		dial = (&net.Dialer{Timeout: timeout}).DialContext
-	}
-	conn, err := dial(ctx, network, addr)
-	if err != nil {
-		return nil, &h1.Error{Op: h1.OpDial, Addr: addr, Err: err}
-	}
+func (t *connCount) count(conn net.Conn) *countedConn {
 	t.dialed.Add(1)
-	return &countedConn{Conn: conn, closed: &t.closed}, nil
+	return &countedConn{Conn: conn, dials: t}
+}
+
+func (t *connCount) made(conn net.Conn) net.Conn { return t.count(conn) }
+
+func (t *connCount) read() (dialed, closed int64) {
+	closed = t.closed.Load() // first, so that it is never the greater
+	return t.dialed.Load(), closed
 }
 
 type countedConn struct {
 	net.Conn
-	closed *atomic.Int64
-	once   atomic.Bool
+	dials *connCount
+	era   *era // that it belongs to; nil without one
+	once  atomic.Bool
 }
 
 func (c *countedConn) Close() error {
 	if !c.once.Swap(true) {
-		c.closed.Add(1)
+		c.dials.closed.Add(1)
+		if c.era != nil {
+			c.era.forget(c)
+		}
 	}
 	return c.Conn.Close()
 }
 
-func (t *stdTransport) close() {
-	if t.idle != nil {
-		t.idle()
+// SyscallConn is for package h1, which looks whether a server has hung up.
+func (c *countedConn) SyscallConn() (syscall.RawConn, error) {
+	if sc, ok := c.Conn.(syscall.Conn); ok {
+		return sc.SyscallConn()
 	}
-}
-
-func (t *stdTransport) connections() (dialed, closed int64) {
-	return t.dialed.Load(), t.closed.Load()
-}
-
-// roundTrip sends a copy of the request that has the endpoint's address, and a
-// context that ends at the deadline.
-func (t *stdTransport) roundTrip(req *http.Request, o h1.Options) (*http.Response, error) {
-	if err := h1.Validate(req); err != nil {
-		closeBody(req)
-		return nil, &h1.Error{Op: h1.OpRequest, Addr: t.base.Host, Err: err}
-	}
-	caller := req.Context()
-	if !o.Stream {
-		o.Idle = 0
-	}
-	if o.Deadline.IsZero() && o.Idle == 0 {
-		out := new(http.Request)
-		*out = *req
-		body := t.readdress(out, o)
-		resp, err := t.rt.RoundTrip(out)
-		return resp, t.cause(caller, body.cause(t, err))
-	}
-	ctx, cancel := context.WithCancelCause(caller)
-	late := func() { cancel(os.ErrDeadlineExceeded) }
-	stop := func() { cancel(nil) }
-	var timer *time.Timer // nil without a deadline
-	if !o.Deadline.IsZero() {
-		timer = time.AfterFunc(time.Until(o.Deadline), late)
-		stop = func() { timer.Stop(); cancel(nil) }
-	}
-
-	out := req.WithContext(ctx)
-	body := t.readdress(out, o)
-	resp, err := t.rt.RoundTrip(out)
-	if err != nil {
-		err = t.cause(ctx, body.cause(t, err))
-		stop()
-		return nil, err
-	}
-	if resp.Body == http.NoBody {
-		stop()
-		return resp, nil
-	}
-	if o.Stream && timer != nil {
-		timer.Stop()
-	}
-	timed := timedBody{ReadCloser: resp.Body, ctx: ctx, stop: stop, t: t}
-	if w, ok := resp.Body.(io.Writer); ok {
-		resp.Body = &timedConn{timed, w}
-	} else {
-		timed.idle, timed.late = o.Idle, late
-		resp.Body = &timed
-	}
-	return resp, nil
-}
-
-// readdress points a copy of the caller's request to the endpoint, and watches
-// its body: net/http does not tell whose failure it was that ended an upload.
-func (t *stdTransport) readdress(out *http.Request, o h1.Options) *watchedBody {
-	if o.Remaining != "" {
-		tellRemaining(out, o)
-	}
-	out.URL = t.target(out.URL)
-	if out.Host == "" {
-		out.Host = t.host
-	}
-	if !h1.HasBody(out) {
-		return nil
-	}
-	body := &watchedBody{ReadCloser: out.Body}
-	out.Body = body
-	return body
-}
-
-// tellRemaining says in the header how long the caller waits, as package h1 does.
-func tellRemaining(out *http.Request, o h1.Options) {
-	waits, bound := out.Context().Deadline()
-	if !o.Stream && !o.Deadline.IsZero() && (!bound || o.Deadline.Before(waits)) {
-		waits, bound = o.Deadline, true
-	}
-	if !bound {
-		return
-	}
-	name := http.CanonicalHeaderKey(o.Remaining)
-	if out.Header = out.Header.Clone(); out.Header == nil {
-		out.Header = http.Header{}
-	}
-	out.Header[name] = []string{string(h1.AppendRemaining(nil, name, time.Until(waits)))}
-}
-
-// watchedBody remembers why reading a request's body failed.
-type watchedBody struct {
-	io.ReadCloser
-	err atomic.Pointer[error]
-}
-
-func (b *watchedBody) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
-	if err != nil && err != io.EOF {
-		b.err.Store(&err)
-	}
-	return n, err
-}
-
-// cause says why a round trip failed: the body, if it did.
-func (b *watchedBody) cause(t *stdTransport, err error) error {
-	if err == nil || b == nil || b.err.Load() == nil {
-		return err
-	}
-	return &h1.Error{Op: h1.OpBody, Addr: t.base.Host, Err: *b.err.Load()}
-}
-
-// target appends path and query of u to the endpoint's base.
-func (t *stdTransport) target(u *url.URL) *url.URL {
-	out := *t.base
-	path, escaped := u.Path, u.EscapedPath()
-	if !strings.HasPrefix(path, "/") && path != "*" {
-		path, escaped = "/"+path, "/"+escaped
-	}
-	escaped = out.EscapedPath() + escaped
-	out.Path += path
-	out.RawPath = escaped // ignored by package url where it says what Path says
-	out.RawQuery, out.ForceQuery = u.RawQuery, u.ForceQuery
-	return &out
-}
-
-// cause says why an operation under ctx failed: the context, if that has ended.
-func (t *stdTransport) cause(ctx context.Context, err error) error {
-	if err == nil || ctx.Err() == nil {
-		return err
-	}
-	return &h1.Error{Op: h1.OpRead, Addr: t.base.Host, Err: context.Cause(ctx)}
-}
-
-// timedBody is a reply's body that ends with the attempt's context.
-type timedBody struct {
-	io.ReadCloser
-	ctx  context.Context
-	stop func()
-	t    *stdTransport
-
-	idle  time.Duration // how long a Read may wait; 0 is no bound
-	late  func()
-	timer *time.Timer // while it waits; nil before
-}
-
-// timedConn is the body of an upgraded connection.
-type timedConn struct {
-	timedBody
-	io.Writer
-}
-
-func (b *timedBody) Read(p []byte) (int, error) {
-	switch {
-	case b.idle == 0:
-	case b.timer == nil:
-		b.timer = time.AfterFunc(b.idle, b.late)
-	default:
-		b.timer.Reset(b.idle)
-	}
-	n, err := b.ReadCloser.Read(p)
-	if b.timer != nil {
-		b.timer.Stop()
-	}
-	switch {
-	case err == nil:
-		return n, nil
-	case err == io.EOF:
-		b.stop()
-		return n, err
-	}
-	return n, b.t.cause(b.ctx, err)
-}
-
-func (b *timedBody) Close() error {
-	err := b.ReadCloser.Close()
-	b.stop()
-	return err
+	return nil, errors.ErrUnsupported
 }

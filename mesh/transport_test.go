@@ -20,6 +20,7 @@ func tlsServer(t *testing.T, http2 bool) (*httptest.Server, *tls.Config) {
 		io.WriteString(w, r.Proto+" "+r.URL.Path)
 	}))
 	srv.EnableHTTP2 = http2
+	srv.Config.ErrorLog = log.New(io.Discard, "", 0)
 	srv.StartTLS()
 	t.Cleanup(srv.Close)
 	roots := x509.NewCertPool()
@@ -30,7 +31,7 @@ func tlsServer(t *testing.T, http2 bool) (*httptest.Server, *tls.Config) {
 func TestHTTPS(t *testing.T) {
 	for proto, http2 := range map[string]bool{"HTTP/2.0": true, "HTTP/1.1": false} {
 		srv, roots := tlsServer(t, http2)
-		s := open(t, Config{Endpoints: []string{srv.URL + "/base"}, TLS: roots, Timeout: time.Minute})
+		s := open(t, Config{Endpoints: []string{srv.URL + "/base"}, TLS: TLS{Config: roots}, Timeout: time.Minute})
 		for range 3 {
 			resp, err := s.RoundTrip(newRequest(t, "GET", "/x", nil))
 			if got := text(t, resp, err); got != proto+" /base/x" {

@@ -65,8 +65,10 @@ func (x *exchange) giveBack(cn *conn, clean bool) {
 	}
 	if clean && x.keep && !x.closing && x.uploaded(cn) && !cn.aborted.Load() {
 		cn.release()
-	} else {
+	} else if clean {
 		cn.close()
+	} else {
+		cn.drop()
 	}
 }
 

@@ -31,7 +31,8 @@ type Config struct {
 	ContinueTimeout time.Duration
 	// Host is the Host header of a request that has none, in place of base's.
 	Host string
-	// Dial makes a connection in place of net.Dialer.
+	// Dial makes a connection in place of net.Dialer. Its context ends with the
+	// call's deadline. If it makes a *tls.Conn, that has shaken hands.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 }
 
@@ -85,7 +86,7 @@ type Options struct {
 }
 
 // New makes a client of the server at base, "http://host:port/path", without
-// dialing. The scheme is taken to be http.
+// dialing. With https, Dial has to be one that speaks TLS.
 func New(base *url.URL, cfg Config) *Client {
 	c := &Client{
 		cfg:  cfg.withDefaults(),
@@ -94,7 +95,11 @@ func New(base *url.URL, cfg Config) *Client {
 		base: strings.TrimRight(base.EscapedPath(), "/"),
 	}
 	if base.Port() == "" {
-		c.addr = net.JoinHostPort(base.Hostname(), "80")
+		port := "80"
+		if base.Scheme == "https" {
+			port = "443"
+		}
+		c.addr = net.JoinHostPort(base.Hostname(), port)
 	}
 	c.pool = pool{max: c.cfg.MaxIdle, timeout: c.cfg.IdleTimeout}
 	return c
@@ -177,12 +182,16 @@ func (c *Client) idle(x *exchange) *conn {
 }
 
 func (c *Client) dial(x *exchange) (*conn, error) {
-	dial := c.cfg.Dial
+	dial, ctx := c.cfg.Dial, x.ctx
 	if dial == nil {
 		d := net.Dialer{Timeout: c.cfg.ConnectTimeout, Deadline: x.deadline}
 		dial = d.DialContext
+	} else if !x.deadline.IsZero() {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, x.deadline)
+		defer cancel()
 	}
-	nc, err := dial(x.ctx, "tcp", c.addr)
+	nc, err := dial(ctx, "tcp", c.addr)
 	if err != nil {
 		if x.byContext && !time.Now().Before(x.deadline) {
 			err = context.DeadlineExceeded
@@ -196,6 +205,13 @@ func (c *Client) dial(x *exchange) (*conn, error) {
 	cn := newConn(c, nc)
 	x.begin(cn)
 	return cn, nil
+}
+
+// Add gives the client a connection that was made to its server and has not
+// been used; a call that is made next will.
+func (c *Client) Add(nc net.Conn) {
+	c.dialed.Add(1)
+	c.pool.put(newConn(c, nc))
 }
 
 // Close closes idle connections now and those in use when their calls end. Calls

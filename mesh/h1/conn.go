@@ -1,6 +1,8 @@
 package h1
 
 import (
+	"crypto/tls"
+	"errors"
 	"math/rand/v2"
 	"net"
 	"sync/atomic"
@@ -20,7 +22,10 @@ const (
 type conn struct {
 	client *Client
 	nc     net.Conn
-	in     []byte // read but not consumed: in[pos:end]
+	below  net.Conn             // what nc is made of, if that is TLS; else nc
+	tls    *tls.ConnectionState // nil without TLS
+	fresh  bool                 // it has carried no request
+	in     []byte               // read but not consumed: in[pos:end]
 	pos    int
 	end    int
 	out    []byte // the request's header and small body
@@ -44,7 +49,11 @@ type conn struct {
 }
 
 func newConn(c *Client, nc net.Conn) *conn {
-	cn := &conn{client: c, nc: nc, in: make([]byte, readBuffer)}
+	cn := &conn{client: c, nc: nc, below: nc, fresh: true, in: make([]byte, readBuffer)}
+	if secure, ok := nc.(*tls.Conn); ok {
+		state := secure.ConnectionState()
+		cn.below, cn.tls = secure.NetConn(), &state
+	}
 	cn.abort = func() {
 		cn.aborted.Store(true)
 		nc.SetDeadline(longAgo)
@@ -73,9 +82,10 @@ func (cn *conn) setDeadline(t time.Time) {
 
 // quiet reports whether an idle connection can carry another request: the server
 // has neither closed it nor sent anything. Bytes that nobody asked for would be
-// taken for the next response, so they are as bad as an end.
+// taken for the next response, so they are as bad as an end. Over TLS they may
+// be a session ticket: those come behind the handshake, before a first response.
 func (cn *conn) quiet() bool {
-	if cn.raw == nil {
+	if cn.raw == nil || cn.fresh {
 		return true
 	}
 	cn.silent = false
@@ -154,6 +164,22 @@ func (cn *conn) send(p []byte) (int, error) {
 	return n, err
 }
 
+// refusal is why the server broke off a new connection with TLS, if it said so,
+// or else err, which a write returned. With TLS 1.3 it may refuse the client's
+// certificate when that has begun to write already.
+func (cn *conn) refusal(err error) error {
+	if cn.tls == nil || !cn.fresh || isTimeout(err) {
+		return err
+	}
+	const moment = 50 * time.Millisecond
+	cn.nc.SetReadDeadline(time.Now().Add(moment))
+	var alert *net.OpError
+	if _, why := cn.nc.Read(make([]byte, 1)); errors.As(why, &alert) && alert.Op == "remote error" {
+		return why
+	}
+	return err
+}
+
 // release gives the connection back after an exchange that ended cleanly.
 func (cn *conn) release() {
 	if cn.buffered() > 0 {
@@ -177,4 +203,11 @@ func (cn *conn) release() {
 func (cn *conn) close() {
 	cn.client.closed.Add(1)
 	cn.nc.Close()
+}
+
+// drop is close after an exchange that failed. TLS does not say goodbye: that is
+// a write of up to 5s to a server that may not read any more.
+func (cn *conn) drop() {
+	cn.client.closed.Add(1)
+	cn.below.Close()
 }

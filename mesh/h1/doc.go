@@ -26,5 +26,5 @@
 // without CR, odd chunk sizes, bytes after the end of a response. The same holds
 // for what is sent: see [Validate].
 //
-// Not here: TLS, HTTP/2, proxies, compression, redirects, cookies, httptrace.
+// TLS is made by [Config].Dial. Not here: HTTP/2, proxies, compression, redirects, cookies, httptrace.
 package h1

@@ -83,9 +83,11 @@ func (x *exchange) run(cn *conn, o Options) (*http.Response, error) {
 		if x.stop != nil {
 			x.stop()
 		}
-		cn.close()
+		cn.drop()
 		return nil, err
 	}
+	cn.fresh = false
+	x.resp.TLS = cn.tls
 	if o.Stream {
 		x.setDeadline(Options{})
 		if x.resp.StatusCode != http.StatusSwitchingProtocols {
@@ -196,6 +198,9 @@ func (x *exchange) failed(cn *conn, op Op, err error) error {
 			}
 		default:
 		}
+	}
+	if op == OpWrite {
+		err = cn.refusal(err)
 	}
 	var syntax malformed
 	switch {

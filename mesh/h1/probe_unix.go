@@ -7,7 +7,7 @@ import "syscall"
 // initProbe prepares [conn.quiet]: a read that does not wait. It would consume a
 // byte, but a connection that has one is not used again.
 func (cn *conn) initProbe() {
-	sc, ok := cn.nc.(syscall.Conn)
+	sc, ok := cn.below.(syscall.Conn)
 	if !ok {
 		return
 	}
