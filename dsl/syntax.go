@@ -26,6 +26,9 @@ func (d document) explain(err error) Diagnostic {
 	if w.fault != nil {
 		return *w.fault
 	}
+	if x, ok := w.tabAlone(); ok {
+		return x
+	}
 	return d.translate(err)
 }
 

@@ -63,3 +63,35 @@ func (w *syntaxReader) tabsAs(width int) (edits []Edit, root *yaml.Node) {
 func sameContent(a, b *yaml.Node) bool {
 	return a.Kind == b.Kind && a.Value == b.Value && slices.EqualFunc(a.Content, b.Content, sameContent)
 }
+
+// tabAlone is about lines that hold nothing but tabs and spaces, if these are
+// all that is wrong. An editor leaves them behind.
+func (w *syntaxReader) tabAlone() (x Diagnostic, ok bool) {
+	if w.end-w.start > mostUntabbed {
+		return x, false
+	}
+	var edits []Edit
+	var rest strings.Builder
+	for p := w.start; p < w.end; {
+		end := w.lineEnd(p)
+		next := end + lineBreak(w.text, end)
+		line := w.text[p:end]
+		if strings.Contains(line, "\t") && strings.Trim(line, " \t") == "" {
+			edits = append(edits, Edit{Span{w.src, p, end}, ""})
+			line = ""
+		}
+		rest.WriteString(line + w.text[end:next])
+		p = next
+	}
+	if len(edits) == 0 {
+		return x, false
+	}
+	src := NewSource(w.src.Name, rest.String())
+	if _, err := (document{src: src, end: len(src.Text), firstLine: 1}).decode(); err != nil {
+		return x, false
+	}
+	x = Diagnostic{Span: edits[0].Span, Code: "tab", Message: "a tab stands alone on this line, and YAML takes only spaces"}
+	x.Hint = "delete it"
+	x.Mend("delete it", edits...)
+	return x, true
+}

@@ -34,7 +34,7 @@ func (p *process) importCommand() *cobra.Command {
 that names the document, a gateway, and for each operation a flow that checks
 requests and passes them on. It is a place to start from.
 
-FILE is written into the flow files as it is given here: run this in the
+FILE is written into the flow files as it is seen from here: run this in the
 directory that the output goes to.`,
 		Example:           `  weir import openapi users.yaml > flows.yaml && weir check .`,
 		Args:              one("file"),
@@ -50,6 +50,13 @@ func (p *process) importOpenAPI(file string) error {
 		return fmt.Errorf("cannot read %s: %w", file, errors.Unwrap(err))
 	}
 	file = filepath.Clean(file)
+	if filepath.IsAbs(file) { // flow files name no such path
+		if here, err := os.Getwd(); err == nil {
+			if relative, err := filepath.Rel(here, file); err == nil {
+				file = relative
+			}
+		}
+	}
 	// The document may refer to others, as it does when a service names it.
 	seed := dsl.NewSource("import", fmt.Sprintf("services: { x: { openapi: %q } }\n", filepath.ToSlash(file)))
 	docs, err := flows.Documents(seed, dsl.NewSource(file, string(text)))

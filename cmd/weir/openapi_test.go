@@ -132,6 +132,12 @@ func TestImportedFlowsPassTheCheck(t *testing.T) {
 	if err := os.WriteFile("flows.yaml", out.Bytes(), 0o666); err != nil {
 		t.Fatal(err)
 	}
+	relative := out.String()
+	out.Reset()
+	run("import", "openapi", filepath.Join(dir, "users.yaml"))
+	if out.String() != relative {
+		t.Errorf("by an absolute path it is\n%s", out.String())
+	}
 	out.Reset()
 	run("check", ".")
 	if want := "ok: 5 flows, 1 service, 1 gateway in 1 file\n"; out.String() != want {

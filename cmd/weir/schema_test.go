@@ -85,6 +85,7 @@ var onlyChecked = map[string]struct {
 	"contracts":           {3, "values that must fit a schema of another file"},
 	"expressions/shapes":  {2, "what a shape is depends on what reads it: an expected value knows no directives"},
 	"gateways":            {1, "headers and queries are shapes, most of which are texts"},
+	"keys/below":          {5, "what stands below a misspelt key or verb"},
 	"others":              {1, "whether a request is needed depends on what stands beside it"},
 	"run/schema":          {4, "what is given depends on the flow or template that takes it"},
 	"schemas/bad-input":   {4, "schemas in flow files, and values that must fit them"},
