@@ -184,7 +184,7 @@ func (s *Service) Client() *mesh.Service { return s.client }
 // are.
 func (s *Service) OpenOver(transport http.RoundTripper) (err error) {
 	config := s.config
-	config.Transport, config.Endpoints = transport, s.Endpoints()
+	config.Transport, config.Endpoints, config.Inject = transport, s.Endpoints(), mesh.Inject{}
 	config.Protocol, config.TLS = "", mesh.TLS{} // there is nothing to speak to
 	s.client, err = mesh.Open(s.Name.Value, config)
 	return err

@@ -21,6 +21,7 @@ func describe(name, help string, labels ...string) *prometheus.Desc {
 var (
 	serviceRequests = describe("requests_total", "Calls of a service.", "service")
 	serviceRetries  = describe("retries_total", "Attempts beyond the first of their call.", "service")
+	serviceInjected = describe("injected_total", "Calls that were made to go wrong on purpose.", "service")
 	serviceFailures = describe("failures_total", "Calls that failed, by the class of the failure.", "service", "class")
 	serviceInFlight = describe("in_flight", "Calls of a service that have not returned.", "service")
 
@@ -47,7 +48,7 @@ var (
 // Describe is what prometheus.Collector asks for.
 func (serviceMetrics) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		serviceRequests, serviceRetries, serviceFailures, serviceInFlight, endpointAttempts, endpointFailures,
+		serviceRequests, serviceRetries, serviceInjected, serviceFailures, serviceInFlight, endpointAttempts, endpointFailures,
 		endpointInFlight, endpointConnections, endpointDials, endpointBreaker,
 		serviceBreaker, breakerOpenings, endpointBreakerOpenings,
 		sourceTargets, sourceFailures, sourceSuccess, tlsFailures, tlsExpiry,
@@ -75,6 +76,7 @@ func (m serviceMetrics) Collect(out chan<- prometheus.Metric) {
 	for name, s := range m.host.statistics() {
 		counter(serviceRequests, s.Requests, name)
 		counter(serviceRetries, s.Retries, name)
+		counter(serviceInjected, s.Injected, name)
 		breaker(s.Breaker, serviceBreaker, breakerOpenings, name)
 		gauge(serviceInFlight, float64(s.InFlight), name)
 		for class, n := range s.Failures {

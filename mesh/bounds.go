@@ -21,6 +21,9 @@ func (c Config) Bounds(method string, keyed bool) Bounds {
 	if c.Hedge.enabled() && safe(method) {
 		b.Requests, b.Attempts = 2*b.Requests, 2*b.Attempts
 	}
+	if b.Time > 0 {
+		b.Time += c.Inject.Delay
+	}
 	b.Time, b.Hang = c.within(b.Time), c.within(b.Hang)
 	return b
 }

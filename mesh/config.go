@@ -71,6 +71,8 @@ type Config struct {
 	// closed, takes to get its whole share of the attempts. 0 is none: it gets it
 	// at once, as those do that a service begins with.
 	SlowStart time.Duration
+	// Inject is off unless Delay or Abort is set. It is for tests.
+	Inject Inject
 	// Protocol names what endpoints are spoken to with: "auto", the default, is
 	// HTTP/1.1 for http, and what the server prefers of HTTP/2 and HTTP/1.1 for
 	// https (ALPN); "http1"; "http2", over TLS and nothing less; "h2c", HTTP/2
@@ -120,6 +122,7 @@ func (c Config) withDefaults() Config {
 	c.ConnectTimeout = orDefault(c.ConnectTimeout, defaultConnectTimeout)
 	c.MaxBody = orDefault(c.MaxBody, defaultMaxBody)
 	c.Balance = orDefault(c.Balance, defaultBalance)
+	c.Inject.Share = orDefault(c.Inject.Share, 1)
 	if c.Random == nil {
 		c.Random = rand.Uint64
 	}
@@ -166,6 +169,7 @@ func Validate(c Config) []ConfigError {
 	if c.DeadlineHeader != "" && !h1.ValidName(c.DeadlineHeader) {
 		faults.add("deadline_header", fmt.Sprintf("%q is not the name of a header", c.DeadlineHeader), "write deadline_header: X-Envoy-Expected-Rq-Timeout-Ms")
 	}
+	c.Inject.validate(&faults)
 	faults.nonNegative("timeout", c.Timeout)
 	faults.nonNegative("stream_idle_timeout", c.StreamIdleTimeout)
 	faults.nonNegative("connect_timeout", c.ConnectTimeout)

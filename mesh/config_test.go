@@ -28,6 +28,8 @@ func TestValidate(t *testing.T) {
 			"endpoints[6]: not a port; endpoints[7]: not a port; endpoints[8]: not a base URL; endpoints[9]: not a base URL; endpoints[10]: no host"},
 		{"an endpoint twice", Config{Endpoints: []string{"http://a", "http://a/"}}, "endpoints[1]: listed twice"},
 		{"balance", Config{Endpoints: good, Balance: "best"}, "balance: no balancer"},
+		{"injecting nothing", Config{Endpoints: good, Inject: Inject{Share: 0.5}}, "inject: nothing is injected"},
+		{"injecting what cannot be", Config{Endpoints: good, Inject: Inject{Share: 2, Abort: 200, Delay: -1}}, "inject.delay: negative; inject.share: between; inject.abort: not the status"},
 		{"hash of nothing", Config{Endpoints: good, Balance: "maglev"}, "balance: needs to know what to hash"},
 		{"hash for nobody", Config{Endpoints: good, Hash: Hash{Cookie: "a"}}, "hash: nothing is hashed"},
 		{"hash of two", Config{Endpoints: good, Balance: "ring_hash", Hash: Hash{Cookie: "a", Header: "b"}}, "hash: either a header or a cookie"},

@@ -26,6 +26,7 @@ type Service struct {
 	inFlight atomic.Int64
 	retries  atomic.Int64
 	denied   atomic.Int64
+	injected atomic.Int64
 	failures [classes]atomic.Int64
 }
 
@@ -135,11 +136,19 @@ func (s *Service) Do(req *http.Request, call *Call) (*http.Response, error) {
 	s.inFlight.Add(1)
 	defer s.inFlight.Add(-1)
 
+	r := run{service: s, req: req}
+	if s.cfg.Deadline > 0 {
+		r.until = time.Now().Add(s.cfg.Deadline)
+	}
+	if s.cfg.Inject.drawn(s.cfg.Random) {
+		if resp, class, err := r.inject(); resp != nil || err != nil {
+			return s.end(call, resp, class, err)
+		}
+	}
 	leave, err := s.enter(req)
 	if err != nil {
 		return nil, err
 	}
-	r := run{service: s, req: req}
 	if s.budget != nil {
 		now := s.clock()
 		s.budget.deposit(now)
@@ -147,13 +156,15 @@ func (s *Service) Do(req *http.Request, call *Call) (*http.Response, error) {
 			s.hedge.budget.deposit(now)
 		}
 	}
-	if s.cfg.Deadline > 0 {
-		r.until = time.Now().Add(s.cfg.Deadline)
-	}
 	r.sent, r.held = s.holdBody(req, call)
 	resp, class, err := r.attempts(call)
 	r.held.letGo()
 	leave.end(class)
+	return s.end(call, resp, class, err)
+}
+
+// end accounts for a call.
+func (s *Service) end(call *Call, resp *http.Response, class Class, err error) (*http.Response, error) {
 	if class != OK {
 		s.failures[class].Add(1)
 	}

@@ -11,6 +11,7 @@ type Stats struct {
 	Hedges    int64           // attempts beside another
 	HedgesWon int64           // those whose reply came first
 	Denied    int64           // retries and hedges that the budget did not allow
+	Injected  int64           // calls that were given to [Inject]
 	Budget    int             // requests that the retry budget allows now; -1 without one
 	Failures  map[Class]int64 // calls by the class of their failure; absent is 0
 	Breaker   BreakerStats    // of the service
@@ -37,6 +38,7 @@ func (s *Service) Stats() Stats {
 		InFlight: s.inFlight.Load(),
 		Retries:  s.retries.Load(),
 		Denied:   s.denied.Load(),
+		Injected: s.injected.Load(),
 		Budget:   s.budget.left(s.clock()),
 		Failures: counts(&s.failures),
 		Breaker:  s.breaker.stats(s.opened),
