@@ -155,7 +155,7 @@ func (d *decoder) object(n *Node, parts []part, name string, absent bool) {
 		switch {
 		case n.broken:
 		case n.Kind == Scalar && n.Type == Null && n.Text == "":
-			d.mismatch(n, formObject, name)
+			d.mismatch(n, formObject, name, "")
 		default:
 			fault := Diagnostic{Span: n.head(), Code: "wrong-type", Message: fmt.Sprintf("%s is a mapping here, not %s", name, n.found())}
 			repairObject(&fault, n, parts[0].plan.fields)
@@ -167,7 +167,7 @@ func (d *decoder) object(n *Node, parts []part, name string, absent bool) {
 	for i := range n.Fields {
 		key, value := n.Fields[i].Key, n.Fields[i].Value
 		if !d.give(key.Text, value, parts) {
-			meant = append(meant, d.unknownKey(key, n, parts))
+			meant = append(meant, d.unknownKey(key, value, n, parts))
 		}
 	}
 	for i := range parts {
@@ -207,7 +207,7 @@ func (d *decoder) give(key string, value *Node, parts []part) bool {
 }
 
 // unknownKey also gives the key that was probably meant, or "".
-func (d *decoder) unknownKey(key, among *Node, parts []part) (nearest string) {
+func (d *decoder) unknownKey(key, value, among *Node, parts []part) (nearest string) {
 	var keys []string
 	for _, p := range parts {
 		keys = append(keys, p.plan.keys...)
@@ -221,7 +221,22 @@ func (d *decoder) unknownKey(key, among *Node, parts []part) (nearest string) {
 	}
 	d.unknown = true
 	d.r.Report(x)
+	if nearest != "" && among.Field(nearest) == nil {
+		d.glance(nearest, value, parts)
+	}
 	return nearest
+}
+
+// glance reports what is wrong with the value of a misspelt key, and takes it
+// for nothing: whoever compiles the mapping finds no such key in it.
+func (d *decoder) glance(key string, value *Node, parts []part) {
+	for _, p := range parts {
+		if k, ok := p.plan.byKey[key]; ok {
+			x := &p.plan.fields[k]
+			d.value(value, reflect.New(x.shape.typ).Elem(), x.shape, x, x.key)
+			return
+		}
+	}
 }
 
 // absent deals with a key that is not written.
@@ -282,7 +297,7 @@ func (d *decoder) value(n *Node, v reflect.Value, s *shape, x *field, name strin
 		v.Field(0).Set(reflect.ValueOf(n))
 	case formBranches:
 		if n.Kind == Scalar {
-			d.mismatch(n, s.form, quotedName(name))
+			d.mismatch(n, s.form, quotedName(name), "")
 			return false
 		}
 		v.Set(reflect.ValueOf(Branches{n}))
@@ -297,7 +312,7 @@ func (d *decoder) value(n *Node, v reflect.Value, s *shape, x *field, name strin
 		return d.table(n, v, s, x, name)
 	default:
 		if n.Kind != Scalar || n.Type == Null {
-			d.mismatch(n, s.form, quotedName(name))
+			d.mismatch(n, s.form, quotedName(name), x.doc)
 			return false
 		}
 		return d.scalar(n, v, s, x, name)
@@ -357,7 +372,7 @@ func (d *decoder) is(n *Node, kind NodeKind, want form, name string) bool {
 	if n.Kind == kind {
 		return true
 	}
-	d.mismatch(n, want, quotedName(name))
+	d.mismatch(n, want, quotedName(name), "")
 	return false
 }
 
@@ -387,7 +402,7 @@ func (d *decoder) scalar(n *Node, v reflect.Value, s *shape, x *field, name stri
 		v.Set(reflect.ValueOf(String{n.Text, n.Span}))
 	case formBool:
 		if n.Type != Bool {
-			d.mismatch(n, s.form, quotedName(name))
+			d.mismatch(n, s.form, quotedName(name), "")
 			return false
 		}
 		v.SetBool(n.Text[0] == 't' || n.Text[0] == 'T')
@@ -417,7 +432,7 @@ func (d *decoder) among(n *Node, x *field, name string) bool {
 
 func (d *decoder) whole(n *Node, v reflect.Value, x *field, name string) bool {
 	if n.Type != Int {
-		d.mismatch(n, formInt, quotedName(name))
+		d.mismatch(n, formInt, quotedName(name), "")
 		return false
 	}
 	i, err := strconv.ParseInt(n.Text, 0, 64)
@@ -431,7 +446,7 @@ func (d *decoder) whole(n *Node, v reflect.Value, x *field, name string) bool {
 
 func (d *decoder) float(n *Node, v reflect.Value, x *field, name string) bool {
 	if n.Type != Int && n.Type != Float {
-		d.mismatch(n, formFloat, quotedName(name))
+		d.mismatch(n, formFloat, quotedName(name), "")
 		return false
 	}
 	f, err := strconv.ParseFloat(n.Text, 64)

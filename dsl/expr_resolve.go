@@ -209,6 +209,8 @@ func (r *resolver) chain(n ast.Node) ast.Node {
 	if !ok {
 		d := Diagnostic{Code: "unknown-name", Message: fmt.Sprintf("unknown name %q", id.Value)}
 		if _, ok := d.Suggest(id.Value, r.scope.Names()); ok {
+		} else if own := valuesElsewhere[id.Value]; own != "" {
+			d.Hint = "write " + own
 		} else if _, isFunction := usageOf()[id.Value]; isFunction {
 			d.Hint = fmt.Sprintf("%s is a function: %s", id.Value, usageHint(id.Value))
 		} else {

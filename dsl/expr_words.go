@@ -3,6 +3,7 @@ package dsl
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -231,6 +232,20 @@ var slips = []struct{ before, at, message, hint string }{
 	{"..", "", "a range needs two ends", "write 1..10"},
 }
 
+// spelt are operators that are words elsewhere.
+var spelt = map[string]string{
+	"AND": "and", "OR": "or", "IN": "in", "eq": "==", "is": "==", "IS": "==", "ne": "!=", "gt": ">", "ge": ">=", "gte": ">=", "lt": "<", "le": "<=", "lte": "<=",
+	"mod": "%", "div": "/", "LIKE": "contains, startsWith, endsWith or matches", "like": "contains, startsWith, endsWith or matches",
+}
+
+// valuesElsewhere are words for values in other languages, and what to write.
+var valuesElsewhere = map[string]string{
+	"True": "true", "TRUE": "true", "False": "false", "FALSE": "false", "None": "null", "NULL": "null", "Null": "null", "undefined": "null",
+}
+
+// infix are operators that are functions elsewhere.
+var infix = []string{"contains", "startsWith", "endsWith", "matches"}
+
 // unexpected is about a token that cannot stand where it stands.
 func unexpected(about words, m []string) (string, string) {
 	before := strings.TrimRight(about.before, " ")
@@ -245,12 +260,20 @@ func unexpected(about words, m []string) (string, string) {
 	token := strings.Trim(m[2], "\"`")
 	switch m[1] {
 	case "Identifier", "Number", "String", "Bytes":
+		if strings.HasSuffix(before, "NOT") {
+			return `"NOT" is no operator`, "write not"
+		}
+		if own := spelt[token]; own != "" && m[1] == "Identifier" {
+			return fmt.Sprintf("%q is no operator", token), "write " + own
+		}
 		if strings.HasSuffix(before, ".") {
 			return fmt.Sprintf("%q is not a name that can stand behind a dot", token), fmt.Sprintf("write [%s] instead of .%s", token, token)
 		}
 		return fmt.Sprintf("an operator is missing before %q", token), "write one, such as == or +, or a comma between two arguments"
 	}
 	switch {
+	case m[1] == "Operator" && slices.Contains(infix, token) && strings.HasPrefix(about.at[min(len(token), len(about.at)):], "("):
+		return fmt.Sprintf("%q is an operator, and stands between its two values", token), fmt.Sprintf("write x %s y", token)
 	case before == "" || strings.ContainsAny(before[len(before)-1:], "([{,+-*/%=<>!&|?:"):
 		return fmt.Sprintf("a value is missing before %q", token), "write it, or delete what is too much"
 	case strings.HasSuffix(before, "."):

@@ -9,8 +9,9 @@ import (
 
 // What to say of a value that is not of the kind that its key takes.
 
-// mismatch reports a value of a wrong type.
-func (d *decoder) mismatch(n *Node, want form, name string) {
+// mismatch reports a value of a wrong type. The doc of its key, if it is known
+// here, says what to write in place of a mapping.
+func (d *decoder) mismatch(n *Node, want form, name, doc string) {
 	if n.Kind == Scalar && n.Type == Null && n.Text == "" {
 		span := n.Span
 		if n.key != nil {
@@ -25,6 +26,9 @@ func (d *decoder) mismatch(n *Node, want form, name string) {
 		return
 	}
 	x := Diagnostic{Span: n.head(), Code: "wrong-type", Message: fmt.Sprintf("%s is %s here, not %s", name, want.wanted(), n.found()), Hint: remedyFor(n, want)}
+	if n.Kind == Map && doc != "" && x.Hint == oneText {
+		x.Hint += " (" + strings.TrimSuffix(doc, ".") + ")"
+	}
 	repair(&x, n, want)
 	d.report(x)
 }
@@ -102,6 +106,14 @@ func (n *Node) found() string {
 	}
 }
 
+const oneText = "write one text"
+
+// spelledOut reports whether a mapping in brackets is meant as one, for it has
+// keys with values; { x } is more likely a text that wants quotes.
+func spelledOut(n *Node) bool {
+	return n.Kind == Map && len(n.Fields) > 0 && n.Fields[0].Key.Kind == Scalar && !(n.Fields[0].Value.Type == Null && n.Fields[0].Value.Text == "")
+}
+
 // remedyFor says what to write instead.
 func remedyFor(n *Node, want form) string {
 	text := strings.TrimSpace(n.Text)
@@ -114,13 +126,13 @@ func remedyFor(n *Node, want form) string {
 	number := resolve(text)
 	switch want {
 	case formText, formString, formTemplate, formCustom, formCond, formSecret:
-		if n.Kind != Scalar && strings.IndexAny(n.Span.Text(), "{[") == 0 {
+		if n.Kind != Scalar && strings.IndexAny(n.Span.Text(), "{[") == 0 && !spelledOut(n) {
 			return "quote a text that begins with a bracket"
 		}
 		if want == formCond {
 			return "write an expression, such as query.id != null"
 		}
-		return "write one text"
+		return oneText
 	case formInt:
 		if plain, ok := plainNumber(text); ok {
 			return "write " + plain

@@ -466,6 +466,10 @@ func idsOf(step *dsl.Node) (ids []*dsl.Node) {
 		for _, f := range members.Fields {
 			ids = append(ids, f.Key)
 		}
+	} else if members != nil {
+		for _, item := range members.Items { // a list in place of a mapping is a fault that is told
+			ids = append(ids, idsOf(item)...)
+		}
 	}
 	return ids
 }
@@ -477,7 +481,7 @@ func (c *Compiler) step(n *dsl.Node, result *name) Step {
 		c.lost(n, false)
 		return nil
 	}
-	kind, ok := c.verb(n)
+	n, kind, ok := c.verb(n)
 	if !ok || c.mistaken(kind, n) {
 		c.lost(n, result != nil || n.Field("id") != nil)
 		return nil

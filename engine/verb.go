@@ -8,11 +8,12 @@ import (
 	"github.com/weir-run/weir/dsl"
 )
 
-// verb finds the one verb of a step.
-func (c *Compiler) verb(n *dsl.Node) (kind StepKind, ok bool) {
+// verb finds the one verb of a step. A step whose verb is only misspelt is given
+// back as it was meant, so that all that is wrong in it is told at once.
+func (c *Compiler) verb(n *dsl.Node) (meant *dsl.Node, kind StepKind, ok bool) {
 	if n.Kind != dsl.Map {
 		c.notAStep(n)
-		return kind, false
+		return n, kind, false
 	}
 	var verbs []*dsl.Node
 	for _, f := range n.Fields {
@@ -31,17 +32,17 @@ func (c *Compiler) verb(n *dsl.Node) (kind StepKind, ok bool) {
 			return k.Keys()
 		})
 		if len(owners) == 1 {
-			return c.lang.Steps.Kind(owners[0])
+			kind, ok = c.lang.Steps.Kind(owners[0])
+			return n, kind, ok
 		}
 		c.Report(dsl.Diagnostic{Span: verbs[1].Span, Code: "two-verbs", Message: fmt.Sprintf("a step has one verb; this one has %s and %s", verbs[0].Text, verbs[1].Text),
 			Hint: c.twoVerbs(n, verbs[0].Text, verbs[1].Text), Related: []dsl.Related{{Span: verbs[0].Span, Message: "the first verb"}}})
-		return kind, false
+		return n, kind, false
 	}
 	if len(verbs) == 1 && !c.detail(n, kind.Name) {
-		return kind, true
+		return n, kind, true
 	}
-	c.noVerb(n)
-	return kind, false
+	return c.noVerb(n)
 }
 
 // twoVerbs says what to make of two verbs in one step: one of them may be meant
@@ -104,7 +105,8 @@ func (c *Compiler) notAStep(n *dsl.Node) {
 	c.Report(d)
 }
 
-func (c *Compiler) noVerb(n *dsl.Node) {
+// noVerb reports that a step has no verb, and finds the one that was meant.
+func (c *Compiler) noVerb(n *dsl.Node) (meant *dsl.Node, kind StepKind, ok bool) {
 	verbs := c.lang.Steps.Names()
 	d := dsl.Diagnostic{Span: n.KeySpan(), Code: "no-verb", Message: "this step has no verb", Hint: "a step does one of: " + strings.Join(verbs, ", ")}
 	if len(n.Fields) > 0 {
@@ -117,13 +119,69 @@ func (c *Compiler) noVerb(n *dsl.Node) {
 		}
 	}
 	for _, key := range strange {
-		_, ok := d.SuggestWord(key.Text, verbs)
-		if ok || len(strange) == 1 {
+		near, misspelt := d.SuggestWord(key.Text, verbs)
+		if misspelt || len(strange) == 1 {
 			d.Span, d.Message = key.Span, fmt.Sprintf("unknown verb %q", key.Text)
 		}
-		if ok {
+		if misspelt {
+			meant, kind, ok = c.respelt(n, key, near)
+			break
+		}
+		if hint := foreign[key.Text]; hint != "" {
+			d.Span, d.Message, d.Hint = key.Span, fmt.Sprintf("unknown verb %q", key.Text), hint
 			break
 		}
 	}
 	c.Report(d)
+	if !ok {
+		meant = n
+	}
+	return meant, kind, ok
+}
+
+// respelt is a step with its verb as it was probably meant; not ok if the keys
+// beside it are far from those of that verb.
+func (c *Compiler) respelt(n, key *dsl.Node, verb string) (meant *dsl.Node, kind StepKind, ok bool) {
+	kind, ok = c.lang.Steps.Kind(verb)
+	copied, word := *n, *key
+	word.Text = verb
+	copied.Fields = slices.Clone(n.Fields)
+	for i, f := range copied.Fields {
+		switch {
+		case f.Key == key:
+			copied.Fields[i].Key = &word
+		case !isModifier(f.Key.Text):
+			_, near := dsl.Nearest(f.Key.Text, kind.Keys())
+			ok = ok && near
+		}
+	}
+	return &copied, kind, ok
+}
+
+// foreign is what other languages call what the verbs do, and what to write.
+var foreign = map[string]string{
+	"http":     "write call: METHOD SERVICE /path",
+	"request":  "write call: METHOD SERVICE /path",
+	"to":       "write call: METHOD SERVICE /path",
+	"parallel": "write compose: with a name and a step for each member; what does not refer to another runs at once",
+	"foreach":  "write each: NAME in LIST, with steps: beside it",
+	"for_each": "write each: NAME in LIST, with steps: beside it",
+	"for":      "write each: NAME in LIST, or while: CONDITION, with steps: beside it",
+	"loop":     "write each: NAME in LIST, or while: CONDITION, with steps: beside it",
+	"split":    "write each: NAME in LIST, with steps: beside it",
+	"if":       "write when: CONDITION beside a step, or switch: with a case for each way",
+	"choice":   "write switch: with a list of when: and steps:",
+	"choose":   "write switch: with a list of when: and steps:",
+	"delay":    "write wait: DURATION",
+	"sleep":    "write wait: DURATION",
+	"respond":  "write return: with the body of the answer",
+	"response": "write return: with the body of the answer",
+	"throw":    "write fail: with what went wrong",
+	"raise":    "write fail: with what went wrong",
+	"error":    "write fail: with what went wrong",
+	"mapping":  "write set: with the value, and id: beside it",
+	"setBody":  "write set: with the value, and id: beside it",
+	"var":      "write set: with the value, and id: beside it",
+	"let":      "write set: with the value, and id: beside it",
+	"include":  "write use: TEMPLATE, or run: FLOW",
 }

@@ -2,6 +2,7 @@ package steps
 
 import (
 	"context"
+	"slices"
 
 	"github.com/weir-run/weir/dsl"
 	"github.com/weir-run/weir/engine"
@@ -48,7 +49,7 @@ type switchCase struct {
 
 func compileSwitch(c *engine.Compiler, at *dsl.Node, cfg *switchConfig) engine.Step {
 	s := &switchStep{result: c.Result()}
-	yields, certain := false, false
+	yields, certain, guessed := false, false, false
 	var static *dsl.StaticType
 	if len(cfg.Switch) == 0 {
 		c.Report(dsl.Diagnostic{Span: at.Field("switch").KeySpan(), Code: "empty-steps", Message: "this switch has no cases", Hint: "write a list of when: condition with steps: or yield:"})
@@ -59,10 +60,12 @@ func compileSwitch(c *engine.Compiler, at *dsl.Node, cfg *switchConfig) engine.S
 	}
 	c.Alternatives(conds...)
 	for i, cc := range cfg.Switch {
-		if cc.When.Node == nil && i < len(cfg.Switch)-1 {
+		told := strange(at, i)
+		guessed = guessed || told
+		if cc.When.Node == nil && !told && i < len(cfg.Switch)-1 {
 			c.Report(dsl.Diagnostic{Span: cc.Span, Code: "unreachable", Message: "only the last case can do without a condition: the cases after this one are never taken", Hint: "add when:, or move it to the end"})
 		}
-		if cc.Steps.Node == nil && cc.Yield.Node == nil {
+		if cc.Steps.Node == nil && cc.Yield.Node == nil && !told {
 			c.Report(dsl.Diagnostic{Span: cc.Span, Code: "empty-steps", Message: "this case does nothing", Hint: "add steps, or yield"})
 		}
 		k := switchCase{taken: c.Way(cc.Span, "this case of the switch")}
@@ -92,10 +95,19 @@ func compileSwitch(c *engine.Compiler, at *dsl.Node, cfg *switchConfig) engine.S
 	if n := len(cfg.Switch); n > 0 && cfg.Switch[n-1].When.Node != nil {
 		s.none = c.Way(at.Field("switch").KeySpan(), "no case of the switch")
 	}
-	if id := at.Field("id"); id != nil && !yields && len(cfg.Switch) > 0 {
+	if id := at.Field("id"); id != nil && !yields && !guessed && len(cfg.Switch) > 0 {
 		c.Report(dsl.Diagnostic{Span: id.Span, Code: "no-result", Message: "this switch has an id but no case yields anything", Hint: "add yield: to its cases"})
 	}
 	return s
+}
+
+// strange reports whether a case has keys that no case has: what it lacks may be
+// what they mean.
+func strange(at *dsl.Node, i int) bool {
+	cases := at.Field("switch")
+	return cases != nil && i < len(cases.Items) && slices.ContainsFunc(cases.Items[i].Fields, func(f dsl.Field) bool {
+		return !slices.Contains([]string{"when", "steps", "yield"}, f.Key.Text)
+	})
 }
 
 // Describe is what engine.Describer asks for.
