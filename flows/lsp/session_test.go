@@ -289,14 +289,14 @@ func TestWhatAProgramImportsIsToldWithIt(t *testing.T) {
 
 func TestWhatOthersImportIsNotInVain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		const shared = "template: a\nsteps: [{ cal: x }]\n---\nservices: { users: { endpoints: ['http://127.0.0.1:1'] } }\n"
+		const shared = "template: a\nsteps: [{ parallel: x }]\n---\nservices: { users: { endpoints: ['http://127.0.0.1:1'] } }\n"
 		dir := write(t, "-- shared/a.yaml --\n"+shared)
 		c := begin(t, dir)
 		c.open(filepath.Join(dir, "shared", "a.yaml"), shared)
 		if got := c.settle(); got != "a.yaml [1:10 no-verb]" {
 			t.Errorf("got %s", got)
 		}
-		c.change(filepath.Join(dir, "shared", "a.yaml"), 2, map[string]any{"text": strings.Replace(shared, "cal: x", "log: x", 1)})
+		c.change(filepath.Join(dir, "shared", "a.yaml"), 2, map[string]any{"text": strings.Replace(shared, "parallel: x", "log: x", 1)})
 		if got := c.settle(); got != "a.yaml []" {
 			t.Errorf("got %s", got)
 		}
