@@ -68,6 +68,7 @@ func TestAProgramGoesLiveWhenItsServicesAreFound(t *testing.T) {
 		if took := time.Since(started); took != time.Second {
 			t.Errorf("live after %v", took)
 		}
+		synctest.Wait() // it is told by whoever looks
 		if !strings.Contains(w.Log(), `"msg":"endpoints found","service":"orders","source":"consul://orders/v2?server=http://consul","endpoints":1`) {
 			t.Error(w.Log())
 		}
