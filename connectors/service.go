@@ -31,6 +31,7 @@ type Service struct {
 
 	config  mesh.Config
 	headers []serviceHeader // of each request; no part of the key
+	auth    serviceAuth     // nor is this
 	written []engine.Setting
 	key     string
 	openAPI dsl.String        // the path of a document; empty: there is none
@@ -50,8 +51,9 @@ type serviceConfig struct {
 	serviceBalance
 	serviceCalls
 	serviceTransport
-	OpenAPI dsl.String `yaml:"openapi" doc:"The service's OpenAPI document, 3.0 or 3.1: a file, relative to this one. Calls are checked against it, and expressions that read their results."`
-	MaxBody dsl.Size   `yaml:"max_body" doc:"How large an answer that a call reads may be." default:"10MB" min:"1B"`
+	Auth    *authConfig `yaml:"auth" doc:"What the service knows us by: an Authorization that every request is sent with, in place of a caller's. A step can set another."`
+	OpenAPI dsl.String  `yaml:"openapi" doc:"The service's OpenAPI document, 3.0 or 3.1: a file, relative to this one. Calls are checked against it, and expressions that read their results."`
+	MaxBody dsl.Size    `yaml:"max_body" doc:"How large an answer that a call reads may be." default:"10MB" min:"1B"`
 	serviceHealth
 }
 
@@ -96,6 +98,7 @@ func newService(r dsl.Reporter, at *dsl.Node, cfg *serviceConfig) *Service {
 	cfg.serviceBalance.configureBalance(&s.config)
 	s.config.Discovery = discoveryOf(cfg.Endpoints)
 	s.headers = headersOf(r, at.Field("headers"), cfg.Headers)
+	s.auth = authOf(r, at.Field("auth"), cfg.Auth, s.headers)
 	for _, fault := range mesh.Validate(s.config) {
 		r.Report(dsl.Diagnostic{Span: place(at, fault.Field), Code: "bad-service", Message: fault.Message, Hint: fault.Hint})
 	}
@@ -134,6 +137,7 @@ func (s *Service) addHeaders(h http.Header) {
 	for i := range s.headers {
 		h[s.headers[i].name] = s.headers[i].values
 	}
+	s.auth.add(h)
 }
 
 // place finds the node of a field path such as retry.on[0].
@@ -167,6 +171,9 @@ func (s *Service) Key() string { return s.Name.Value + " " + s.key }
 // are made by dial, or by net.Dialer if it is nil.
 // What is told of endpoints that are looked for goes to log.
 func (s *Service) Open(from *mesh.Service, dial Dial, log *slog.Logger) (err error) {
+	if err := s.auth.open(s.Name.Value); err != nil {
+		return err
+	}
 	if s.client = from; from == nil {
 		config := s.config
 		config.Dial = dial
