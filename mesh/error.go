@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"strings"
 	"syscall"
 	"time"
 
@@ -163,6 +164,8 @@ func classify(err error) Class {
 	switch {
 	case errors.As(err, &stream) && stream.Code == refusedStream:
 		return Refused
+	case stream.Code > protocolError:
+		return Reset
 	case errors.As(err, &op) && op.Op == "dial":
 		return Connect
 	case errors.Is(err, context.Canceled):
@@ -181,7 +184,13 @@ func classify(err error) Class {
 func isBroken(err error) bool {
 	var errno syscall.Errno
 	return errors.As(err, &errno) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
-		errors.Is(err, net.ErrClosed)
+		errors.Is(err, net.ErrClosed) || isLost(err.Error())
+}
+
+// isLost knows the errors of connections of HTTP/2 that ended, whose types
+// net/http keeps to itself.
+func isLost(text string) bool {
+	return strings.Contains(text, "http2: client connection lost") || strings.Contains(text, "http2: server sent GOAWAY")
 }
 
 // streamError has the form of an error of a stream of HTTP/2, by which net/http
@@ -194,4 +203,8 @@ type streamError struct {
 
 func (e streamError) Error() string { return fmt.Sprintf("stream error %d", e.Code) }
 
-const refusedStream = 0x7 // RFC 9113 section 7
+// RFC 9113 section 7. What net/http itself cannot read is a protocol error, too.
+const (
+	protocolError = 0x1
+	refusedStream = 0x7
+)
