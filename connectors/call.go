@@ -337,7 +337,7 @@ func (s *call) setBody(ctx context.Context, x *engine.Exchange, req *http.Reques
 var kinds = map[mesh.Class]engine.Kind{
 	mesh.Connect: engine.KindConnect, mesh.Refused: engine.KindConnect, mesh.Timeout: engine.KindTimeout, mesh.Reset: engine.KindReset,
 	mesh.Malformed: engine.KindMalformed, mesh.TooLarge: engine.KindTooLarge, mesh.Canceled: engine.KindCanceled,
-	mesh.Deadline: engine.KindDeadline, mesh.BreakerOpen: engine.KindBreaker, mesh.NoEndpoint: engine.KindConnect,
+	mesh.Deadline: engine.KindDeadline, mesh.BreakerOpen: engine.KindBreaker, mesh.NoEndpoint: engine.KindConnect, mesh.Overloaded: engine.KindOverloaded,
 }
 
 // upstreamError says why a call under ctx failed. The mesh knows that the time

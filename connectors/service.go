@@ -55,6 +55,7 @@ type serviceConfig struct {
 	OpenAPI dsl.String  `yaml:"openapi" doc:"The service's OpenAPI document, 3.0 or 3.1: a file, relative to this one. Calls are checked against it, and expressions that read their results."`
 	MaxBody dsl.Size    `yaml:"max_body" doc:"How large an answer that a call reads may be." default:"10MB" min:"1B"`
 	serviceHealth
+	serviceLimits
 }
 
 // ServiceKind is the Kind of an entry of the services section.
@@ -70,6 +71,10 @@ breaker: { failures: 50%, of: 20, open: 10s }
 endpoints: ["http://127.0.0.1:9001", "http://127.0.0.1:9002"]
 breaker: { failures: 50%, within: 10s, slow: { over: 2s }, max_open: 5m }
 service_breaker: { failures: 5 }
+`},
+	dsl.Example{Name: "no more than it can do", YAML: `
+endpoints: ["http://127.0.0.1:9001", "http://127.0.0.1:9002"]
+limit: { concurrent: 100, per_endpoint: 60, queue: 50, wait: 200ms }
 `},
 	dsl.Example{Name: "a service that asks for a key", YAML: `
 endpoints: ["https://payments.example"]
@@ -96,6 +101,7 @@ func newService(r dsl.Reporter, at *dsl.Node, cfg *serviceConfig) *Service {
 		return s
 	}
 	cfg.serviceBalance.configureBalance(&s.config)
+	cfg.serviceLimits.configureLimits(&s.config)
 	s.config.Discovery = discoveryOf(cfg.Endpoints)
 	s.headers = headersOf(r, at.Field("headers"), cfg.Headers)
 	s.auth = authOf(r, at.Field("auth"), cfg.Auth, s.headers)

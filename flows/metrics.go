@@ -38,6 +38,10 @@ var (
 	stepEvents          = prometheus.NewDesc("weir_step_events_total", "What happened to a step, such as a hit of its cache or a compensation that failed.", []string{"flow", "step", "event"}, nil)
 	stepLevel           = prometheus.NewDesc("weir_step_level", "What a step holds, such as the bytes of its cache.", []string{"flow", "step", "of"}, nil)
 
+	limitInUse   = describe("limit_in_use", "Calls that have a place within limit.concurrent.", "service")
+	limitWaiting = describe("limit_waiting", "Calls in the queue of the limit.", "service")
+	limitRefused = describe("limit_refused_total", "Calls that the limit refused.", "service")
+
 	serviceBreaker  = describe("breaker_open", "1 while the service's breaker lets no call through, 0.5 while it probes.", "service")
 	breakerOpenings = describe("breaker_openings_total", "How often the service's breaker opened.", "service")
 	endpointBreaker = describe("endpoint_breaker_open", "1 while the endpoint's breaker lets nothing through, 0.5 while it probes.", "service", "endpoint")
@@ -50,6 +54,7 @@ func (serviceMetrics) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		serviceRequests, serviceRetries, serviceInjected, serviceFailures, serviceInFlight, endpointAttempts, endpointFailures,
 		endpointInFlight, endpointConnections, endpointDials, endpointBreaker,
+		limitInUse, limitWaiting, limitRefused,
 		serviceBreaker, breakerOpenings, endpointBreakerOpenings,
 		sourceTargets, sourceFailures, sourceSuccess, tlsFailures, tlsExpiry,
 		stepEvents, stepLevel,
@@ -79,6 +84,9 @@ func (m serviceMetrics) Collect(out chan<- prometheus.Metric) {
 		counter(serviceInjected, s.Injected, name)
 		breaker(s.Breaker, serviceBreaker, breakerOpenings, name)
 		gauge(serviceInFlight, float64(s.InFlight), name)
+		gauge(limitInUse, float64(s.Limit.InUse), name)
+		gauge(limitWaiting, float64(s.Limit.Waiting), name)
+		counter(limitRefused, s.Limit.Refused, name)
 		for class, n := range s.Failures {
 			counter(serviceFailures, n, name, class.String())
 		}

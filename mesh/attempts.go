@@ -20,6 +20,10 @@ type run struct {
 	tries   int           // hedges are not counted
 	wait    time.Duration // before the attempt at hand
 	hedged  bool          // whose outcome is that of its hedge
+
+	placed bool           // it has a place among the calls of the service
+	queued time.Duration  // how long it has waited for places
+	reply  *http.Response // until it is judged
 }
 
 // outcome is what came of an attempt.
@@ -46,13 +50,10 @@ func (r *run) attempts(call *Call) (*http.Response, Class, error) {
 			closeBody(r.sent)
 			return nil, contextClass(err), err
 		}
-		p, err := r.tried.pick(r.service, r.req)
+		p, class, err := r.pick()
 		if err != nil {
 			closeBody(r.sent)
-			if err == errNoEndpoint {
-				return nil, NoEndpoint, err
-			}
-			return nil, BreakerOpen, err
+			return nil, class, err
 		}
 		r.tries++
 		call.Attempts++
@@ -64,6 +65,7 @@ func (r *run) attempts(call *Call) (*http.Response, Class, error) {
 		} else if p, out = r.raced(p, delay, call); r.hedged {
 			a.Number, a.Hedge, r.hedged = call.Attempts, true, false
 		}
+		r.reply = out.resp
 		next, pause := r.next(&out, call)
 		a.describe(p, &out)
 		a.Next, a.Pause = next, pause
@@ -73,6 +75,7 @@ func (r *run) attempts(call *Call) (*http.Response, Class, error) {
 			return out.resp, out.class, out.err
 		}
 		discard(out.resp, call.Stream)
+		r.reply = nil
 		if err := sleep(ctx, pause); err != nil {
 			return nil, contextClass(err), err
 		}
@@ -129,12 +132,10 @@ func (o *outcome) status() int {
 func (s *Service) attempt(p pick, req *http.Request, call *Call, until time.Time) (out outcome) {
 	e := p.endpoint
 	e.attempts.Add(1)
-	e.inFlight.Add(1)
 	settled := false
 	defer func() {
 		if !settled { // a transport or a request body panicked
-			p.leave.release()
-			e.inFlight.Add(-1)
+			p.release()
 		}
 	}()
 
@@ -174,7 +175,7 @@ func (s *Service) attempt(p pick, req *http.Request, call *Call, until time.Time
 		e.failures[out.class].Add(1)
 	}
 	if out.err != nil || call.Buffer {
-		e.inFlight.Add(-1)
+		e.exit()
 		return out
 	}
 	out.resp.Body = s.follow(out.resp.Body, e, call.Attempts)
@@ -221,14 +222,20 @@ func (s *Service) observe(took time.Duration) {
 // fits reports whether an attempt after wait has a chance to end in time: there
 // must be time left for as long as a good reply usually takes.
 func (r *run) fits(wait time.Duration) bool {
+	left, bound := r.left()
+	if !bound {
+		return wait <= maxUnboundedWait
+	}
+	return left-wait > time.Duration(r.service.typical.Load())
+}
+
+// left is how much time the call has, if that is bound.
+func (r *run) left() (left time.Duration, bound bool) {
 	deadline, bound := r.req.Context().Deadline()
 	if !r.until.IsZero() && (!bound || r.until.Before(deadline)) {
 		deadline, bound = r.until, true
 	}
-	if !bound {
-		return wait <= maxUnboundedWait
-	}
-	return time.Until(deadline)-wait > time.Duration(r.service.typical.Load())
+	return time.Until(deadline), bound
 }
 
 func sleep(ctx context.Context, d time.Duration) error {

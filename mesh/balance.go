@@ -20,11 +20,11 @@ type Choice struct {
 	tried     endpointSet
 }
 
-// Usable reports whether the call has not tried the endpoint yet and its breaker
-// lets attempts pass.
+// Usable reports whether the call has not tried the endpoint yet, its breaker
+// lets attempts pass, and [Limit].PerEndpoint one more of them.
 func (c Choice) Usable(i int) bool {
 	e := c.Endpoints[i]
-	return !c.tried.has(e.index) && e.breaker.mayPass()
+	return !c.tried.has(e.index) && e.breaker.mayPass() && e.hasRoom()
 }
 
 // endpointSet is a set of indices, exact below 64. Above, two that share a

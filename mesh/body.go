@@ -71,7 +71,7 @@ func (*buffered) Close() error { return nil }
 // and counts the attempt as in flight until the body ends.
 func (s *Service) follow(body io.ReadCloser, e *Endpoint, attempts int) io.ReadCloser {
 	if body == http.NoBody {
-		e.inFlight.Add(-1)
+		e.exit()
 		return body
 	}
 	live := &liveBody{ReadCloser: body, service: s, endpoint: e, attempts: attempts}
@@ -87,6 +87,7 @@ type liveBody struct {
 	endpoint *Endpoint
 	attempts int
 	release  context.CancelCauseFunc // of the context of an attempt that had a hedge; else nil
+	kept     bool                    // it has the place of its call
 	ended    atomic.Bool
 	closed   atomic.Bool
 }
@@ -134,6 +135,9 @@ func (b *liveBody) Close() error {
 	return b.ReadCloser.Close()
 }
 
+// keep gives the body the place of its call, before anybody reads it.
+func (b *liveBody) keep() { b.kept = true }
+
 func (b *liveBody) let() {
 	if b.release != nil {
 		b.release(nil)
@@ -145,6 +149,9 @@ func (b *liveBody) end() bool {
 	if b.ended.Swap(true) {
 		return false
 	}
-	b.endpoint.inFlight.Add(-1)
+	b.endpoint.exit()
+	if b.kept {
+		b.service.limit.leave()
+	}
 	return true
 }

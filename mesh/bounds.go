@@ -22,7 +22,10 @@ func (c Config) Bounds(method string, keyed bool) Bounds {
 		b.Requests, b.Attempts = 2*b.Requests, 2*b.Attempts
 	}
 	if b.Time > 0 {
-		b.Time += c.Inject.Delay
+		b.Time += c.Inject.Delay + c.Limit.Wait
+	}
+	if b.Hang > 0 {
+		b.Hang += c.Limit.Wait
 	}
 	b.Time, b.Hang = c.within(b.Time), c.within(b.Hang)
 	return b

@@ -27,6 +27,7 @@ func TestBoundsOfACall(t *testing.T) {
 		{"a deadline and no timeout", "GET", Config{Deadline: 1000 * ms}, Bounds{1, 1, 1000 * ms, 1000 * ms}},
 		{"a key", "POST", Config{Timeout: 100 * ms, Retry: retry(3, "timeout")}, Bounds{3, 3, 325 * ms, 325 * ms}},
 		{"each attempt may be hedged", "GET", Config{Timeout: 100 * ms, Retry: retry(3, "timeout"), Hedge: Hedge{Extra: 0.01}}, Bounds{6, 6, 325 * ms, 325 * ms}},
+		{"a wait for a place", "GET", Config{Timeout: 100 * ms, Limit: Limit{Concurrent: 1, Queue: 1}}, Bounds{1, 1, 200 * ms, 200 * ms}},
 		{"if the method is safe", "PUT", Config{Timeout: 100 * ms, Hedge: Hedge{Extra: 0.01}}, Bounds{1, 1, 100 * ms, 100 * ms}},
 	} {
 		t.Run(x.name, func(t *testing.T) {

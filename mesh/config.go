@@ -67,6 +67,8 @@ type Config struct {
 	// all attempts have been made. It is off unless Failures, Ratio or Slow is
 	// set.
 	ServiceBreaker Breaker
+	// Limit is off unless Concurrent or PerEndpoint is set.
+	Limit Limit
 	// SlowStart is how long an endpoint that is new, or whose breaker has just
 	// closed, takes to get its whole share of the attempts. 0 is none: it gets it
 	// at once, as those do that a service begins with.
@@ -129,6 +131,7 @@ func (c Config) withDefaults() Config {
 	c.Protocol = orDefault(c.Protocol, protocolAuto)
 	c.Retry = c.Retry.withDefaults()
 	c.Hedge = c.Hedge.withDefaults()
+	c.Limit = c.Limit.withDefaults()
 	c.Breaker, c.ServiceBreaker = c.Breaker.withDefaults(), c.ServiceBreaker.withDefaults()
 	return c
 }
@@ -180,6 +183,7 @@ func Validate(c Config) []ConfigError {
 	}
 	c.Retry.validate(&faults)
 	c.Hedge.validate(&faults)
+	c.Limit.validate(&faults)
 	c.Breaker.validate(&faults, "breaker")
 	c.ServiceBreaker.validate(&faults, "service_breaker")
 	faults.nonNegative("slow_start", c.SlowStart)

@@ -21,6 +21,7 @@ type Endpoint struct {
 type vitals struct {
 	transport transport
 	breaker   *breaker // nil without one
+	limit     *limiter // nil if it does not limit endpoints
 	latency   *latency // nil unless the balancer asks for it
 	warmup    *warmup  // nil without a slow start
 

@@ -51,6 +51,9 @@ const (
 	BreakerOpen
 	// NoEndpoint: the service has no endpoint; nothing was sent.
 	NoEndpoint
+	// Overloaded: [Config].Limit was reached, and waiting was of no use; nothing
+	// was sent, but for attempts before.
+	Overloaded
 
 	classes // their number
 )
@@ -58,7 +61,7 @@ const (
 var classNames = [classes]string{
 	OK: "ok", Connect: "connect", Timeout: "timeout", Refused: "refused_stream", Reset: "reset", Malformed: "malformed",
 	TooLarge: "too_large", Status: "status", Canceled: "canceled", Deadline: "deadline",
-	Rejected: "rejected", BreakerOpen: "breaker_open", NoEndpoint: "no_endpoint",
+	Rejected: "rejected", BreakerOpen: "breaker_open", NoEndpoint: "no_endpoint", Overloaded: "overloaded",
 }
 
 // String returns the class as it is written in configuration and metrics.
@@ -113,7 +116,7 @@ func (c Class) endpointFault() bool {
 // neutral reports whether the class says nothing about the endpoint at all.
 func (c Class) neutral() bool {
 	switch c {
-	case Canceled, Deadline, Rejected, BreakerOpen, NoEndpoint:
+	case Canceled, Deadline, Rejected, BreakerOpen, NoEndpoint, Overloaded:
 		return true
 	}
 	return false

@@ -189,7 +189,7 @@ func (h *race) start() {
 	}
 	p, ok := h.tried.other(s, h.req)
 	if ok && !s.admitHedge() {
-		p.leave.release()
+		p.release()
 		h.denied, ok = true, false
 	}
 	if !ok {
@@ -256,15 +256,18 @@ func atEnd(out *outcome, cancel context.CancelCauseFunc) {
 	cancel(nil)
 }
 
-// other picks an endpoint that has not been tried.
+// other picks an endpoint that has not been tried, if nobody waits for one.
 func (t *tried) other(service *Service, req *http.Request) (pick, bool) {
+	if service.limit.crowded() {
+		return pick{}, false
+	}
 	before := t.count
 	p, err := t.pick(service, req)
 	if err != nil {
 		return p, false
 	}
 	if p.why == pickedAgain {
-		p.leave.release()
+		p.release()
 		t.count = before
 		return p, false
 	}

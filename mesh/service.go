@@ -18,6 +18,7 @@ type Service struct {
 	retry   retryPolicy
 	breaker *breaker // nil without one
 	opened  time.Time
+	limit   *limiter     // nil without one
 	budget  *budget      // nil without retries and hedges
 	hedge   *hedger      // nil without hedges
 	typical atomic.Int64 // moving average of the time to a good reply, in ns
@@ -102,6 +103,7 @@ func Open(name string, cfg Config) (*Service, error) {
 	if s.hedge = newHedger(cfg.Hedge); s.hedge != nil || cfg.Retry.Attempts > 1 {
 		s.budget = newBudget(cfg.Retry.Budget, cfg.Retry.MinPerSecond)
 	}
+	s.limit = newLimiter(cfg.Limit)
 	s.breaker = newBreaker(cfg.ServiceBreaker, "calls", 0, s.clock, cfg.Random)
 	s.discover()
 	return s, nil
@@ -145,6 +147,13 @@ func (s *Service) Do(req *http.Request, call *Call) (*http.Response, error) {
 			return s.end(call, resp, class, err)
 		}
 	}
+	if s.limit != nil {
+		if class, err := r.start(); err != nil {
+			closeBody(req)
+			return s.end(call, nil, class, err)
+		}
+		defer r.leave()
+	}
 	leave, err := s.enter(req)
 	if err != nil {
 		return nil, err
@@ -160,6 +169,7 @@ func (s *Service) Do(req *http.Request, call *Call) (*http.Response, error) {
 	resp, class, err := r.attempts(call)
 	r.held.letGo()
 	leave.end(class)
+	r.handOver(resp)
 	return s.end(call, resp, class, err)
 }
 

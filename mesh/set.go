@@ -34,6 +34,7 @@ func (s *Service) update(targets []discovery.Target) {
 			delete(before, placeOf(target))
 		} else {
 			next.endpoints[i] = newEndpoint(target, s.cfg, s.clock)
+			next.endpoints[i].limit = s.limit.perEndpoint()
 			if old != nil && len(old.endpoints) > 0 {
 				next.endpoints[i].warmup.begin()
 			}
@@ -42,6 +43,9 @@ func (s *Service) update(targets []discovery.Target) {
 	}
 	next.tiers = s.tiers(next.endpoints, old)
 	s.set.Store(next)
+	if s.limit != nil {
+		s.limit.picks.wake() // where to go may be new
+	}
 	for _, e := range before {
 		e.transport.close()
 	}
@@ -57,6 +61,12 @@ type pick struct {
 	endpoint *Endpoint
 	leave    permit
 	why      string
+}
+
+// release gives back what was taken, if no outcome is known.
+func (p pick) release() {
+	p.leave.release()
+	p.endpoint.exit()
 }
 
 // Why an endpoint was picked.
@@ -94,7 +104,8 @@ func (t *tried) look(s *set) {
 	}
 }
 
-// pick chooses an endpoint for the next attempt, and takes its breaker's permit.
+// pick chooses an endpoint for the next attempt, and takes its breaker's
+// permit and a place at it.
 // One that was tried is chosen again only when there is no other, and one of a
 // later tier only when there is none of an earlier one.
 func (t *tried) pick(service *Service, req *http.Request) (pick, error) {
@@ -112,16 +123,28 @@ func (t *tried) pick(service *Service, req *http.Request) (pick, error) {
 		switch {
 		case e != nil:
 			t.add(e.index) // also if another call took the probe since the balancer looked
-			if leave, ok := e.breaker.acquire(); ok {
+			leave, ok := e.breaker.acquire()
+			if ok && e.enter() {
 				return pick{e, leave, why}, nil
+			}
+			if ok {
+				leave.release()
 			}
 		case t.marks != 0:
 			t.marks, why = 0, pickedAgain
 		default:
-			return pick{}, s.breakersOpen()
+			return pick{}, s.unavailable(service.limit)
 		}
 	}
-	return pick{}, s.breakersOpen()
+	return pick{}, s.unavailable(service.limit)
+}
+
+// unavailable is the error of a pick that found nothing.
+func (s *set) unavailable(limit *limiter) error {
+	if limit.perEndpoint() != nil && s.anyUsable() {
+		return errFull
+	}
+	return s.breakersOpen()
 }
 
 // breakersOpen is the error of a call that no endpoint may be tried for: it says

@@ -15,6 +15,7 @@ type Stats struct {
 	Budget    int             // requests that the retry budget allows now; -1 without one
 	Failures  map[Class]int64 // calls by the class of their failure; absent is 0
 	Breaker   BreakerStats    // of the service
+	Limit     LimitStats
 	Endpoints []EndpointStats
 	Sources   []SourceStats // what finds endpoints; none if all are configured
 	TLS       *TLSStats     // of the files of Config.TLS; nil without any
@@ -42,6 +43,7 @@ func (s *Service) Stats() Stats {
 		Budget:   s.budget.left(s.clock()),
 		Failures: counts(&s.failures),
 		Breaker:  s.breaker.stats(s.opened),
+		Limit:    s.limit.stats(),
 		Sources:  s.finder.stats(),
 		TLS:      s.cfg.trust.stats(),
 	}

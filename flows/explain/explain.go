@@ -368,6 +368,9 @@ func serviceSettings(s *connectors.Service) []Setting {
 	if c.Hedge.Extra > 0 {
 		effective["hedge.extra"], effective["hedge.quantile"] = dsl.Percent(c.Hedge.Extra).String(), dsl.Percent(c.Hedge.Quantile).String()
 	}
+	if c.Limit.Queue > 0 {
+		effective["limit.wait"] = shown(c.Limit.Wait)
+	}
 	if c.Zone != "" {
 		effective["zone"] = c.Zone
 	}
