@@ -56,6 +56,9 @@ func compilePath(c *engine.Compiler, step, n *dsl.Node, from int) *dsl.TextTempl
 			c.Report(d)
 			return nil
 		default:
+			if ch == ':' && text[i-1] == '/' {
+				literalVariable(c, n, i)
+			}
 			skeleton.WriteByte(ch)
 		}
 	}
@@ -68,6 +71,18 @@ func compilePath(c *engine.Compiler, step, n *dsl.Node, from int) *dsl.TextTempl
 		return nil
 	}
 	return c.TextPart(n, from, dsl.PathSegment)
+}
+
+// literalVariable warns of /:name, which other tools take for a variable. A
+// colon elsewhere is common, as in /things:batchGet.
+func literalVariable(c *engine.Compiler, n *dsl.Node, from int) {
+	name, _, _ := strings.Cut(n.Text[from+1:], "/")
+	if name == "" || strings.Trim(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") != "" {
+		return
+	}
+	c.Report(dsl.Diagnostic{Span: n.At(from, from+1+len(name)), Severity: dsl.Warning, Code: "literal-variable",
+		Message: fmt.Sprintf(":%s is sent as it stands: it is no variable", name),
+		Hint:    fmt.Sprintf("write $(params.%s), or %%3A%s for the text itself", name, name)})
 }
 
 func isEscape(s string) bool {

@@ -203,6 +203,10 @@ func repairObject(d *Diagnostic, n *Node, keys []field) {
 		if len(wanted) != 1 || n.Kind != Scalar || !fits {
 			continue
 		}
+		if rest, ok := strings.CutPrefix(n.Span.Text(), x.key+" "); ok { // the key is there, without its colon
+			shown[i] = x.key + ": " + rest
+			continue
+		}
 		shown[i] = x.key + ": " + n.Span.Text()
 		if value := inBrackets(n); len(required) == 1 && value != "" && len(d.Fixes) == 0 {
 			d.Mend(fmt.Sprintf("write { %s: %s }", x.key, value), Edit{n.Span, fmt.Sprintf("{ %s: %s }", x.key, value)})

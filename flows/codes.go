@@ -89,6 +89,7 @@ var Codes = []Code{
 	{"input-and-trigger", "A flow with a trigger takes no input.", "Read params, query, headers and body."},
 	{"literal-needed", "A template reads an input where no expression can stand, and it is given as an expression.", "Write the value itself, or have the template read it where an expression can stand."},
 	{"literal-secret", "A value in the file looks like a secret: everyone who reads the file can use it.", "Write $(secret.NAME), and replace the secret if others have seen it."},
+	{"literal-variable", "A path has a colon and a name where other tools have a variable. It is sent as it stands.", "Write $(params.name), or %3A for the colon itself."},
 	{"lone-branch", "A race of one step is no race.", "Add another step, or write the step alone."},
 	{"many-requests", "Retries stand around each other, so that one call can become many requests to a service that may already have too much to do.", "Retry in one place: as near to the failure as it can be mended."},
 	{"may-be-absent", "A value is read that is not always there.", "Write ?? or ?. to say what absence means."},
