@@ -76,6 +76,10 @@ service_breaker: { failures: 5 }
 endpoints: ["http://127.0.0.1:9001", "http://127.0.0.1:9002"]
 limit: { concurrent: 100, per_endpoint: 60, queue: 50, wait: 200ms }
 `},
+	dsl.Example{Name: "endpoints that are left out when they fail more than the others", YAML: `
+endpoints: ["http://127.0.0.1:9001", "http://127.0.0.1:9002", "http://127.0.0.1:9003"]
+ejection: { failures: 30%, for: 30s, at_most: 50% }
+`},
 	dsl.Example{Name: "a service that asks for a key", YAML: `
 endpoints: ["https://payments.example"]
 headers: { authorization: Bearer $(secret.PAYMENTS_KEY) }

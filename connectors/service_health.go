@@ -11,9 +11,10 @@ import (
 
 // serviceHealth is when a service, or an endpoint of it, is not called.
 type serviceHealth struct {
-	Breaker        *breakerConfig `yaml:"breaker" doc:"Stops attempts at an endpoint that fails, or is too slow. Each endpoint has its own."`
-	ServiceBreaker *breakerConfig `yaml:"service_breaker" doc:"Stops calls of the service when they fail in spite of all attempts. Written like breaker; what it counts is calls."`
-	SlowStart      dsl.Duration   `yaml:"slow_start" doc:"How long an endpoint that is new, or whose breaker has just closed, takes to get its whole share of the attempts. Without it, it gets it at once." min:"1ms" max:"1h"`
+	Breaker        *breakerConfig  `yaml:"breaker" doc:"Stops attempts at an endpoint that fails, or is too slow. Each endpoint has its own."`
+	ServiceBreaker *breakerConfig  `yaml:"service_breaker" doc:"Stops calls of the service when they fail in spite of all attempts. Written like breaker; what it counts is calls."`
+	Ejection       *ejectionConfig `yaml:"ejection" doc:"Leaves out endpoints that fail more than the others do. A breaker judges an endpoint alone; ejection judges it against its peers, and takes away neither more than at_most of them nor the last one."`
+	SlowStart      dsl.Duration    `yaml:"slow_start" doc:"How long an endpoint that is new, was ejected, or whose breaker has just closed, takes to get its whole share of the attempts. Without it, it gets it at once." min:"1ms" max:"1h"`
 }
 
 type breakerConfig struct {
@@ -25,6 +26,16 @@ type breakerConfig struct {
 	MaxOpen  dsl.Duration   `yaml:"max_open" doc:"How long it stays open at most between two probes. Default: 1m, or open if that is longer." min:"1ms"`
 }
 
+type ejectionConfig struct {
+	Failures dsl.String   `yaml:"failures" doc:"What ejects an endpoint: a number of failures in a row, while its share of failures is above that of its peers; or by how much its share of failures is above that of its peers, such as 30%." default:"5"`
+	Of       int          `yaml:"of" doc:"How many attempts there have to be before a share counts, the endpoint's and its peers': 20, if not written." min:"1" max:"10000"`
+	Within   dsl.Duration `yaml:"within" doc:"How long is looked back to compare." default:"10s" min:"10ms"`
+	For      dsl.Duration `yaml:"for" doc:"How long an endpoint is left out first. Each ejection after that doubles it." default:"30s" min:"1ms"`
+	MaxFor   dsl.Duration `yaml:"max_for" doc:"How long it is left out at most. An endpoint that has been back for that long begins with for again. Default: 5m, or for if that is longer." min:"1ms"`
+	AtMost   dsl.Percent  `yaml:"at_most" doc:"How many of the endpoints are left out at the same time, rounded down." default:"50%" min:"1%"`
+	Panic    dsl.Percent  `yaml:"panic" doc:"Below which share of usable endpoints, neither ejected nor stopped by their breakers, all are used again that are not draining." default:"50%" min:"1%"`
+}
+
 type breakerSlowed struct {
 	Over  dsl.Duration `yaml:"over" doc:"The time above which an attempt is slow." required:"true" min:"1ms"`
 	Share dsl.Percent  `yaml:"share" doc:"The share of slow attempts that opens the breaker." default:"50%" min:"1%"`
@@ -34,7 +45,8 @@ type breakerSlowed struct {
 // whether that makes sense of them.
 func (c *serviceHealth) configure(r dsl.Reporter, at *dsl.Node, to *mesh.Config) bool {
 	to.SlowStart = time.Duration(c.SlowStart)
-	ok := c.Breaker.configure(r, at.Field("breaker"), &to.Breaker)
+	ok := c.Ejection.configure(r, &to.Ejection)
+	ok = c.Breaker.configure(r, at.Field("breaker"), &to.Breaker) && ok
 	return c.ServiceBreaker.configure(r, at.Field("service_breaker"), &to.ServiceBreaker) && ok
 }
 
@@ -53,12 +65,25 @@ func (c *breakerConfig) configure(r dsl.Reporter, at *dsl.Node, to *mesh.Breaker
 		}
 		return written
 	}
-	if share, err := dsl.ParsePercent(c.Failures.Value); err == nil && share > 0 {
-		to.Ratio = float64(share)
-	} else if n, err := strconv.Atoi(c.Failures.Value); err == nil && n > 0 {
-		to.Failures = n
+	return failures(r, c.Failures, "bad-breaker", &to.Failures, &to.Ratio)
+}
+
+func (c *ejectionConfig) configure(r dsl.Reporter, to *mesh.Ejection) bool {
+	if c == nil {
+		return true
+	}
+	*to = mesh.Ejection{Of: c.Of, Within: time.Duration(c.Within), For: time.Duration(c.For), MaxFor: time.Duration(c.MaxFor), AtMost: float64(c.AtMost), Panic: float64(c.Panic)}
+	return failures(r, c.Failures, "bad-service", &to.Failures, &to.Ratio)
+}
+
+// failures reads a number of failures, or a share of them.
+func failures(r dsl.Reporter, s dsl.String, code string, number *int, ratio *float64) bool {
+	if share, err := dsl.ParsePercent(s.Value); err == nil && share > 0 {
+		*ratio = float64(share)
+	} else if n, err := strconv.Atoi(s.Value); err == nil && n > 0 {
+		*number = n
 	} else {
-		r.Report(dsl.Diagnostic{Span: c.Failures.Span, Code: "bad-breaker", Message: fmt.Sprintf("%s is not a number of failures", c.Failures.Value),
+		r.Report(dsl.Diagnostic{Span: s.Span, Code: code, Message: fmt.Sprintf("%s is not a number of failures", s.Value),
 			Hint: "write a share up to 100%, such as 50%, or a number such as 5"})
 		return false
 	}

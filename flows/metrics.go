@@ -46,6 +46,11 @@ var (
 	breakerOpenings = describe("breaker_openings_total", "How often the service's breaker opened.", "service")
 	endpointBreaker = describe("endpoint_breaker_open", "1 while the endpoint's breaker lets nothing through, 0.5 while it probes.", "service", "endpoint")
 
+	servicePanic     = describe("panic", "1 while too few endpoints are usable, so that all are used.", "service")
+	panicAttempts    = describe("panic_attempts_total", "Attempts made while too few endpoints were usable.", "service")
+	endpointEjected  = describe("endpoint_ejected", "1 while the endpoint is left out for failing more than the others.", "service", "endpoint")
+	endpointEjection = describe("endpoint_ejections_total", "How often the endpoint was ejected.", "service", "endpoint")
+
 	endpointBreakerOpenings = describe("endpoint_breaker_openings_total", "How often the endpoint's breaker opened.", "service", "endpoint")
 )
 
@@ -56,6 +61,7 @@ func (serviceMetrics) Describe(out chan<- *prometheus.Desc) {
 		endpointInFlight, endpointConnections, endpointDials, endpointBreaker,
 		limitInUse, limitWaiting, limitRefused,
 		serviceBreaker, breakerOpenings, endpointBreakerOpenings,
+		servicePanic, panicAttempts, endpointEjected, endpointEjection,
 		sourceTargets, sourceFailures, sourceSuccess, tlsFailures, tlsExpiry,
 		stepEvents, stepLevel,
 	} {
@@ -103,6 +109,10 @@ func (m serviceMetrics) Collect(out chan<- prometheus.Metric) {
 				gauge(sourceSuccess, float64(f.LastSuccess.UnixMilli())/1000, name, f.Source)
 			}
 		}
+		if s.Panic != nil {
+			gauge(servicePanic, one(s.Panic.Now), name)
+			counter(panicAttempts, s.Panic.Attempts, name)
+		}
 		for _, e := range s.Endpoints {
 			counter(endpointAttempts, e.Attempts, name, e.Address)
 			gauge(endpointInFlight, float64(e.InFlight), name, e.Address)
@@ -112,8 +122,19 @@ func (m serviceMetrics) Collect(out chan<- prometheus.Metric) {
 				counter(endpointFailures, n, name, e.Address, class.String())
 			}
 			breaker(e.Breaker, endpointBreaker, endpointBreakerOpenings, name, e.Address)
+			if e.Ejection != nil {
+				gauge(endpointEjected, one(e.Ejection.Out), name, e.Address)
+				counter(endpointEjection, e.Ejection.Times, name, e.Address)
+			}
 		}
 	}
+}
+
+func one(is bool) float64 {
+	if is {
+		return 1
+	}
+	return 0
 }
 
 // steps shows the Keepers of the current generation. One that several steps

@@ -168,6 +168,7 @@ func (s *Service) attempt(p pick, req *http.Request, call *Call, until time.Time
 	settled = true
 	out.took = time.Since(out.start)
 	p.leave.end(out.class, out.took)
+	e.ejection.end(s, e, out.class, out.took)
 	e.latency.learn(s.clock(), out.took, out.class, out.resp)
 	if out.class == OK {
 		s.observe(out.took)

@@ -18,13 +18,15 @@ type Choice struct {
 	Request   *http.Request
 	Endpoints []*Endpoint
 	tried     endpointSet
+	panic     *set // in which too few are usable; nil if enough are
 }
 
-// Usable reports whether the call has not tried the endpoint yet, its breaker
-// lets attempts pass, and [Limit].PerEndpoint one more of them.
+// Usable reports whether the call has not tried the endpoint yet, it is not
+// ejected, its breaker lets attempts pass, and [Limit].PerEndpoint one more of
+// them. If too few endpoints are usable, ejection and breakers do not matter.
 func (c Choice) Usable(i int) bool {
 	e := c.Endpoints[i]
-	return !c.tried.has(e.index) && e.breaker.mayPass() && e.hasRoom()
+	return !c.tried.has(e.index) && (e.usable() || c.panic != nil && e.inPanic(c.panic)) && e.hasRoom()
 }
 
 // endpointSet is a set of indices, exact below 64. Above, two that share a
@@ -114,12 +116,18 @@ func (s *Service) tiers(endpoints []*Endpoint, old *set) []tier {
 }
 
 // choose gives the endpoint that the balancer of the best tier wants, nil if
-// none is usable.
-func (s *set) choose(req *http.Request, tried endpointSet) *Endpoint {
-	cold := s.passOn()
+// none is usable. If too few are, all bear the load: those that are cold, too.
+func (s *set) choose(req *http.Request, tried endpointSet, panics bool) *Endpoint {
+	var cold endpointSet
+	var panic *set
+	if panics {
+		panic = s
+	} else {
+		cold = s.passOn()
+	}
 	for i := range s.tiers {
 		t := &s.tiers[i]
-		c := Choice{Request: req, Endpoints: t.endpoints, tried: tried | cold}
+		c := Choice{Request: req, Endpoints: t.endpoints, tried: tried | cold, panic: panic}
 		i := t.balancer.Pick(c)
 		if i < 0 && cold != 0 {
 			c.tried = tried

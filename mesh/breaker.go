@@ -28,6 +28,8 @@ type breaker struct {
 	random func() float64 // of [0, 1)
 	closed func()         // called when a probe has succeeded, if set
 
+	blocked func(until time.Duration) // called when nothing passes until then, if set
+
 	// blockedUntil is 0 while closed, and else when a probe may start: the end of
 	// the open time, or of the lease of the probe that is under way.
 	blockedUntil atomic.Int64
@@ -106,7 +108,7 @@ func (b *breaker) acquire() (permit, bool) {
 			b.generation.Add(1)
 		}
 		b.leases++
-		b.blockedUntil.Store(int64(now + b.lease))
+		b.block(now + b.lease)
 		return permit{b, b.generation.Load(), b.leases}, true
 	}
 }
@@ -225,7 +227,6 @@ func (b *breaker) share(n, total int64, ratio float64) bool {
 	if b.Within == 0 {
 		total = b.of()
 	}
-	const rounding = 1e-9
 	return total >= b.of() && float64(n) >= ratio*float64(total)-rounding && n > 0
 }
 
@@ -239,9 +240,16 @@ func (b *breaker) shareText(n, total int64) string {
 // open lets nothing through for a while. mu is held.
 func (b *breaker) open(longest time.Duration) {
 	b.probing = false
-	b.blockedUntil.Store(int64(b.clock() + max(1, longest)))
+	b.block(b.clock() + max(1, longest))
 	b.generation.Add(1)
 	b.clear()
+}
+
+func (b *breaker) block(until time.Duration) {
+	b.blockedUntil.Store(int64(until))
+	if b.blocked != nil {
+		b.blocked(until)
+	}
 }
 
 // close lets everything through. mu is held.

@@ -69,8 +69,10 @@ type Config struct {
 	ServiceBreaker Breaker
 	// Limit is off unless Concurrent or PerEndpoint is set.
 	Limit Limit
-	// SlowStart is how long an endpoint that is new, or whose breaker has just
-	// closed, takes to get its whole share of the attempts. 0 is none: it gets it
+	// Ejection is off unless Failures or Ratio is set.
+	Ejection Ejection
+	// SlowStart is how long an endpoint that is new, was ejected, or whose breaker
+	// has just closed, takes to get its whole share of the attempts. 0 is none: it gets it
 	// at once, as those do that a service begins with.
 	SlowStart time.Duration
 	// Inject is off unless Delay or Abort is set. It is for tests.
@@ -95,6 +97,7 @@ type Config struct {
 
 	host      string        // of one endpoint: what its target says
 	coldUntil *atomic.Int64 // of a service with a slow start
+	ejector   *ejector      // of a service with ejection
 	trust     *trust        // what TLS comes to; nil with a Transport
 }
 
@@ -133,6 +136,7 @@ func (c Config) withDefaults() Config {
 	c.Hedge = c.Hedge.withDefaults()
 	c.Limit = c.Limit.withDefaults()
 	c.Breaker, c.ServiceBreaker = c.Breaker.withDefaults(), c.ServiceBreaker.withDefaults()
+	c.Ejection = c.Ejection.withDefaults()
 	return c
 }
 
@@ -186,6 +190,7 @@ func Validate(c Config) []ConfigError {
 	c.Limit.validate(&faults)
 	c.Breaker.validate(&faults, "breaker")
 	c.ServiceBreaker.validate(&faults, "service_breaker")
+	c.Ejection.validate(&faults)
 	faults.nonNegative("slow_start", c.SlowStart)
 	return faults
 }

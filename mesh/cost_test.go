@@ -47,6 +47,7 @@ func allPolicies(base string) Config {
 
 		ServiceBreaker: Breaker{Ratio: 0.5, Within: 10 * time.Second},
 		SlowStart:      time.Minute,
+		Ejection:       Ejection{Ratio: 0.3},
 	}
 }
 
@@ -176,7 +177,7 @@ func BenchmarkPick(b *testing.B) {
 				req.Header.Set("X-User", "ada")
 				b.ReportAllocs()
 				for b.Loop() {
-					s.set.Load().choose(req, 0)
+					s.set.Load().choose(req, 0, false)
 				}
 			})
 		}

@@ -38,7 +38,9 @@
 //     ([Config].Endpoints), is waited for before the first attempt if nothing is
 //     known yet, and is asked for anew by each attempt.
 //     Draining, priority and zone decide, in this order, which endpoints the
-//     balancer is shown; the next ones are for when none of those is usable. An
+//     balancer is shown; the next ones are for when none of those is usable. Ejection
+//     is asked here and not behind the breaker, because it compares endpoints; if
+//     too few are left ([Ejection].Panic), it and the breakers are passed over. An
 //     endpoint that is new passes a part of its attempts on, outside the balancer,
 //     so that none has to know of it.
 //  8. Breaker of the endpoint. It counts attempts, not calls: a call that

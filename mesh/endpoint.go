@@ -20,10 +20,11 @@ type Endpoint struct {
 // the set that an Endpoint is in.
 type vitals struct {
 	transport transport
-	breaker   *breaker // nil without one
-	limit     *limiter // nil if it does not limit endpoints
-	latency   *latency // nil unless the balancer asks for it
-	warmup    *warmup  // nil without a slow start
+	breaker   *breaker  // nil without one
+	limit     *limiter  // nil if it does not limit endpoints
+	latency   *latency  // nil unless the balancer asks for it
+	warmup    *warmup   // nil without a slow start
+	ejection  *ejection // nil without one
 
 	attempts atomic.Int64
 	inFlight atomic.Int64
@@ -50,9 +51,12 @@ type transport interface {
 func newEndpoint(target discovery.Target, cfg Config, clock func() time.Duration) *Endpoint {
 	u, _, _ := parseEndpoint(target.URL)
 	cfg.host = target.Host
-	e := &Endpoint{target: target, vitals: &vitals{breaker: newBreaker(cfg.Breaker, "attempts", cfg.Timeout, clock, cfg.Random), warmup: newWarmup(cfg, clock)}}
+	e := &Endpoint{target: target, vitals: &vitals{breaker: newBreaker(cfg.Breaker, "attempts", cfg.Timeout, clock, cfg.Random), warmup: newWarmup(cfg, clock), ejection: cfg.ejector.endpoint()}}
 	if e.breaker != nil {
 		e.breaker.closed = e.warmup.begin
+		if cfg.ejector != nil {
+			e.breaker.blocked = cfg.ejector.blocked
+		}
 	}
 	if cfg.Balance == balancePeakEWMA {
 		e.latency = new(latency)

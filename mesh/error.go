@@ -79,6 +79,7 @@ type Error struct {
 	Endpoint string   // base URL of the last attempt, empty if there was none
 	Attempts int      // attempts made, the failed ones included
 	Stopped  Decision // why there were no more of them
+	Panic    bool     // an attempt was made with too few of the endpoints usable; see [Ejection]
 	Err      error
 }
 
@@ -89,6 +90,9 @@ func (e *Error) Error() string {
 	}
 	if reason := e.Stopped.reason(); reason != "" {
 		s += ", " + reason
+	}
+	if e.Panic {
+		s += ", when too few of its endpoints were usable and all were used"
 	}
 	if e.Err != nil {
 		s += ": " + e.Err.Error()

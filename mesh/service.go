@@ -104,6 +104,7 @@ func Open(name string, cfg Config) (*Service, error) {
 		s.budget = newBudget(cfg.Retry.Budget, cfg.Retry.MinPerSecond)
 	}
 	s.limit = newLimiter(cfg.Limit)
+	s.cfg.ejector = newEjector(cfg.Ejection, s.clock)
 	s.breaker = newBreaker(cfg.ServiceBreaker, "calls", 0, s.clock, cfg.Random)
 	s.discover()
 	return s, nil
@@ -144,13 +145,13 @@ func (s *Service) Do(req *http.Request, call *Call) (*http.Response, error) {
 	}
 	if s.cfg.Inject.drawn(s.cfg.Random) {
 		if resp, class, err := r.inject(); resp != nil || err != nil {
-			return s.end(call, resp, class, err)
+			return r.end(call, resp, class, err)
 		}
 	}
 	if s.limit != nil {
 		if class, err := r.start(); err != nil {
 			closeBody(req)
-			return s.end(call, nil, class, err)
+			return r.end(call, nil, class, err)
 		}
 		defer r.leave()
 	}
@@ -170,16 +171,17 @@ func (s *Service) Do(req *http.Request, call *Call) (*http.Response, error) {
 	r.held.letGo()
 	leave.end(class)
 	r.handOver(resp)
-	return s.end(call, resp, class, err)
+	return r.end(call, resp, class, err)
 }
 
 // end accounts for a call.
-func (s *Service) end(call *Call, resp *http.Response, class Class, err error) (*http.Response, error) {
+func (r *run) end(call *Call, resp *http.Response, class Class, err error) (*http.Response, error) {
+	s := r.service
 	if class != OK {
 		s.failures[class].Add(1)
 	}
 	if err != nil {
-		return nil, &Error{Service: s.name, Class: class, Endpoint: call.Endpoint, Attempts: call.Attempts, Stopped: call.Stopped, Err: err}
+		return nil, &Error{Service: s.name, Class: class, Endpoint: call.Endpoint, Attempts: call.Attempts, Stopped: call.Stopped, Panic: r.tried.panicked, Err: err}
 	}
 	return resp, nil
 }

@@ -13,6 +13,7 @@ import (
 type set struct {
 	endpoints []*Endpoint
 	tiers     []tier
+	live      int // endpoints that are not draining
 }
 
 // update makes targets the endpoints of the service. Those that were there
@@ -40,6 +41,9 @@ func (s *Service) update(targets []discovery.Target) {
 			}
 		}
 		next.endpoints[i].index = i
+		if !target.Draining {
+			next.live++
+		}
 	}
 	next.tiers = s.tiers(next.endpoints, old)
 	s.set.Store(next)
@@ -74,6 +78,7 @@ const (
 	pickedBalanced = "balanced"
 	pickedUntried  = "not tried yet"
 	pickedAgain    = "all were tried"
+	pickedInPanic  = "too few are usable"
 )
 
 // tried is what a call has tried. It holds for one set of endpoints after the
@@ -83,6 +88,8 @@ type tried struct {
 	marks endpointSet // indices of in
 	count int
 	seen  [2 * maxAttempts]*vitals // each attempt may be hedged
+
+	panicked bool // too few were usable for one of them
 }
 
 func (t *tried) add(i int) {
@@ -118,13 +125,19 @@ func (t *tried) pick(service *Service, req *http.Request) (pick, error) {
 	if t.marks != 0 {
 		why = pickedUntried
 	}
+	x := service.cfg.ejector
 	for range 2 * len(s.endpoints) {
-		e := s.choose(req, t.marks)
+		panics := x.panics(s)
+		e := s.choose(req, t.marks, panics)
 		switch {
 		case e != nil:
 			t.add(e.index) // also if another call took the probe since the balancer looked
 			leave, ok := e.breaker.acquire()
-			if ok && e.enter() {
+			if (ok || panics) && e.enter() {
+				if panics {
+					x.panicked.Add(1)
+					t.panicked, why = true, pickedInPanic
+				}
 				return pick{e, leave, why}, nil
 			}
 			if ok {
@@ -132,9 +145,9 @@ func (t *tried) pick(service *Service, req *http.Request) (pick, error) {
 			}
 		case t.marks != 0:
 			t.marks, why = 0, pickedAgain
-		default:
+		case x == nil:
 			return pick{}, s.unavailable(service.limit)
-		}
+		} // the last usable one was lost since panics looked, or all are full
 	}
 	return pick{}, s.unavailable(service.limit)
 }
@@ -152,16 +165,19 @@ func (s *set) unavailable(limit *limiter) error {
 func (s *set) breakersOpen() error {
 	var first *breaker // to be probed
 	for _, e := range s.endpoints {
-		if first == nil || e.breaker.blockedUntil.Load() < first.blockedUntil.Load() {
+		if e.breaker != nil && (first == nil || e.breaker.blockedUntil.Load() < first.blockedUntil.Load()) {
 			first = e.breaker
 		}
+	}
+	if first == nil {
+		return errors.New("all endpoints are ejected")
 	}
 	return errors.New("the breakers of all endpoints are " + first.refusal())
 }
 
 func (s *set) anyUsable() bool {
 	for _, e := range s.endpoints {
-		if e.breaker.mayPass() {
+		if e.ejection != nil || e.breaker.mayPass() { // with ejection, all are if none is
 			return true
 		}
 	}

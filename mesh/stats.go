@@ -16,6 +16,7 @@ type Stats struct {
 	Failures  map[Class]int64 // calls by the class of their failure; absent is 0
 	Breaker   BreakerStats    // of the service
 	Limit     LimitStats
+	Panic     *PanicStats // nil without ejection
 	Endpoints []EndpointStats
 	Sources   []SourceStats // what finds endpoints; none if all are configured
 	TLS       *TLSStats     // of the files of Config.TLS; nil without any
@@ -28,8 +29,9 @@ type EndpointStats struct {
 	InFlight int64           // attempts whose reply has not been read to its end
 	Failures map[Class]int64 // attempts by the class of their failure
 	Breaker  BreakerStats
-	Dialed   int64 // connections made; 0 with Config.Transport
-	Closed   int64 // connections closed; Dialed-Closed are open
+	Ejection *EjectionStats // nil without
+	Dialed   int64          // connections made; 0 with Config.Transport
+	Closed   int64          // connections closed; Dialed-Closed are open
 }
 
 // Stats returns a snapshot.
@@ -44,6 +46,7 @@ func (s *Service) Stats() Stats {
 		Failures: counts(&s.failures),
 		Breaker:  s.breaker.stats(s.opened),
 		Limit:    s.limit.stats(),
+		Panic:    s.cfg.ejector.stats(s.set.Load()),
 		Sources:  s.finder.stats(),
 		TLS:      s.cfg.trust.stats(),
 	}
@@ -57,6 +60,7 @@ func (s *Service) Stats() Stats {
 			InFlight: e.inFlight.Load(),
 			Failures: counts(&e.failures),
 			Breaker:  e.breaker.stats(s.opened),
+			Ejection: e.ejection.stats(s.opened),
 		}
 		es.Dialed, es.Closed = e.transport.connections()
 		st.Endpoints = append(st.Endpoints, es)

@@ -30,9 +30,25 @@ func newWarmup(cfg Config, clock func() time.Duration) *warmup {
 // begin starts the ramp. It may be called at any time.
 func (w *warmup) begin() {
 	if w != nil {
-		now := max(1, w.clock())
-		w.from.Store(int64(now))
-		w.last.Store(int64(now + w.over))
+		w.beginAt(max(1, w.clock()))
+	}
+}
+
+// beginAt starts the ramp at a time on the service's clock, unless it is to start
+// later already.
+func (w *warmup) beginAt(at time.Duration) {
+	if w != nil {
+		raise(&w.from, int64(at))
+		raise(w.last, int64(at+w.over))
+	}
+}
+
+// raise makes v at least to.
+func raise(v *atomic.Int64, to int64) {
+	for {
+		if at := v.Load(); at >= to || v.CompareAndSwap(at, to) {
+			return
+		}
 	}
 }
 

@@ -386,6 +386,12 @@ func serviceSettings(s *connectors.Service) []Setting {
 			effective[name+".slow.over"], effective[name+".slow.share"] = shown(b.Slow.Over), fmt.Sprintf("%g%%", 100*b.Slow.Ratio)
 		}
 	}
+	if j := c.Ejection; j.Failures > 0 || j.Ratio > 0 {
+		effective["ejection.max_for"] = shown(j.MaxFor)
+		if j.Of > 0 {
+			effective["ejection.of"] = fmt.Sprint(j.Of)
+		}
+	}
 	all := settings(connectors.ServiceKind.Schema(), s.Written(), effective, "endpoints")
 	for i := range all {
 		if value, known := effective[all[i].Key]; known && strings.Contains(all[i].Value, "$(") {

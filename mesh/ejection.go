@@ -1,0 +1,317 @@
+package mesh
+
+import (
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Ejection leaves out endpoints that fail more than their peers, for a while.
+// A [Breaker] judges an endpoint alone; ejection judges it against the others of
+// the service, and takes away neither more than AtMost of them nor the last one.
+// What a failure is, is the same.
+type Ejection struct {
+	// Failures ejects an endpoint after that many failures in a row, if its share
+	// of failures within the time Within is above that of its peers.
+	Failures int
+	// Ratio ejects an endpoint whose share of failures within the time Within is
+	// by that much, from 0 to 1, above that of its peers together. Set Failures
+	// or Ratio, not both.
+	Ratio float64
+	// Of is the fewest attempts that Ratio takes a share of, the endpoint's and
+	// its peers'. 0 is 20.
+	Of int
+	// Within is the time looked back on. 0 is 10s.
+	Within time.Duration
+	// For is how long an endpoint is left out first. 0 is 30s. Each ejection
+	// after that doubles it up to MaxFor, until the endpoint has been back for as
+	// long as MaxFor. It comes back with a slow start, if there is one.
+	For time.Duration
+	// MaxFor bounds that time. 0 is 5m, or For if that is longer.
+	MaxFor time.Duration
+	// AtMost is the share of the endpoints, from 0 to 1, that may be left out at
+	// the same time, rounded down. 0 is a half.
+	AtMost float64
+	// Panic is the share of the endpoints, from 0 to 1, below which too few are
+	// usable, neither ejected nor stopped by their breakers: then all are used
+	// again that are not draining. 0 is a half.
+	Panic float64
+}
+
+const (
+	defaultEjectionOf     = 20
+	defaultEjectionWithin = 10 * time.Second
+	defaultEjectionFor    = 30 * time.Second
+	defaultEjectionMaxFor = 5 * time.Minute
+	defaultEjectionAtMost = 0.5
+	defaultEjectionPanic  = 0.5
+)
+
+func (c Ejection) enabled() bool { return c.Failures > 0 || c.Ratio > 0 }
+
+func (c Ejection) withDefaults() Ejection {
+	if c.Ratio > 0 {
+		c.Of = orDefault(c.Of, defaultEjectionOf)
+	}
+	c.Within = orDefault(c.Within, defaultEjectionWithin)
+	c.For = orDefault(c.For, defaultEjectionFor)
+	c.MaxFor = orDefault(c.MaxFor, max(defaultEjectionMaxFor, c.For))
+	c.AtMost = orDefault(c.AtMost, defaultEjectionAtMost)
+	c.Panic = orDefault(c.Panic, defaultEjectionPanic)
+	return c
+}
+
+func (c Ejection) validate(f *faults) {
+	add := func(field, message, hint string) { f.add("ejection."+field, message, hint) }
+	switch {
+	case c.Failures < 0:
+		add("failures", "a count cannot be negative", "")
+	case !(c.Ratio >= 0 && c.Ratio <= 1): // also catches NaN
+		add("failures", "a share of failures lies between 0% and 100%", "")
+	case c.Failures > 0 && c.Ratio > 0:
+		add("failures", "failures is either a count or a share", "write failures: 5, or failures: 30%")
+	case c.Of < 0:
+		add("of", "a count cannot be negative", "")
+	case c.Of > 0 && c.Ratio == 0:
+		add("of", "of needs failures as a share", "write failures: 30%, or leave out of")
+	}
+	f.nonNegative("ejection.within", c.Within)
+	f.nonNegative("ejection.for", c.For)
+	f.nonNegative("ejection.max_for", c.MaxFor)
+	if first := orDefault(c.For, defaultEjectionFor); c.MaxFor > 0 && c.For >= 0 && c.MaxFor < first {
+		add("max_for", fmt.Sprintf("%v is shorter than for, %v", c.MaxFor, first), fmt.Sprintf("write max_for: %v or more, or a shorter for", first))
+	}
+	if !(c.AtMost >= 0 && c.AtMost <= 1) {
+		add("at_most", "a share lies between 0% and 100%", "")
+		return
+	}
+	if !(c.Panic >= 0 && c.Panic <= 1) {
+		add("panic", "a share lies between 0% and 100%", "")
+		return
+	}
+	c = c.withDefaults()
+	if left := 1 - c.AtMost; left < c.Panic-rounding {
+		add("at_most", fmt.Sprintf("ejecting %.4g%% leaves %.4g%%, with which all endpoints are used again: panic is %.4g%%", 100*c.AtMost, 100*left, 100*c.Panic),
+			fmt.Sprintf("write at_most: %.4g%% or less, or a lower panic", 100*(1-c.Panic)))
+	}
+}
+
+// rounding keeps shares that were written as decimals on the side they are meant
+// to be on.
+const rounding = 1e-9
+
+// ejector decides which endpoints of a service are left out. It is nil without
+// ejection.
+type ejector struct {
+	Ejection
+	clock func() time.Duration
+	// hurt is when all endpoints are usable again, unless another one is lost; 0 if
+	// all are, so that as long as nothing fails one look is enough.
+	hurt     atomic.Int64
+	panicked atomic.Int64 // picks of an attempt's endpoint with too few usable
+
+	mu sync.Mutex // held while an endpoint is judged, and by who reads why it is out
+}
+
+// ejection is the state of one endpoint. It is nil without an ejector.
+type ejection struct {
+	by     *ejector
+	until  atomic.Int64 // when it is back, or was; 0 if it was never out
+	inARow atomic.Int64 // failures since the last success
+	window *timedMarks
+
+	// What the mutex of by guards.
+	last    time.Duration // how long it was left out last
+	times   int64
+	because string
+}
+
+func newEjector(c Ejection, clock func() time.Duration) *ejector {
+	if !c.enabled() {
+		return nil
+	}
+	return &ejector{Ejection: c, clock: clock}
+}
+
+func (x *ejector) endpoint() *ejection {
+	if x == nil {
+		return nil
+	}
+	return &ejection{by: x, window: newTimedMarks(x.Within)}
+}
+
+// blocked takes until when a breaker lets nothing pass.
+func (x *ejector) blocked(until time.Duration) { raise(&x.hurt, int64(until)) }
+
+// out reports whether the endpoint is left out.
+func (j *ejection) out() bool {
+	if j == nil {
+		return false
+	}
+	until := j.until.Load()
+	return until != 0 && until > int64(j.by.clock())
+}
+
+// end takes what came of an attempt. What began before the endpoint was back
+// says nothing of how it is now.
+func (j *ejection) end(s *Service, e *Endpoint, class Class, took time.Duration) {
+	if j == nil || class.neutral() {
+		return
+	}
+	now := j.by.clock()
+	if until := j.until.Load(); until != 0 && int64(now-took) < until {
+		return
+	}
+	if !class.endpointFault() {
+		if j.inARow.Load() != 0 {
+			j.inARow.Store(0)
+		}
+		j.window.add(now, counted)
+		return
+	}
+	j.inARow.Add(1)
+	j.window.add(now, counted|failed)
+	j.by.judge(e, s.set.Load())
+}
+
+// judge ejects an endpoint that has just failed, if it stands out and can be
+// spared.
+func (x *ejector) judge(e *Endpoint, s *set) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	j, now := e.ejection, x.clock()
+	if j.out() {
+		return
+	}
+	because := x.fault(e, s, now)
+	if because == "" || !x.spares(e, s) {
+		return
+	}
+	back := time.Duration(j.until.Load())
+	if j.last == 0 || now-back >= x.MaxFor {
+		j.last = x.For
+	} else {
+		j.last = min(2*j.last, x.MaxFor)
+	}
+	j.times++
+	j.because = because
+	j.inARow.Store(0)
+	j.window.reset()
+	e.warmup.beginAt(now + j.last)
+	j.until.Store(int64(now + j.last))
+	raise(&x.hurt, int64(now+j.last))
+}
+
+// fault is how the endpoint stands out; empty if it does not.
+func (x *ejector) fault(e *Endpoint, s *set, now time.Duration) string {
+	row := e.ejection.inARow.Load()
+	if x.Failures > 0 && row < int64(x.Failures) {
+		return ""
+	}
+	own := e.ejection.window.count(now)
+	if x.Ratio > 0 && (own.total < int64(x.Of) || own.share() < x.Ratio-rounding) {
+		return "" // whatever the others do
+	}
+	var peers tally
+	for _, other := range s.endpoints {
+		if other.vitals != e.vitals {
+			t := other.ejection.window.count(now)
+			peers.total += t.total
+			peers.failed += t.failed
+		}
+	}
+	switch above := own.share() - peers.share(); {
+	case x.Failures > 0 && above > 0:
+		return fmt.Sprintf("%d attempts failed in a row, and %.0f%% of its peers' within %v", row, 100*peers.share(), x.Within)
+	case x.Ratio > 0 && above >= x.Ratio-rounding && peers.total >= int64(x.Of):
+		return fmt.Sprintf("%.0f%% of its attempts within %v failed, and %.0f%% of its peers'", 100*own.share(), x.Within, 100*peers.share())
+	}
+	return ""
+}
+
+// share is the part that failed; 0 of nothing.
+func (t tally) share() float64 { return float64(t.failed) / float64(max(1, t.total)) }
+
+// spares reports whether the service can do without one more endpoint.
+func (x *ejector) spares(e *Endpoint, s *set) bool {
+	out, usable := 1, 0
+	for _, other := range s.endpoints {
+		switch {
+		case other.vitals == e.vitals:
+		case other.ejection.out():
+			out++
+		case !other.target.Draining && other.breaker.mayPass():
+			usable++
+		}
+	}
+	return usable > 0 && float64(out) <= x.AtMost*float64(len(s.endpoints))+rounding
+}
+
+// panics reports whether so few endpoints are usable that those would be
+// overwhelmed, and all have to bear the load again.
+func (x *ejector) panics(s *set) bool {
+	if x == nil {
+		return false
+	}
+	until := x.hurt.Load()
+	if until == 0 {
+		return false
+	}
+	if until <= int64(x.clock()) {
+		x.hurt.CompareAndSwap(until, 0)
+		return false
+	}
+	usable, all := 0, 0
+	for _, e := range s.endpoints {
+		if e.inPanic(s) {
+			all++
+			if e.usable() {
+				usable++
+			}
+		}
+	}
+	return float64(usable) < x.Panic*float64(all)-rounding
+}
+
+// inPanic reports whether the endpoint is one of those that are used when too few
+// are usable. If all are draining they are all there is.
+func (e *Endpoint) inPanic(s *set) bool { return !e.target.Draining || s.live == 0 }
+
+// usable reports whether attempts may go to the endpoint.
+func (e *Endpoint) usable() bool { return !e.ejection.out() && e.breaker.mayPass() }
+
+// EjectionStats say whether an endpoint is left out and how it came to that.
+type EjectionStats struct {
+	Out     bool
+	Until   time.Time // when it is back; zero while it is not out
+	Because string    // what it was ejected for, in words; empty while it is not out
+	Times   int64     // how often it was ejected
+}
+
+// stats expects the time at which the clock was 0.
+func (j *ejection) stats(zero time.Time) (s *EjectionStats) {
+	if j == nil {
+		return nil
+	}
+	j.by.mu.Lock()
+	defer j.by.mu.Unlock()
+	s = &EjectionStats{Out: j.out(), Times: j.times}
+	if s.Out {
+		s.Until, s.Because = zero.Add(time.Duration(j.until.Load())), j.because
+	}
+	return s
+}
+
+// PanicStats say whether too few endpoints are usable, so that all are used.
+type PanicStats struct {
+	Now      bool
+	Attempts int64 // whose endpoint was picked that way
+}
+
+func (x *ejector) stats(s *set) *PanicStats {
+	if x == nil {
+		return nil
+	}
+	return &PanicStats{Now: x.panics(s), Attempts: x.panicked.Load()}
+}
