@@ -320,3 +320,33 @@ func TestFaultsOfEjection(t *testing.T) {
 		}
 	}
 }
+
+func TestLimitsHoldInPanic(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := open(t, Config{Endpoints: hosts(2), Ejection: Ejection{Failures: 5}, Breaker: Breaker{Failures: 2, Open: time.Minute}, Limit: Limit{PerEndpoint: 1},
+			Transport: &fake{play: func(int, *http.Request) (*http.Response, error) {
+				time.Sleep(time.Second)
+				return nil, errReset
+			}}})
+		for range 6 {
+			s.RoundTrip(newRequest(t, "GET", "/", nil))
+		}
+		if !s.Stats().Panic.Now {
+			t.Fatal("enough are usable")
+		}
+		classes := make(chan Class, 3)
+		for range cap(classes) {
+			go func() {
+				_, err := s.RoundTrip(newRequest(t, "GET", "/", nil))
+				classes <- classOf(t, err)
+			}()
+		}
+		got := map[Class]int{}
+		for range cap(classes) {
+			got[<-classes]++
+		}
+		if got[Overloaded] != 1 || got[Reset] != 2 {
+			t.Errorf("%v", got)
+		}
+	})
+}
