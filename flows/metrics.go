@@ -1,6 +1,8 @@
 package flows
 
 import (
+	"maps"
+
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/weir-run/weir/engine"
 	"github.com/weir-run/weir/mesh"
@@ -22,6 +24,11 @@ var (
 	serviceRequests = describe("requests_total", "Calls of a service.", "service")
 	serviceRetries  = describe("retries_total", "Attempts beyond the first of their call.", "service")
 	serviceInjected = describe("injected_total", "Calls that were made to go wrong on purpose.", "service")
+	serviceDenied   = describe("budget_denied_total", "Retries and hedges that the retry budget did not allow.", "service")
+	serviceBudget   = describe("budget_left", "Retries and hedges that the retry budget allows now.", "service")
+	serviceHedges   = describe("hedges_total", "Attempts beside another that took long.", "service")
+	hedgesWon       = describe("hedges_won_total", "Attempts beside another whose answer came first.", "service")
+	hedgeAfter      = describe("hedge_delay_seconds", "How long an attempt takes now before another is started beside it; 0 while that is not known.", "service")
 	serviceFailures = describe("failures_total", "Calls that failed, by the class of the failure.", "service", "class")
 	serviceInFlight = describe("in_flight", "Calls of a service that have not returned.", "service")
 
@@ -34,6 +41,7 @@ var (
 	tlsExpiry           = describe("tls_certificate_expiry_timestamp_seconds", "When the certificate that a service knows us by expires.", "service")
 	sourceTargets       = describe("discovery_targets", "Places that a source has found last.", "service", "source")
 	sourceFailures      = describe("discovery_failures_total", "Looks of a source that failed.", "service", "source")
+	sourceFailure       = describe("discovery_last_failure_timestamp_seconds", "When a look of a source last failed.", "service", "source")
 	sourceSuccess       = describe("discovery_last_success_timestamp_seconds", "When a source was last looked at with success.", "service", "source")
 	stepEvents          = prometheus.NewDesc("weir_step_events_total", "What happened to a step, such as a hit of its cache or a compensation that failed.", []string{"flow", "step", "event"}, nil)
 	stepLevel           = prometheus.NewDesc("weir_step_level", "What a step holds, such as the bytes of its cache.", []string{"flow", "step", "of"}, nil)
@@ -54,10 +62,13 @@ var (
 	endpointBreakerOpenings = describe("endpoint_breaker_openings_total", "How often the endpoint's breaker opened.", "service", "endpoint")
 )
 
+// breakerLevels are the states of a breaker as numbers.
+var breakerLevels = map[string]float64{"closed": 0, "half-open": 0.5, "open": 1}
+
 // Describe is what prometheus.Collector asks for.
 func (serviceMetrics) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		serviceRequests, serviceRetries, serviceInjected, serviceFailures, serviceInFlight, endpointAttempts, endpointFailures,
+		serviceRequests, serviceInjected, serviceDenied, serviceBudget, serviceHedges, hedgesWon, hedgeAfter, sourceFailure, serviceRetries, serviceFailures, serviceInFlight, endpointAttempts, endpointFailures,
 		endpointInFlight, endpointConnections, endpointDials, endpointBreaker,
 		limitInUse, limitWaiting, limitRefused,
 		serviceBreaker, breakerOpenings, endpointBreakerOpenings,
@@ -80,7 +91,7 @@ func (m serviceMetrics) Collect(out chan<- prometheus.Metric) {
 	m.steps(counter, func(d *prometheus.Desc, v int64, labels ...string) { gauge(d, float64(v), labels...) })
 	breaker := func(b mesh.BreakerStats, state, openings *prometheus.Desc, labels ...string) {
 		if b.State != "" {
-			gauge(state, map[string]float64{"open": 1, "half-open": 0.5}[b.State], labels...)
+			gauge(state, breakerLevels[b.State], labels...)
 			counter(openings, b.Openings, labels...)
 		}
 	}
@@ -88,6 +99,13 @@ func (m serviceMetrics) Collect(out chan<- prometheus.Metric) {
 		counter(serviceRequests, s.Requests, name)
 		counter(serviceRetries, s.Retries, name)
 		counter(serviceInjected, s.Injected, name)
+		counter(serviceHedges, s.Hedges, name)
+		counter(hedgesWon, s.HedgesWon, name)
+		gauge(hedgeAfter, s.HedgeAfter.Seconds(), name)
+		if s.Budget >= 0 {
+			counter(serviceDenied, s.Denied, name)
+			gauge(serviceBudget, float64(s.Budget), name)
+		}
 		breaker(s.Breaker, serviceBreaker, breakerOpenings, name)
 		gauge(serviceInFlight, float64(s.InFlight), name)
 		gauge(limitInUse, float64(s.Limit.InUse), name)
@@ -108,12 +126,15 @@ func (m serviceMetrics) Collect(out chan<- prometheus.Metric) {
 			if !f.LastSuccess.IsZero() {
 				gauge(sourceSuccess, float64(f.LastSuccess.UnixMilli())/1000, name, f.Source)
 			}
+			if !f.LastFailure.IsZero() {
+				gauge(sourceFailure, float64(f.LastFailure.UnixMilli())/1000, name, f.Source)
+			}
 		}
 		if s.Panic != nil {
 			gauge(servicePanic, one(s.Panic.Now), name)
 			counter(panicAttempts, s.Panic.Attempts, name)
 		}
-		for _, e := range s.Endpoints {
+		for _, e := range byAddress(s.Endpoints) {
 			counter(endpointAttempts, e.Attempts, name, e.Address)
 			gauge(endpointInFlight, float64(e.InFlight), name, e.Address)
 			counter(endpointDials, e.Dialed, name, e.Address)
@@ -135,6 +156,35 @@ func one(is bool) float64 {
 		return 1
 	}
 	return 0
+}
+
+// byAddress makes one of the endpoints that share an address, as those do that
+// are told apart by their Host alone: two series of the same labels would fail
+// the whole collection.
+func byAddress(endpoints []mesh.EndpointStats) (all []mesh.EndpointStats) {
+	at := map[string]int{}
+	for _, e := range endpoints {
+		i, known := at[e.Address]
+		if !known {
+			at[e.Address] = len(all)
+			e.Failures = maps.Clone(e.Failures)
+			all = append(all, e)
+			continue
+		}
+		sum := &all[i]
+		sum.Attempts += e.Attempts
+		sum.InFlight += e.InFlight
+		sum.Dialed += e.Dialed
+		sum.Closed += e.Closed
+		sum.Breaker.Openings += e.Breaker.Openings
+		if breakerLevels[e.Breaker.State] > breakerLevels[sum.Breaker.State] {
+			sum.Breaker.State = e.Breaker.State
+		}
+		for class, n := range e.Failures {
+			sum.Failures[class] += n
+		}
+	}
+	return all
 }
 
 // steps shows the Keepers of the current generation. One that several steps

@@ -21,7 +21,7 @@ const DefaultAdminAddr = "127.0.0.1:9900"
 // small and whose clients are near.
 var AdminListener = ListenerConfig{Name: "admin", ReadTimeout: 10 * time.Second, WriteTimeout: time.Minute}
 
-// Admin serves /healthz, /readyz and /metrics.
+// Admin serves /healthz, /readyz and /metrics, and what Handle adds.
 type Admin struct{ mux http.ServeMux }
 
 // NewAdmin makes the admin handler. ready is asked on each /readyz; its error

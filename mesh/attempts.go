@@ -173,7 +173,7 @@ func (s *Service) attempt(p pick, req *http.Request, call *Call, until time.Time
 	if out.class == OK {
 		s.observe(out.took)
 	} else if !lost {
-		e.failures[out.class].Add(1)
+		e.failures.count(out.class, out.start.Add(out.took))
 	}
 	if out.err != nil || call.Buffer {
 		e.exit()

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"sync/atomic"
+	"time"
 )
 
 // maxDiscard bounds what is read of an unwanted reply so that its connection can
@@ -113,8 +114,9 @@ func (b *liveBody) Read(p []byte) (int, error) {
 	}
 	class := classify(err)
 	if first {
-		b.service.failures[class].Add(1)
-		b.endpoint.failures[class].Add(1)
+		now := time.Now()
+		b.service.failures.count(class, now)
+		b.endpoint.failures.count(class, now)
 	}
 	return n, &Error{Service: b.service.name, Class: class, Endpoint: b.endpoint.target.URL, Attempts: b.attempts, Err: err}
 }

@@ -285,7 +285,7 @@ func (s *Service) enter(req *http.Request) (leave callPermit, err error) {
 	var ok bool
 	if leave.permit, ok = s.breaker.acquire(); !ok {
 		closeBody(req)
-		s.failures[BreakerOpen].Add(1)
+		s.failures.count(BreakerOpen, time.Now())
 		return leave, &Error{Service: s.name, Class: BreakerOpen, Err: errors.New("its breaker is " + s.breaker.refusal())}
 	}
 	leave.start = s.clock()

@@ -28,7 +28,7 @@ type vitals struct {
 
 	attempts atomic.Int64
 	inFlight atomic.Int64
-	failures [classes]atomic.Int64
+	failures failures
 }
 
 // Address returns the endpoint's base URL as it was configured or found.

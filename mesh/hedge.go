@@ -76,7 +76,13 @@ func (r *run) delay(call *Call) time.Duration {
 	if len(r.tried.in.endpoints) < 2 {
 		return 0
 	}
-	d := h.latencies.quantile(r.service.clock(), h.quantile)
+	return h.after(r.service.clock())
+}
+
+// after is how long an attempt takes before it is hedged, by what is known now;
+// 0 if that is too little.
+func (h *hedger) after(now time.Duration) time.Duration {
+	d := h.latencies.quantile(now, h.quantile)
 	if d == 0 {
 		return 0
 	}

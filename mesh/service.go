@@ -28,7 +28,7 @@ type Service struct {
 	retries  atomic.Int64
 	denied   atomic.Int64
 	injected atomic.Int64
-	failures [classes]atomic.Int64
+	failures failures
 }
 
 // Call says how a reply is wanted, and reports how it was had. Its fields are
@@ -178,7 +178,7 @@ func (s *Service) Do(req *http.Request, call *Call) (*http.Response, error) {
 func (r *run) end(call *Call, resp *http.Response, class Class, err error) (*http.Response, error) {
 	s := r.service
 	if class != OK {
-		s.failures[class].Add(1)
+		s.failures.count(class, time.Now())
 	}
 	if err != nil {
 		return nil, &Error{Service: s.name, Class: class, Endpoint: call.Endpoint, Attempts: call.Attempts, Stopped: call.Stopped, Panic: r.tried.panicked, Err: err}

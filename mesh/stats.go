@@ -1,6 +1,11 @@
 package mesh
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/weir-run/weir/mesh/discovery"
+)
 
 // Stats is a snapshot of a service's counters. Each number is exact; numbers read
 // while calls are under way may be of slightly different moments.
@@ -14,20 +19,27 @@ type Stats struct {
 	Injected  int64           // calls that were given to [Inject]
 	Budget    int             // requests that the retry budget allows now; -1 without one
 	Failures  map[Class]int64 // calls by the class of their failure; absent is 0
-	Breaker   BreakerStats    // of the service
-	Limit     LimitStats
-	Panic     *PanicStats // nil without ejection
-	Endpoints []EndpointStats
-	Sources   []SourceStats // what finds endpoints; none if all are configured
-	TLS       *TLSStats     // of the files of Config.TLS; nil without any
+	// Failed is when a call last failed so. It has the keys of Failures.
+	Failed map[Class]time.Time
+	// HedgeAfter is how long an attempt takes now before another is started beside
+	// it; 0 without hedging, and while too few replies are known.
+	HedgeAfter time.Duration
+	Breaker    BreakerStats // of the service
+	Limit      LimitStats
+	Panic      *PanicStats // nil without ejection
+	Endpoints  []EndpointStats
+	Sources    []SourceStats // what finds endpoints; none if all are configured
+	TLS        *TLSStats     // of the files of Config.TLS; nil without any
 }
 
 // EndpointStats are the counters of one endpoint.
 type EndpointStats struct {
 	Address  string
+	Target   discovery.Target // as it was configured or found; its URL is Address
 	Attempts int64
-	InFlight int64           // attempts whose reply has not been read to its end
-	Failures map[Class]int64 // attempts by the class of their failure
+	InFlight int64               // attempts whose reply has not been read to its end
+	Failures map[Class]int64     // attempts by the class of their failure
+	Failed   map[Class]time.Time // when an attempt last failed so
 	Breaker  BreakerStats
 	Ejection *EjectionStats // nil without
 	Dialed   int64          // connections made; 0 with Config.Transport
@@ -43,37 +55,50 @@ func (s *Service) Stats() Stats {
 		Denied:   s.denied.Load(),
 		Injected: s.injected.Load(),
 		Budget:   s.budget.left(s.clock()),
-		Failures: counts(&s.failures),
 		Breaker:  s.breaker.stats(s.opened),
 		Limit:    s.limit.stats(),
 		Panic:    s.cfg.ejector.stats(s.set.Load()),
 		Sources:  s.finder.stats(),
 		TLS:      s.cfg.trust.stats(),
 	}
+	st.Failures, st.Failed = s.failures.read()
 	if s.hedge != nil {
+		st.HedgeAfter = s.hedge.after(s.clock())
 		st.Hedges, st.HedgesWon = s.hedge.started.Load(), s.hedge.won.Load()
 	}
 	for _, e := range s.set.Load().endpoints {
 		es := EndpointStats{
 			Address:  e.target.URL,
+			Target:   e.target,
 			Attempts: e.attempts.Load(),
 			InFlight: e.inFlight.Load(),
-			Failures: counts(&e.failures),
 			Breaker:  e.breaker.stats(s.opened),
 			Ejection: e.ejection.stats(s.opened),
 		}
+		es.Failures, es.Failed = e.failures.read()
 		es.Dialed, es.Closed = e.transport.connections()
 		st.Endpoints = append(st.Endpoints, es)
 	}
 	return st
 }
 
-func counts(counters *[classes]atomic.Int64) map[Class]int64 {
-	m := map[Class]int64{}
-	for c := range counters {
-		if n := counters[c].Load(); n > 0 {
-			m[Class(c)] = n
+// failures counts failures by their class, and keeps when each came last.
+type failures struct {
+	counts [classes]atomic.Int64
+	last   [classes]atomic.Int64 // Unix time in ns
+}
+
+func (f *failures) count(class Class, now time.Time) {
+	f.last[class].Store(now.UnixNano())
+	f.counts[class].Add(1)
+}
+
+func (f *failures) read() (counts map[Class]int64, last map[Class]time.Time) {
+	counts, last = map[Class]int64{}, map[Class]time.Time{}
+	for c := range f.counts {
+		if n := f.counts[c].Load(); n > 0 {
+			counts[Class(c)], last[Class(c)] = n, time.Unix(0, f.last[c].Load())
 		}
 	}
-	return m
+	return counts, last
 }

@@ -1,0 +1,193 @@
+package flows
+
+import (
+	"encoding/json"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/weir-run/weir/mesh"
+)
+
+// ServicesHandler answers with the live state of the services of the program
+// that is served, as JSON: what an operator asks when calls fail. It shows
+// numbers and places, and nothing of requests. What a place holds of secrets is
+// for [gateway.Redacted] to take out.
+func (h *Host) ServicesHandler() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		state := struct {
+			Services []serviceState `json:"services"`
+		}{[]serviceState{}}
+		for name, s := range h.statistics() {
+			state.Services = append(state.Services, serviceStateOf(name, s))
+		}
+		slices.SortFunc(state.Services, func(a, b serviceState) int { return strings.Compare(a.Service, b.Service) })
+		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("Cache-Control", "no-store")
+		out := json.NewEncoder(w)
+		out.SetEscapeHTML(false)
+		out.SetIndent("", "  ")
+		_ = out.Encode(state) // a client that has gone is no fault
+	})
+}
+
+// serviceState is [mesh.Stats] as it is shown. What does not apply is left out.
+type serviceState struct {
+	Service   string          `json:"service"`
+	Requests  int64           `json:"requests"`
+	InFlight  int64           `json:"in_flight"`
+	Retries   int64           `json:"retries"`
+	Injected  int64           `json:"injected,omitempty"`
+	Budget    *budgetState    `json:"budget,omitempty"`
+	Hedges    hedgeState      `json:"hedges"`
+	Breaker   *breakerState   `json:"breaker,omitempty"`
+	Limit     limitState      `json:"limit"`
+	Failures  []failureState  `json:"failures"`
+	Endpoints []endpointState `json:"endpoints"`
+	Sources   []sourceState   `json:"sources,omitempty"`
+	TLS       *tlsState       `json:"tls,omitempty"`
+}
+
+type budgetState struct {
+	Left   int   `json:"left"`
+	Denied int64 `json:"denied"`
+}
+
+type limitState struct {
+	InUse   int64 `json:"in_use"`
+	Waiting int64 `json:"waiting"`
+	Refused int64 `json:"refused"`
+}
+
+type hedgeState struct {
+	After   string `json:"after,omitempty"`
+	Started int64  `json:"started"`
+	Won     int64  `json:"won"`
+}
+
+type breakerState struct {
+	State        string    `json:"state"`
+	Since        time.Time `json:"since,omitzero"`
+	Because      string    `json:"because,omitempty"`
+	FailedProbes int       `json:"failed_probes,omitempty"`
+	NextProbe    time.Time `json:"next_probe,omitzero"`
+	Openings     int64     `json:"openings"`
+}
+
+type failureState struct {
+	Class string    `json:"class"`
+	Count int64     `json:"count"`
+	Last  time.Time `json:"last"`
+}
+
+type endpointState struct {
+	Address     string         `json:"address"`
+	State       string         `json:"state"` // see stateOf
+	Host        string         `json:"host,omitempty"`
+	Weight      int            `json:"weight"`
+	Zone        string         `json:"zone,omitempty"`
+	Priority    int            `json:"priority,omitempty"`
+	Version     string         `json:"version,omitempty"`
+	Attempts    int64          `json:"attempts"`
+	InFlight    int64          `json:"in_flight"`
+	Connections int64          `json:"connections"`
+	Dialed      int64          `json:"dialed"`
+	Breaker     *breakerState  `json:"breaker,omitempty"`
+	Failures    []failureState `json:"failures"`
+}
+
+type sourceState struct {
+	Source      string    `json:"source"`
+	How         string    `json:"how"`
+	Targets     int       `json:"targets"`
+	LastSuccess time.Time `json:"last_success,omitzero"`
+	LastFailure time.Time `json:"last_failure,omitzero"`
+	Failures    int64     `json:"failures"`
+	Failure     string    `json:"failure,omitempty"`
+}
+
+type tlsState struct {
+	Loaded      time.Time `json:"loaded"`
+	Expires     time.Time `json:"expires,omitzero"`
+	LastFailure time.Time `json:"last_failure,omitzero"`
+	Failures    int64     `json:"failures"`
+	Failure     string    `json:"failure,omitempty"`
+}
+
+func serviceStateOf(name string, s mesh.Stats) serviceState {
+	out := serviceState{
+		Service: name, Requests: s.Requests, InFlight: s.InFlight, Retries: s.Retries, Injected: s.Injected,
+		Limit:   limitState{s.Limit.InUse, s.Limit.Waiting, s.Limit.Refused},
+		Hedges:  hedgeState{Started: s.Hedges, Won: s.HedgesWon},
+		Breaker: breakerStateOf(s.Breaker), Failures: failureStates(s.Failures, s.Failed), Endpoints: []endpointState{},
+	}
+	if s.HedgeAfter > 0 {
+		out.Hedges.After = s.HedgeAfter.String()
+	}
+	if s.Budget >= 0 {
+		out.Budget = &budgetState{Left: s.Budget, Denied: s.Denied}
+	}
+	for _, e := range s.Endpoints {
+		out.Endpoints = append(out.Endpoints, endpointState{
+			Address: e.Address, State: stateOf(e), Host: e.Target.Host, Weight: max(1, e.Target.Weight), Zone: e.Target.Zone,
+			Priority: e.Target.Priority, Version: e.Target.Version,
+			Attempts: e.Attempts, InFlight: e.InFlight, Connections: e.Dialed - e.Closed, Dialed: e.Dialed,
+			Breaker: breakerStateOf(e.Breaker), Failures: failureStates(e.Failures, e.Failed),
+		})
+	}
+	for _, f := range s.Sources {
+		source := sourceState{
+			Source: f.Source, How: f.How, Targets: f.Targets,
+			LastSuccess: f.LastSuccess.UTC(), LastFailure: f.LastFailure.UTC(), Failures: f.Failures,
+		}
+		if f.Failure != nil {
+			source.Failure = f.Failure.Error()
+		}
+		out.Sources = append(out.Sources, source)
+	}
+	if t := s.TLS; t != nil {
+		out.TLS = &tlsState{Loaded: t.Loaded.UTC(), Expires: t.NotAfter.UTC(), LastFailure: t.LastFailure.UTC(), Failures: t.Failures}
+		if t.Failure != nil {
+			out.TLS.Failure = t.Failure.Error()
+		}
+	}
+	return out
+}
+
+// stateOf says in a word whether an endpoint gets calls.
+func stateOf(e mesh.EndpointStats) string {
+	switch {
+	case e.Breaker.State == "open":
+		return "blocked"
+	case e.Breaker.State == "half-open":
+		return "probing"
+	case e.Target.Draining:
+		return "draining"
+	}
+	return "ready"
+}
+
+func breakerStateOf(b mesh.BreakerStats) *breakerState {
+	if b.State == "" {
+		return nil
+	}
+	return &breakerState{
+		State: b.State, Since: b.Since.UTC(), Because: b.Because, FailedProbes: b.FailedProbes, NextProbe: b.NextProbe.UTC(), Openings: b.Openings,
+	}
+}
+
+// failureStates gives what failed last first.
+func failureStates(counts map[mesh.Class]int64, last map[mesh.Class]time.Time) []failureState {
+	all := []failureState{}
+	for class, n := range counts {
+		all = append(all, failureState{class.String(), n, last[class].UTC()})
+	}
+	slices.SortFunc(all, func(a, b failureState) int {
+		if c := b.Last.Compare(a.Last); c != 0 {
+			return c
+		}
+		return strings.Compare(a.Class, b.Class)
+	})
+	return all
+}
