@@ -56,6 +56,7 @@ type call struct {
 	body    *dsl.ShapeTemplate
 	once    *idempotency // nil without a key
 	accept  []int
+	rest    *engine.Rest
 	result  engine.Slot
 }
 
@@ -68,7 +69,7 @@ type parameter struct {
 var methods = []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
 func compileCall(c *engine.Compiler, at *dsl.Node, cfg *callConfig) engine.Step {
-	s := &call{result: c.Result()}
+	s := &call{result: c.Result(), rest: c.Rest()}
 	s.result.Hold(nil) // it is the service's
 	n := cfg.Call.Node
 	method, service, from, ok := splitCall(n)
@@ -205,7 +206,7 @@ func (s *call) Run(ctx context.Context, x *engine.Exchange) error {
 	if s.result.Timed() {
 		start = time.Now()
 	}
-	how := mesh.Call{Buffer: true, Prompt: true}
+	how := mesh.Call{Buffer: true, Prompt: true, UsefulUntil: s.rest.UsefulUntil(x)}
 	if s.once != nil {
 		how.Idempotent = true
 		if err := s.once.mark(x, req); err != nil {

@@ -164,9 +164,11 @@ type Compiler struct {
 	expansions map[string]int // how often templates were used that have no other name
 	expanded   int            // steps of templates
 
-	plan *PlanStep // of the step at hand
-	body *PlanBody // that the steps at hand are of
-	part string    // of the step at hand, that the steps at hand are of
+	spine *spine    // of the flow
+	rest  *Rest     // of the flow, after what is at hand; nil where that is no bound
+	plan  *PlanStep // of the step at hand
+	body  *PlanBody // that the steps at hand are of
+	part  string    // of the step at hand, that the steps at hand are of
 }
 
 // around is a step that the steps at hand stand in.
@@ -441,6 +443,9 @@ func (c *Compiler) list(n *dsl.Node) Sequence {
 	}
 	_, done := c.newBody()
 	for _, item := range n.Items {
+		if c.spine != nil && n == c.spine.node {
+			c.rest = &Rest{c.spine, len(seq)}
+		}
 		ids := idsOf(item)
 		for _, id := range ids {
 			c.scope.later[id.Text] = later{at: id.Span, own: true}

@@ -75,7 +75,8 @@ type Exchange struct {
 	frame   *frame
 	parent  *Exchange
 	root    *Exchange
-	answer  Answer // of the root
+	answer  Answer    // of the root
+	until   time.Time // of the root: the deadline of the flow; zero is none
 	results []outcome
 	slots   []slot
 	kept    atomic.Bool // something reads it after it was released
@@ -119,7 +120,7 @@ func (x *Exchange) release() {
 	if x.kept.Load() {
 		return // it is left to the garbage collector
 	}
-	x.In, x.parent, x.root, x.answer = nil, nil, nil, Answer{}
+	x.In, x.parent, x.root, x.answer, x.until = nil, nil, nil, Answer{}, time.Time{}
 	x.forget(0, len(x.results))
 	clear(x.slots)
 	x.frame.pool.Put(x)

@@ -203,7 +203,7 @@ func (f *Flow) Compile(lang *Language, r dsl.Reporter) {
 		c.scope.names["input"] = &entry{Name: c.scope.inputs(p.input, f.config.Input)}
 	}
 	if f.config.Steps.Node != nil {
-		p.body = c.list(f.config.Steps.Node)
+		p.body = c.own(f.config.Steps.Node)
 	}
 	plan := &Plan{}
 	for _, b := range c.plan.Bodies {

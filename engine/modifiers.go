@@ -61,6 +61,7 @@ type guarded struct {
 	when     *dsl.Expr
 	timeout  time.Duration
 	retry    *retry
+	rest     *Rest
 	fallback *dsl.ShapeTemplate
 	catch    Sequence
 	handles  bool
@@ -92,7 +93,7 @@ func (c *Compiler) modify(g *guarded, n *dsl.Node, m *modifiers) {
 	}
 	g.timeout = time.Duration(m.Timeout)
 	if m.Retry != nil {
-		g.retry = c.retry(n.Field("retry"), m.Retry)
+		g.retry, g.rest = c.retry(n.Field("retry"), m.Retry), c.rest
 	}
 	if m.Fallback.Node != nil && m.Catch.Node != nil {
 		c.Report(dsl.Diagnostic{Span: m.Catch.Node.KeySpan(), Code: "two-handlers", Message: "a step has a fallback or a catch, not both",
@@ -249,8 +250,11 @@ func (g *guarded) bounded(ctx context.Context, x *Exchange) error {
 		e := failure(ctx, err)
 		asked += max(e.Attempts, 1)
 		e.Attempts = asked
-		if x.root.answer.Written || attempt == g.retry.attempts || !g.retry.worth(e) || len(e.Undo) > 0 || !Pause(ctx, g.retry.delay(attempt)) {
+		if x.root.answer.Written || attempt == g.retry.attempts || !g.retry.worth(e) || len(e.Undo) > 0 {
 			return e // what could not be undone is no place to begin again
+		}
+		if pause := g.retry.delay(attempt); g.rest.tooLate(x, pause) || !Pause(ctx, pause) {
+			return e
 		}
 		x.forget(g.from, g.to)
 	}

@@ -75,7 +75,7 @@ func (c *Compiler) Undoing(within time.Duration, fn func()) *Undoing {
 
 // Lasting compiles what fn compiles as something that no saga around it can
 // undo, because its effect is not that of one request alone.
-func (c *Compiler) Lasting(fn func()) { c.undoable(nil, fn) }
+func (c *Compiler) Lasting(fn func()) { c.Regardless(func() { c.undoable(nil, fn) }) }
 
 func (c *Compiler) undoable(u *Undoing, fn func()) {
 	outer := c.undoing

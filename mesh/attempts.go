@@ -109,7 +109,7 @@ func (r *run) next(out *outcome, call *Call) (Decision, time.Duration) {
 	}
 	pause := s.retry.wait(r.tries, out.resp)
 	switch {
-	case !r.fits(pause):
+	case !r.fits(pause, call.UsefulUntil):
 		return NoTime, 0
 	case !s.set.Load().anyUsable():
 		return Unavailable, 0
@@ -222,8 +222,13 @@ func (s *Service) observe(took time.Duration) {
 
 // fits reports whether an attempt after wait has a chance to end in time: there
 // must be time left for as long as a good reply usually takes.
-func (r *run) fits(wait time.Duration) bool {
+func (r *run) fits(wait time.Duration, useful time.Time) bool {
 	left, bound := r.left()
+	if !useful.IsZero() {
+		if until := time.Until(useful); !bound || until < left {
+			left, bound = until, true
+		}
+	}
 	if !bound {
 		return wait <= maxUnboundedWait
 	}

@@ -53,6 +53,10 @@ type Call struct {
 	// once, whatever its method: it carries a key by which the service knows it
 	// again. The headers Idempotency-Key and X-Idempotency-Key say so, too.
 	Idempotent bool
+	// UsefulUntil is when the reply is no longer of use, because what comes after
+	// it needs the rest of the caller's time: a retry is made only if it has a
+	// chance to end before. The attempts themselves may take longer. Zero is never.
+	UsefulUntil time.Time
 	// Admit, if set, is asked before a retry that nothing else speaks against. It
 	// would begin after pause.
 	Admit func(pause time.Duration) bool

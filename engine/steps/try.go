@@ -50,7 +50,7 @@ type try struct {
 func compileTry(c *engine.Compiler, at *dsl.Node, cfg *tryConfig) engine.Step {
 	t := &try{body: compileBlock(c, at, "try", &blockConfig{Steps: cfg.Try, Yield: cfg.Yield}), result: c.Result()}
 	if cfg.Finally.Node != nil {
-		c.Inside("finally", func() { t.finally = c.Steps(cfg.Finally) })
+		c.Regardless(func() { c.Inside("finally", func() { t.finally = c.Steps(cfg.Finally) }) })
 	}
 	return t
 }
