@@ -43,6 +43,7 @@ type serviceState struct {
 	Hedges    hedgeState      `json:"hedges"`
 	Breaker   *breakerState   `json:"breaker,omitempty"`
 	Limit     limitState      `json:"limit"`
+	Panic     *panicState     `json:"panic,omitempty"`
 	Failures  []failureState  `json:"failures"`
 	Endpoints []endpointState `json:"endpoints"`
 	Sources   []sourceState   `json:"sources,omitempty"`
@@ -58,6 +59,17 @@ type limitState struct {
 	InUse   int64 `json:"in_use"`
 	Waiting int64 `json:"waiting"`
 	Refused int64 `json:"refused"`
+}
+
+type panicState struct {
+	Now      bool  `json:"now"`
+	Attempts int64 `json:"attempts"`
+}
+
+type ejectionState struct {
+	Until   time.Time `json:"until,omitzero"`
+	Because string    `json:"because,omitempty"`
+	Times   int64     `json:"times"`
 }
 
 type hedgeState struct {
@@ -94,6 +106,7 @@ type endpointState struct {
 	Connections int64          `json:"connections"`
 	Dialed      int64          `json:"dialed"`
 	Breaker     *breakerState  `json:"breaker,omitempty"`
+	Ejection    *ejectionState `json:"ejection,omitempty"`
 	Failures    []failureState `json:"failures"`
 }
 
@@ -128,12 +141,15 @@ func serviceStateOf(name string, s mesh.Stats) serviceState {
 	if s.Budget >= 0 {
 		out.Budget = &budgetState{Left: s.Budget, Denied: s.Denied}
 	}
+	if p := s.Panic; p != nil {
+		out.Panic = &panicState{p.Now, p.Attempts}
+	}
 	for _, e := range s.Endpoints {
 		out.Endpoints = append(out.Endpoints, endpointState{
 			Address: e.Address, State: stateOf(e), Host: e.Target.Host, Weight: max(1, e.Target.Weight), Zone: e.Target.Zone,
 			Priority: e.Target.Priority, Version: e.Target.Version,
 			Attempts: e.Attempts, InFlight: e.InFlight, Connections: e.Dialed - e.Closed, Dialed: e.Dialed,
-			Breaker: breakerStateOf(e.Breaker), Failures: failureStates(e.Failures, e.Failed),
+			Breaker: breakerStateOf(e.Breaker), Ejection: ejectionStateOf(e.Ejection), Failures: failureStates(e.Failures, e.Failed),
 		})
 	}
 	for _, f := range s.Sources {
@@ -162,6 +178,8 @@ func stateOf(e mesh.EndpointStats) string {
 		return "blocked"
 	case e.Breaker.State == "half-open":
 		return "probing"
+	case e.Ejection != nil && e.Ejection.Out:
+		return "ejected"
 	case e.Target.Draining:
 		return "draining"
 	}
@@ -175,6 +193,13 @@ func breakerStateOf(b mesh.BreakerStats) *breakerState {
 	return &breakerState{
 		State: b.State, Since: b.Since.UTC(), Because: b.Because, FailedProbes: b.FailedProbes, NextProbe: b.NextProbe.UTC(), Openings: b.Openings,
 	}
+}
+
+func ejectionStateOf(e *mesh.EjectionStats) *ejectionState {
+	if e == nil {
+		return nil
+	}
+	return &ejectionState{Until: e.Until.UTC(), Because: e.Because, Times: e.Times}
 }
 
 // failureStates gives what failed last first.

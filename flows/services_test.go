@@ -66,6 +66,15 @@ var shownBy = map[string][2]string{
 	"LimitStats.Waiting": {"weir_service_limit_waiting", "waiting"},
 	"LimitStats.Refused": {"weir_service_limit_refused_total", "refused"},
 
+	"Stats.Panic":            {"- with ejection: weir_service_panic", "- with ejection: panic"},
+	"PanicStats.Now":         {"- with ejection: weir_service_panic", "- with ejection: now"},
+	"PanicStats.Attempts":    {"- with ejection: weir_service_panic_attempts_total", "- with ejection: attempts"},
+	"EndpointStats.Ejection": {"- with ejection: weir_service_endpoint_ejected", "- with ejection: ejection"},
+	"EjectionStats.Out":      {"- with ejection: weir_service_endpoint_ejected", "state"},
+	"EjectionStats.Until":    {"- weir_service_endpoint_ejected tells when it is over", "- with ejection: until"},
+	"EjectionStats.Because":  {"- words", "- with ejection: because"},
+	"EjectionStats.Times":    {"- with ejection: weir_service_endpoint_ejections_total", "- with ejection: times"},
+
 	"Stats.TLS":            {"- where there are files: weir_service_tls_reload_failures_total", "- where there are files: tls"},
 	"TLSStats.Loaded":      {"- weir_service_tls_certificate_expiry_timestamp_seconds moves", "- where there are files: loaded"},
 	"TLSStats.NotAfter":    {"- where there are files: weir_service_tls_certificate_expiry_timestamp_seconds", "- where there are files: expires"},
@@ -155,7 +164,7 @@ func TestWhatTheMeshCountsIsShown(t *testing.T) {
 		w := inTrouble(t)
 		metrics, page := metricsOf(t, w), servicesOf(t, w)
 		fields := 0
-		for _, of := range []any{mesh.Stats{}, mesh.EndpointStats{}, mesh.BreakerStats{}, mesh.SourceStats{}, mesh.TLSStats{}, mesh.LimitStats{}, mesh.EndpointStats{}.Target} {
+		for _, of := range []any{mesh.Stats{}, mesh.EndpointStats{}, mesh.BreakerStats{}, mesh.SourceStats{}, mesh.TLSStats{}, mesh.LimitStats{}, mesh.PanicStats{}, mesh.EjectionStats{}, mesh.EndpointStats{}.Target} {
 			typ := reflect.TypeOf(of)
 			for i := range typ.NumField() {
 				fields++
