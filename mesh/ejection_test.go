@@ -324,10 +324,10 @@ func TestFaultsOfEjection(t *testing.T) {
 func TestLimitsHoldInPanic(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := open(t, Config{Endpoints: hosts(2), Ejection: Ejection{Failures: 5}, Breaker: Breaker{Failures: 2, Open: time.Minute}, Limit: Limit{PerEndpoint: 1},
-			Transport: &fake{play: func(int, *http.Request) (*http.Response, error) {
+			Transport: answers(func() (*http.Response, error) {
 				time.Sleep(time.Second)
 				return nil, errReset
-			}}})
+			})})
 		for range 6 {
 			s.RoundTrip(newRequest(t, "GET", "/", nil))
 		}
