@@ -46,8 +46,9 @@ type serviceHeader struct {
 }
 
 type serviceConfig struct {
-	Endpoints []dsl.String          `yaml:"endpoints" doc:"The base URLs of the servers that do the same work, or where to look for them: dns://NAME:PORT, dns+srv://NAME, k8s://NAMESPACE/SERVICE:PORT, consul://SERVICE, file:PATH; with +https if the servers speak TLS, as in dns+https://NAME." required:"true"`
-	Headers   map[string]dsl.Secret `yaml:"headers" doc:"Headers that every request to the service is sent with, in place of those that a caller sent. A step can set others."`
+	Endpoints []dsl.String `yaml:"endpoints" doc:"Write this or versions. The base URLs of the servers that do the same work, or where to look for them: dns://NAME:PORT, dns+srv://NAME, k8s://NAMESPACE/SERVICE:PORT, consul://SERVICE, file:PATH; with +https if the servers speak TLS, as in dns+https://NAME."`
+	serviceSplit
+	Headers map[string]dsl.Secret `yaml:"headers" doc:"Headers that every request to the service is sent with, in place of those that a caller sent. A step can set others."`
 	serviceBalance
 	serviceCalls
 	serviceTransport
@@ -66,6 +67,12 @@ endpoints: ["http://127.0.0.1:9001", "http://127.0.0.1:9002"]
 timeout: 800ms
 retry: { attempts: 3, on: [connect, 503] }
 breaker: { failures: 50%, of: 20, open: 10s }
+`},
+	dsl.Example{Name: "a new version that gets a tenth of the calls", YAML: `
+versions:
+  v1: { endpoints: ["http://127.0.0.1:9001"], weight: 90 }
+  v2: { endpoints: ["http://127.0.0.1:9002"], weight: 10, when: { header: X-Canary, is: "true" }, fallback: v1 }
+sticky: { cookie: session }
 `},
 	dsl.Example{Name: "breakers that look at time", YAML: `
 endpoints: ["http://127.0.0.1:9001", "http://127.0.0.1:9002"]
@@ -96,6 +103,9 @@ func newService(r dsl.Reporter, at *dsl.Node, cfg *serviceConfig) *Service {
 	s := &Service{openAPI: cfg.OpenAPI, written: engine.Settings(at), config: mesh.Config{
 		MaxBody: int64(cfg.MaxBody),
 	}}
+	if cfg.misread(at) {
+		return s
+	}
 	cfg.serviceCalls.configure(&s.config)
 	cfg.serviceTransport.configure(&s.config)
 	for _, e := range cfg.Endpoints {
@@ -106,7 +116,7 @@ func newService(r dsl.Reporter, at *dsl.Node, cfg *serviceConfig) *Service {
 	}
 	cfg.serviceBalance.configureBalance(&s.config)
 	cfg.serviceLimits.configureLimits(&s.config)
-	s.config.Discovery = discoveryOf(cfg.Endpoints)
+	s.config.Discovery = discoveryOf(append(cfg.serviceSplit.configure(at, &s.config), cfg.Endpoints...))
 	s.headers = headersOf(r, at.Field("headers"), cfg.Headers)
 	s.auth = authOf(r, at.Field("auth"), cfg.Auth, s.headers)
 	for _, fault := range mesh.Validate(s.config) {
@@ -202,7 +212,8 @@ func (s *Service) Client() *mesh.Service { return s.client }
 func (s *Service) OpenOver(transport http.RoundTripper) (err error) {
 	config := s.config
 	config.Transport, config.Endpoints, config.Inject = transport, s.Endpoints(), mesh.Inject{}
-	config.Protocol, config.TLS = "", mesh.TLS{} // there is nothing to speak to
+	config.Versions, config.Sticky = nil, mesh.Sticky{} // mocks answer for all of them
+	config.Protocol, config.TLS = "", mesh.TLS{}        // there is nothing to speak to
 	s.client, err = mesh.Open(s.Name.Value, config)
 	return err
 }

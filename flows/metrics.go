@@ -21,16 +21,18 @@ func describe(name, help string, labels ...string) *prometheus.Desc {
 }
 
 var (
-	serviceRequests = describe("requests_total", "Calls of a service.", "service")
-	serviceRetries  = describe("retries_total", "Attempts beyond the first of their call.", "service")
-	serviceInjected = describe("injected_total", "Calls that were made to go wrong on purpose.", "service")
-	serviceDenied   = describe("budget_denied_total", "Retries and hedges that the retry budget did not allow.", "service")
-	serviceBudget   = describe("budget_left", "Retries and hedges that the retry budget allows now.", "service")
-	serviceHedges   = describe("hedges_total", "Attempts beside another that took long.", "service")
-	hedgesWon       = describe("hedges_won_total", "Attempts beside another whose answer came first.", "service")
-	hedgeAfter      = describe("hedge_delay_seconds", "How long an attempt takes now before another is started beside it; 0 while that is not known.", "service")
-	serviceFailures = describe("failures_total", "Calls that failed, by the class of the failure.", "service", "class")
-	serviceInFlight = describe("in_flight", "Calls of a service that have not returned.", "service")
+	serviceRequests  = describe("requests_total", "Calls of a service.", "service")
+	serviceRetries   = describe("retries_total", "Attempts beyond the first of their call.", "service")
+	serviceInjected  = describe("injected_total", "Calls that were made to go wrong on purpose.", "service")
+	serviceDenied    = describe("budget_denied_total", "Retries and hedges that the retry budget did not allow.", "service")
+	serviceBudget    = describe("budget_left", "Retries and hedges that the retry budget allows now.", "service")
+	serviceHedges    = describe("hedges_total", "Attempts beside another that took long.", "service")
+	hedgesWon        = describe("hedges_won_total", "Attempts beside another whose answer came first.", "service")
+	hedgeAfter       = describe("hedge_delay_seconds", "How long an attempt takes now before another is started beside it; 0 while that is not known.", "service")
+	serviceFailures  = describe("failures_total", "Calls that failed, by the class of the failure.", "service", "class")
+	serviceInFlight  = describe("in_flight", "Calls of a service that have not returned.", "service")
+	versionCalls     = describe("version_requests_total", "Calls that were given to a version of a service.", "service", "version")
+	versionFallbacks = describe("version_fallbacks_total", "Calls that another version took because their own had no usable endpoint.", "service", "version")
 
 	endpointAttempts    = describe("endpoint_attempts_total", "Attempts at an endpoint.", "service", "endpoint")
 	endpointFailures    = describe("endpoint_failures_total", "Attempts that failed, by the class of the failure.", "service", "endpoint", "class")
@@ -68,7 +70,7 @@ var breakerLevels = map[string]float64{"closed": 0, "half-open": 0.5, "open": 1}
 // Describe is what prometheus.Collector asks for.
 func (serviceMetrics) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		serviceRequests, serviceInjected, serviceDenied, serviceBudget, serviceHedges, hedgesWon, hedgeAfter, sourceFailure, serviceRetries, serviceFailures, serviceInFlight, endpointAttempts, endpointFailures,
+		serviceRequests, serviceInjected, versionCalls, versionFallbacks, serviceDenied, serviceBudget, serviceHedges, hedgesWon, hedgeAfter, sourceFailure, serviceRetries, serviceFailures, serviceInFlight, endpointAttempts, endpointFailures,
 		endpointInFlight, endpointConnections, endpointDials, endpointBreaker,
 		limitInUse, limitWaiting, limitRefused,
 		serviceBreaker, breakerOpenings, endpointBreakerOpenings,
@@ -105,6 +107,10 @@ func (m serviceMetrics) Collect(out chan<- prometheus.Metric) {
 		if s.Budget >= 0 {
 			counter(serviceDenied, s.Denied, name)
 			gauge(serviceBudget, float64(s.Budget), name)
+		}
+		for _, v := range s.Versions {
+			counter(versionCalls, v.Calls, name, v.Name)
+			counter(versionFallbacks, v.Fallbacks, name, v.Name)
 		}
 		breaker(s.Breaker, serviceBreaker, breakerOpenings, name)
 		gauge(serviceInFlight, float64(s.InFlight), name)

@@ -111,7 +111,7 @@ func (r *run) next(out *outcome, call *Call) (Decision, time.Duration) {
 	switch {
 	case !r.fits(pause, call.UsefulUntil):
 		return NoTime, 0
-	case !s.set.Load().anyUsable():
+	case !r.tried.anyUsable(s):
 		return Unavailable, 0
 	case call.Admit != nil && !call.Admit(pause):
 		return Declined, 0

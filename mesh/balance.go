@@ -76,21 +76,23 @@ type Candidates struct {
 // tier is endpoints that are as good as each other, with their balancer. Those
 // of the next tier are for when none of them is usable.
 type tier struct {
+	version   int
 	endpoints []*Endpoint
 	balancer  Balancer
 }
 
-// tiers orders the endpoints of a set by how much they are to be preferred:
+// tiers orders the endpoints of each version by how much they are to be preferred:
 // those about to end come last whatever else is true of them; a priority is what
 // someone has said, and a zone only what is near.
 func (s *Service) tiers(endpoints []*Endpoint, old *set) []tier {
-	rank := func(e *Endpoint) (r [3]int) {
+	rank := func(e *Endpoint) (r [4]int) {
+		r[0] = e.version
 		if e.target.Draining {
-			r[0] = 1
+			r[1] = 1
 		}
-		r[1] = e.target.Priority
+		r[2] = e.target.Priority
 		if s.cfg.Zone != "" && e.target.Zone != s.cfg.Zone {
-			r[2] = 1
+			r[3] = 1
 		}
 		return r
 	}
@@ -100,24 +102,43 @@ func (s *Service) tiers(endpoints []*Endpoint, old *set) []tier {
 		return slices.Compare(x[:], y[:])
 	})
 	var all []tier
+	place := 0 // among the tiers of its version
 	for len(sorted) > 0 {
 		n := 1
 		for n < len(sorted) && rank(sorted[n]) == rank(sorted[0]) {
 			n++
 		}
-		from := Candidates{Endpoints: sorted[:n], hash: s.cfg.Hash, random: s.cfg.Random}
-		if old != nil && len(all) < len(old.tiers) {
-			from.From = old.tiers[len(all)].balancer
+		version := sorted[0].version
+		if place++; len(all) == 0 || all[len(all)-1].version != version {
+			place = 0
 		}
-		all = append(all, tier{sorted[:n], balancers[s.cfg.Balance](from)})
+		from := Candidates{Endpoints: sorted[:n], hash: s.cfg.Hash, random: s.cfg.Random}
+		if old != nil {
+			from.From = old.balancer(version, place)
+		}
+		all = append(all, tier{version, sorted[:n], balancers[s.cfg.Balance](from)})
 		sorted = sorted[n:]
 	}
 	return all
 }
 
-// choose gives the endpoint that the balancer of the best tier wants, nil if
-// none is usable. If too few are, all bear the load: those that are cold, too.
-func (s *set) choose(req *http.Request, tried endpointSet, panics bool) *Endpoint {
+// balancer is that of the n-th tier of a version; nil if it has fewer.
+func (s *set) balancer(version, n int) Balancer {
+	for i := range s.tiers {
+		if s.tiers[i].version != version {
+			continue
+		}
+		if n == 0 {
+			return s.tiers[i].balancer
+		}
+		n--
+	}
+	return nil
+}
+
+// choose gives the endpoint that the balancer of the best tier of a version
+// wants, nil if none is usable. If too few are, all bear the load: those that are cold, too.
+func (s *set) choose(req *http.Request, tried endpointSet, version int, panics bool) *Endpoint {
 	var cold endpointSet
 	var panic *set
 	if panics {
@@ -127,6 +148,9 @@ func (s *set) choose(req *http.Request, tried endpointSet, panics bool) *Endpoin
 	}
 	for i := range s.tiers {
 		t := &s.tiers[i]
+		if t.version != version {
+			continue
+		}
 		c := Choice{Request: req, Endpoints: t.endpoints, tried: tried | cold, panic: panic}
 		i := t.balancer.Pick(c)
 		if i < 0 && cold != 0 {

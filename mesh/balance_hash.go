@@ -64,17 +64,23 @@ func newHasher(c Candidates) hasher {
 }
 
 func (h *hasher) hash(req *http.Request) uint64 {
-	value := ""
-	switch {
-	case h.cookie != "":
-		value = cookie(req.Header, h.cookie)
-	case len(req.Header[h.header]) > 0:
-		value = req.Header[h.header][0]
-	}
+	value := hashed(req.Header, h.header, h.cookie)
 	if value == "" {
 		return h.random()
 	}
 	return hashText(value, 0)
+}
+
+// hashed is the value of a cookie, or of a header field whose canonical name is
+// given; empty if there is none.
+func hashed(header http.Header, name, cookieName string) string {
+	switch {
+	case cookieName != "":
+		return cookie(header, cookieName)
+	case len(header[name]) > 0:
+		return header[name][0]
+	}
+	return ""
 }
 
 // cookie is the value of the first cookie called name; empty if there is none.

@@ -50,7 +50,7 @@ func shares(t testing.TB, s *Service, n int) []int {
 
 func pickFor(t testing.TB, s *Service, user string) *Endpoint {
 	t.Helper()
-	e := s.set.Load().choose(&http.Request{Header: http.Header{"X-User": {user}}}, 0, false)
+	e := s.set.Load().choose(&http.Request{Header: http.Header{"X-User": {user}}}, 0, 0, false)
 	if e == nil {
 		t.Fatal("nothing was picked")
 	}
@@ -75,11 +75,11 @@ func TestEveryBalancerPassesOverWhatIsNotUsable(t *testing.T) {
 		for range 200 {
 			var tried endpointSet
 			tried.add(4)
-			if e := set.choose(req, tried, false); e != set.endpoints[2] {
+			if e := set.choose(req, tried, 0, false); e != set.endpoints[2] {
 				t.Fatalf("picked %v, not the one that is usable", e)
 			}
 			tried.add(2)
-			if e := set.choose(req, tried, false); e != nil {
+			if e := set.choose(req, tried, 0, false); e != nil {
 				t.Fatalf("picked %s, which is not usable", e.Address())
 			}
 		}
@@ -310,7 +310,7 @@ func TestHash(t *testing.T) {
 				s := open(t, Config{Endpoints: []string{"http://a"}, Balance: name, Hash: Hash{Cookie: "id"}})
 				s.update(all)
 				pick := func(cookies ...string) *Endpoint {
-					return s.set.Load().choose(&http.Request{Header: http.Header{"Cookie": cookies}}, 0, false)
+					return s.set.Load().choose(&http.Request{Header: http.Header{"Cookie": cookies}}, 0, 0, false)
 				}
 				want := pick("id=ada")
 				for _, written := range [][]string{{"a=b; id=ada; c=d"}, {"a=b", ";;x;  id=\"ada\""}} {
@@ -427,7 +427,7 @@ func TestPickDoesNotAllocate(t *testing.T) {
 	eachBalancer(t, func(t *testing.T, name string) {
 		s := balanced(t, Config{Balance: name, Hash: Hash{}, Breaker: Breaker{Ratio: 0.5}}, alike(100)...)
 		req := &http.Request{Header: http.Header{"X-User": {"ada"}}}
-		if n := testing.AllocsPerRun(100, func() { s.set.Load().choose(req, 0, false) }); n > 0 {
+		if n := testing.AllocsPerRun(100, func() { s.set.Load().choose(req, 0, 0, false) }); n > 0 {
 			t.Errorf("%v allocations", n)
 		}
 	})
@@ -440,7 +440,7 @@ func TestPickIsSafeForConcurrentUse(t *testing.T) {
 		for g := range 4 {
 			wg.Go(func() {
 				for i := range 200 {
-					e := s.set.Load().choose(&http.Request{Header: http.Header{"X-User": {fmt.Sprint(g, i)}}}, 0, false)
+					e := s.set.Load().choose(&http.Request{Header: http.Header{"X-User": {fmt.Sprint(g, i)}}}, 0, 0, false)
 					e.latency.learn(s.clock(), time.Duration(i), Class(i%int(classes)), nil)
 				}
 			})

@@ -25,6 +25,11 @@ type Config struct {
 	// request's own is appended, if wanted; or where to look for such URLs, as
 	// discovery.Location says. At least one, if there are no Discovery.Sources.
 	Endpoints []string
+	// Versions, in place of Endpoints, share the calls between versions of the
+	// service.
+	Versions []Version
+	// Sticky is what keeps a user with one version.
+	Sticky Sticky
 	// Discovery is how endpoints are found.
 	Discovery Discovery
 	// Balance names the way endpoints are chosen; "peak_ewma" is the default.
@@ -151,22 +156,11 @@ func orDefault[T comparable](v, def T) T {
 // Validate returns all faults of a configuration, in the order of its fields.
 func Validate(c Config) []ConfigError {
 	var faults faults
-	if len(c.Endpoints) == 0 && len(c.Discovery.Sources) == 0 {
+	if len(c.Endpoints) == 0 && len(c.Versions) == 0 && len(c.Discovery.Sources) == 0 {
 		faults.add("endpoints", "a service needs at least one endpoint", `write endpoints: ["http://host:port"]`)
 	}
-	seen := map[string]bool{}
-	for i, e := range c.Endpoints {
-		field := fmt.Sprintf("endpoints[%d]", i)
-		key, message, hint := endpointKey(e)
-		if message != "" {
-			faults.add(field, message, hint)
-			continue
-		}
-		if seen[key] {
-			faults.add(field, fmt.Sprintf("endpoint %q is listed twice", e), "remove one")
-		}
-		seen[key] = true
-	}
+	faults.endpoints("endpoints", c.Endpoints, map[string]bool{})
+	c.validateVersions(&faults)
 	if c.Balance != "" && balancers[c.Balance] == nil {
 		faults.add("balance", fmt.Sprintf("there is no balancer %q", c.Balance), "write "+strings.Join(Balancers(), ", "))
 	} else {
@@ -199,6 +193,23 @@ type faults []ConfigError
 
 func (f *faults) add(field, message, hint string) {
 	*f = append(*f, ConfigError{Field: field, Message: message, Hint: hint})
+}
+
+// endpoints adds the faults of a list of endpoints, and those that are in it to
+// the ones seen.
+func (f *faults) endpoints(at string, endpoints []string, seen map[string]bool) {
+	for i, e := range endpoints {
+		field := fmt.Sprintf("%s[%d]", at, i)
+		key, message, hint := endpointKey(e)
+		if message != "" {
+			f.add(field, message, hint)
+			continue
+		}
+		if seen[key] {
+			f.add(field, fmt.Sprintf("endpoint %q is listed twice", e), "remove one")
+		}
+		seen[key] = true
+	}
 }
 
 func (f *faults) nonNegative(field string, d time.Duration) {

@@ -177,7 +177,7 @@ func BenchmarkPick(b *testing.B) {
 				req.Header.Set("X-User", "ada")
 				b.ReportAllocs()
 				for b.Loop() {
-					s.set.Load().choose(req, 0, false)
+					s.set.Load().choose(req, 0, 0, false)
 				}
 			})
 		}

@@ -59,7 +59,7 @@ func endpointKey(e string) (key, message, hint string) {
 // stands for the network. They expect a valid configuration.
 func (c Config) Static(name string) []string {
 	var all []string
-	for _, e := range c.Endpoints {
+	for _, e := range c.AllEndpoints() {
 		if discovery.Is(e) {
 			l, _ := discovery.Parse(e)
 			e = l.Named(name)
@@ -113,6 +113,7 @@ type finder struct {
 type sighting struct {
 	where   string // as it is written
 	how     string
+	version string // that its targets are of; empty: they say it
 	targets []discovery.Target
 	heard   bool // it has found something, if only that there is nothing
 	looked  bool // it has succeeded or failed once
@@ -127,14 +128,20 @@ func (s *Service) discover() {
 	f := &finder{service: s, known: make(chan struct{})}
 	o := discovery.Options{Dial: s.cfg.Dial, Dir: s.cfg.Discovery.Dir, Getenv: s.cfg.Discovery.Getenv, ResolvConf: s.cfg.Discovery.ResolvConf}
 	var watched []discovery.Source
-	for _, e := range s.cfg.Endpoints {
-		if !discovery.Is(e) {
-			f.static = append(f.static, discovery.Target{URL: e})
-			continue
+	look := func(endpoints []string, version string) {
+		for _, e := range endpoints {
+			if !discovery.Is(e) {
+				f.static = append(f.static, discovery.Target{URL: e, Version: version})
+				continue
+			}
+			l, _ := discovery.Parse(e)
+			f.sources = append(f.sources, &sighting{where: e, how: l.How(), version: version})
+			watched = append(watched, l.Open(o))
 		}
-		l, _ := discovery.Parse(e)
-		f.sources = append(f.sources, &sighting{where: e, how: l.How()})
-		watched = append(watched, l.Open(o))
+	}
+	look(s.cfg.Endpoints, "")
+	for _, v := range s.cfg.Versions {
+		look(v.Endpoints, v.Name)
 	}
 	for i, source := range s.cfg.Discovery.Sources {
 		f.sources = append(f.sources, &sighting{where: fmt.Sprintf("source %d", i+1), how: fmt.Sprintf("%T", source)})
@@ -172,6 +179,11 @@ func (f *finder) found(seen *sighting, targets []discovery.Target) {
 	targets = slices.SortedFunc(slices.Values(targets), func(a, b discovery.Target) int {
 		return cmp.Or(strings.Compare(a.URL, b.URL), strings.Compare(a.Host, b.Host))
 	})
+	if seen.version != "" {
+		for i := range targets {
+			targets[i].Version = seen.version
+		}
+	}
 	f.mu.Lock()
 	same := seen.heard && slices.Equal(seen.targets, targets)
 	news := !same || seen.failure != nil

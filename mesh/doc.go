@@ -14,24 +14,28 @@
 //     because it is the only promise the caller has been given: attempts and the
 //     waits between them are all paid from it, and nothing is started that it
 //     cannot hold.
-//  2. Injected faults ([Inject]). Outside everything that helps against failures:
+//  2. Version ([Config].Versions). Outside everything that makes attempts, so that
+//     they all go to the same one: a user sees one version or the other, and
+//     what fails is seen to be of it. One that has no usable endpoint is left
+//     only where [Version].Fallback says so, when an endpoint is picked.
+//  3. Injected faults ([Inject]). Outside everything that helps against failures:
 //     they are for seeing what callers do when none of that has helped.
-//  3. Limit of the service. Inside the deadline, which bounds the wait for a place.
+//  4. Limit of the service. Inside the deadline, which bounds the wait for a place.
 //     Outside the rest: a call holds one place with all its attempts to the end of
 //     its reply, and what is refused costs nothing further and says nothing about
 //     the service.
-//  4. Breaker of the service. Outside retry, because it counts what callers got:
+//  5. Breaker of the service. Outside retry, because it counts what callers got:
 //     a call that fails in spite of all its attempts. Inside the deadline, so
 //     that callers who had no time left do not speak against the service.
-//  5. Retry, within its budget. Outside everything that belongs to one endpoint,
+//  6. Retry, within its budget. Outside everything that belongs to one endpoint,
 //     so that each attempt is free to go elsewhere and is seen by the breaker of
 //     the endpoint it went to. The budget belongs to the service, because it is
 //     the service that many calls overload together; it is asked last and before
 //     the wait, so that a denial costs the caller nothing.
-//  6. Hedge. Inside retry, so that an attempt and its hedge are one failure if
+//  7. Hedge. Inside retry, so that an attempt and its hedge are one failure if
 //     both fail; outside the choice of an endpoint, because it goes to another.
 //     It takes from the same budget: both are load that nobody asked for.
-//  7. Pick endpoint. Inside retry, so that a second attempt prefers an endpoint
+//  8. Pick endpoint. Inside retry, so that a second attempt prefers an endpoint
 //     that has not failed this call; outside the breaker, because breakers
 //     belong to endpoints, and one that is open is a reason to pick another
 //     rather than to fail. What is there to pick from may be looked for
@@ -43,15 +47,15 @@
 //     too few are left ([Ejection].Panic), it and the breakers are passed over. An
 //     endpoint that is new passes a part of its attempts on, outside the balancer,
 //     so that none has to know of it.
-//  8. Breaker of the endpoint. It counts attempts, not calls: a call that
+//  9. Breaker of the endpoint. It counts attempts, not calls: a call that
 //     succeeds on its second endpoint still leaves its mark on the first.
-//  9. Limit of the endpoint. Innermost of what refuses, with the choice: an
+//  10. Limit of the endpoint. Innermost of what refuses, with the choice: an
 //     endpoint without room is passed over, and only when none has room does the
 //     call wait, in the queue of the service. A hedge never waits.
-//  10. Attempt timeout, and the header that tells what is left of it. Innermost of
+//  11. Attempt timeout, and the header that tells what is left of it. Innermost of
 //     the policies, so that a timeout is an outcome which the breaker counts and
 //     retry may act on, where the expiry of the caller's own deadline is neither.
-//  11. Transport. HTTP/1.1 goes through package h1, with TLS or without; HTTP/2 (by
+//  12. Transport. HTTP/1.1 goes through package h1, with TLS or without; HTTP/2 (by
 //     ALPN, or as [Config].Protocol says) through a tuned net/http.Transport.
 //
 // # What is retried

@@ -2,6 +2,7 @@ package mesh
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -9,7 +10,7 @@ import (
 
 // Ejection leaves out endpoints that fail more than their peers, for a while.
 // A [Breaker] judges an endpoint alone; ejection judges it against the others of
-// the service, and takes away neither more than AtMost of them nor the last one.
+// the service, or of its version, and takes away neither more than AtMost of them nor the last one.
 // What a failure is, is the same.
 type Ejection struct {
 	// Failures ejects an endpoint after that many failures in a row, if its share
@@ -215,7 +216,7 @@ func (x *ejector) fault(e *Endpoint, s *set, now time.Duration) string {
 	}
 	var peers tally
 	for _, other := range s.endpoints {
-		if other.vitals != e.vitals {
+		if other.vitals != e.vitals && other.version == e.version {
 			t := other.ejection.window.count(now)
 			peers.total += t.total
 			peers.failed += t.failed
@@ -233,10 +234,14 @@ func (x *ejector) fault(e *Endpoint, s *set, now time.Duration) string {
 // share is the part that failed; 0 of nothing.
 func (t tally) share() float64 { return float64(t.failed) / float64(max(1, t.total)) }
 
-// spares reports whether the service can do without one more endpoint.
+// spares reports whether the version can do without one more endpoint.
 func (x *ejector) spares(e *Endpoint, s *set) bool {
-	out, usable := 1, 0
+	out, usable, all := 1, 0, 0
 	for _, other := range s.endpoints {
+		if other.version != e.version {
+			continue
+		}
+		all++
 		switch {
 		case other.vitals == e.vitals:
 		case other.ejection.out():
@@ -245,12 +250,12 @@ func (x *ejector) spares(e *Endpoint, s *set) bool {
 			usable++
 		}
 	}
-	return usable > 0 && float64(out) <= x.AtMost*float64(len(s.endpoints))+rounding
+	return usable > 0 && float64(out) <= x.AtMost*float64(all)+rounding
 }
 
-// panics reports whether so few endpoints are usable that those would be
+// panics reports whether so few endpoints of a version are usable that those would be
 // overwhelmed, and all have to bear the load again.
-func (x *ejector) panics(s *set) bool {
+func (x *ejector) panics(s *set, version int) bool {
 	if x == nil {
 		return false
 	}
@@ -264,7 +269,7 @@ func (x *ejector) panics(s *set) bool {
 	}
 	usable, all := 0, 0
 	for _, e := range s.endpoints {
-		if e.inPanic(s) {
+		if e.version == version && e.inPanic(s) {
 			all++
 			if e.usable() {
 				usable++
@@ -313,5 +318,6 @@ func (x *ejector) stats(s *set) *PanicStats {
 	if x == nil {
 		return nil
 	}
-	return &PanicStats{Now: x.panics(s), Attempts: x.panicked.Load()}
+	now := slices.ContainsFunc(s.tiers, func(t tier) bool { return x.panics(s, t.version) })
+	return &PanicStats{Now: now, Attempts: x.panicked.Load()}
 }

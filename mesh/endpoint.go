@@ -11,8 +11,9 @@ import (
 
 // Endpoint is one place that serves a service, as it is in one set of endpoints.
 type Endpoint struct {
-	target discovery.Target
-	index  int // in its set
+	target  discovery.Target
+	index   int // in its set
+	version int // of the service; 0 without versions
 	*vitals
 }
 

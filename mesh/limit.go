@@ -187,10 +187,10 @@ func (r *run) pick() (p pick, class Class, err error) {
 			return pick{}, class, refused
 		}
 	}
-	switch err {
-	case nil:
+	switch {
+	case err == nil:
 		return p, OK, nil
-	case errNoEndpoint:
+	case errors.Is(err, errNoEndpoint):
 		return p, NoEndpoint, err
 	}
 	return p, BreakerOpen, err

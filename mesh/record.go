@@ -8,7 +8,7 @@ type Attempt struct {
 	Service  string
 	Number   int    // from 1, in the order in which the attempts of a call began
 	Endpoint string // base URL
-	Picked   string // why this endpoint: "balanced", "not tried yet", "all were tried", "too few are usable"
+	Picked   string // why this endpoint: "balanced", "not tried yet", "all were tried", "too few are usable", "its version has none"
 	Hedge    bool   // it was started beside another that took long
 
 	Start  time.Time

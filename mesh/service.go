@@ -15,6 +15,7 @@ type Service struct {
 	cfg     Config
 	set     atomic.Pointer[set]
 	finder  *finder // nil if all endpoints are configured
+	split   *split  // nil without versions
 	retry   retryPolicy
 	breaker *breaker // nil without one
 	opened  time.Time
@@ -110,6 +111,7 @@ func Open(name string, cfg Config) (*Service, error) {
 	s.limit = newLimiter(cfg.Limit)
 	s.cfg.ejector = newEjector(cfg.Ejection, s.clock)
 	s.breaker = newBreaker(cfg.ServiceBreaker, "calls", 0, s.clock, cfg.Random)
+	s.split = newSplit(cfg)
 	s.discover()
 	return s, nil
 }
@@ -144,6 +146,7 @@ func (s *Service) Do(req *http.Request, call *Call) (*http.Response, error) {
 	defer s.inFlight.Add(-1)
 
 	r := run{service: s, req: req}
+	r.tried.version = s.split.choose(req)
 	if s.cfg.Deadline > 0 {
 		r.until = time.Now().Add(s.cfg.Deadline)
 	}

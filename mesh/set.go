@@ -40,7 +40,7 @@ func (s *Service) update(targets []discovery.Target) {
 				next.endpoints[i].warmup.begin()
 			}
 		}
-		next.endpoints[i].index = i
+		next.endpoints[i].index, next.endpoints[i].version = i, s.split.indexOf(target.Version)
 		if !target.Draining {
 			next.live++
 		}
@@ -79,6 +79,7 @@ const (
 	pickedUntried  = "not tried yet"
 	pickedAgain    = "all were tried"
 	pickedInPanic  = "too few are usable"
+	pickedFallback = "its version has none"
 )
 
 // tried is what a call has tried. It holds for one set of endpoints after the
@@ -89,6 +90,8 @@ type tried struct {
 	count int
 	seen  [2 * maxAttempts]*vitals // each attempt may be hedged
 
+	version  int  // of the call
+	fellBack bool // from the version that was chosen for it
 	panicked bool // too few were usable for one of them
 }
 
@@ -127,8 +130,11 @@ func (t *tried) pick(service *Service, req *http.Request) (pick, error) {
 	}
 	x := service.cfg.ejector
 	for range 2 * len(s.endpoints) {
-		panics := x.panics(s)
-		e := s.choose(req, t.marks, panics)
+		if t.fallBack(service.split) {
+			why = pickedFallback
+		}
+		panics := x.panics(s, t.version)
+		e := s.choose(req, t.marks, t.version, panics)
 		switch {
 		case e != nil:
 			t.add(e.index) // also if another call took the probe since the balancer looked
@@ -146,38 +152,45 @@ func (t *tried) pick(service *Service, req *http.Request) (pick, error) {
 		case t.marks != 0:
 			t.marks, why = 0, pickedAgain
 		case x == nil:
-			return pick{}, s.unavailable(service.limit)
+			return pick{}, t.unavailable(service)
 		} // the last usable one was lost since panics looked, or all are full
 	}
-	return pick{}, s.unavailable(service.limit)
+	return pick{}, t.unavailable(service)
 }
 
 // unavailable is the error of a pick that found nothing.
-func (s *set) unavailable(limit *limiter) error {
-	if limit.perEndpoint() != nil && s.anyUsable() {
+func (t *tried) unavailable(service *Service) error {
+	if service.limit.perEndpoint() != nil && t.in.anyUsable(t.version) {
 		return errFull
 	}
-	return s.breakersOpen()
+	return t.unusable(service)
 }
 
 // breakersOpen is the error of a call that no endpoint may be tried for: it says
 // why, and when that changes.
-func (s *set) breakersOpen() error {
+func (s *set) breakersOpen(version int) error {
 	var first *breaker // to be probed
+	err := errNoEndpoint
 	for _, e := range s.endpoints {
+		if e.version != version {
+			continue
+		}
+		err = errAllEjected
 		if e.breaker != nil && (first == nil || e.breaker.blockedUntil.Load() < first.blockedUntil.Load()) {
 			first = e.breaker
 		}
 	}
 	if first == nil {
-		return errors.New("all endpoints are ejected")
+		return err
 	}
 	return errors.New("the breakers of all endpoints are " + first.refusal())
 }
 
-func (s *set) anyUsable() bool {
+var errAllEjected = errors.New("all endpoints are ejected")
+
+func (s *set) anyUsable(version int) bool {
 	for _, e := range s.endpoints {
-		if e.ejection != nil || e.breaker.mayPass() { // with ejection, all are if none is
+		if e.version == version && (e.ejection != nil || e.breaker.mayPass()) { // with ejection, all are if none is
 			return true
 		}
 	}

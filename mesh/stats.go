@@ -26,7 +26,8 @@ type Stats struct {
 	HedgeAfter time.Duration
 	Breaker    BreakerStats // of the service
 	Limit      LimitStats
-	Panic      *PanicStats // nil without ejection
+	Panic      *PanicStats    // nil without ejection
+	Versions   []VersionStats // in their order; none without versions
 	Endpoints  []EndpointStats
 	Sources    []SourceStats // what finds endpoints; none if all are configured
 	TLS        *TLSStats     // of the files of Config.TLS; nil without any
@@ -36,6 +37,7 @@ type Stats struct {
 type EndpointStats struct {
 	Address  string
 	Target   discovery.Target // as it was configured or found; its URL is Address
+	Version  string           // empty without versions
 	Attempts int64
 	InFlight int64               // attempts whose reply has not been read to its end
 	Failures map[Class]int64     // attempts by the class of their failure
@@ -58,6 +60,7 @@ func (s *Service) Stats() Stats {
 		Breaker:  s.breaker.stats(s.opened),
 		Limit:    s.limit.stats(),
 		Panic:    s.cfg.ejector.stats(s.set.Load()),
+		Versions: s.split.stats(),
 		Sources:  s.finder.stats(),
 		TLS:      s.cfg.trust.stats(),
 	}
@@ -76,6 +79,9 @@ func (s *Service) Stats() Stats {
 			Ejection: e.ejection.stats(s.opened),
 		}
 		es.Failures, es.Failed = e.failures.read()
+		if s.split != nil {
+			es.Version = e.target.Version
+		}
 		es.Dialed, es.Closed = e.transport.connections()
 		st.Endpoints = append(st.Endpoints, es)
 	}

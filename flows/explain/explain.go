@@ -346,11 +346,26 @@ func (x *explainer) services(f *engine.Flow) []Service {
 
 // endpoints are where a service runs, or what is looked at to know.
 func endpoints(s *connectors.Service) []string {
-	all := slices.Clone(s.Config().Endpoints)
-	for i, e := range all {
-		if how := connectors.LookedFor(e); how != "" {
-			all[i] = e + " (" + how + ")"
+	var all []string
+	add := func(endpoints []string, version string) {
+		for _, e := range endpoints {
+			if how := connectors.LookedFor(e); how != "" {
+				e += " (" + how + ")"
+			}
+			all = append(all, e+version)
 		}
+	}
+	c := s.Config()
+	add(c.Endpoints, "")
+	for _, v := range c.Versions {
+		text := fmt.Sprintf("%s weight %d", v.Name, v.Weight)
+		if v.When.Header != "" {
+			text += fmt.Sprintf(", all with %s: %s", v.When.Header, v.When.Is)
+		}
+		if v.Fallback != "" {
+			text += ", fallback " + v.Fallback
+		}
+		add(v.Endpoints, " ["+text+"]")
 	}
 	return all
 }
