@@ -71,7 +71,11 @@ breaker: { failures: 50%, of: 20, open: 10s }
 	dsl.Example{Name: "a new version that gets a tenth of the calls", YAML: `
 versions:
   v1: { endpoints: ["http://127.0.0.1:9001"], weight: 90 }
-  v2: { endpoints: ["http://127.0.0.1:9002"], weight: 10, when: { header: X-Canary, is: "true" }, fallback: v1 }
+  v2:
+    endpoints: ["http://127.0.0.1:9002"]
+    weight: 10
+    when: { header: X-Canary, is: "true" }
+    fallback: v1
 sticky: { cookie: session }
 `},
 	dsl.Example{Name: "breakers that look at time", YAML: `
