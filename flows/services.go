@@ -45,9 +45,16 @@ type serviceState struct {
 	Limit     limitState      `json:"limit"`
 	Panic     *panicState     `json:"panic,omitempty"`
 	Failures  []failureState  `json:"failures"`
+	Versions  []versionState  `json:"versions,omitempty"`
 	Endpoints []endpointState `json:"endpoints"`
 	Sources   []sourceState   `json:"sources,omitempty"`
 	TLS       *tlsState       `json:"tls,omitempty"`
+}
+
+type versionState struct {
+	Version   string `json:"version"`
+	Requests  int64  `json:"requests"`
+	Fallbacks int64  `json:"fallbacks"`
 }
 
 type budgetState struct {
@@ -143,6 +150,9 @@ func serviceStateOf(name string, s mesh.Stats) serviceState {
 	}
 	if p := s.Panic; p != nil {
 		out.Panic = &panicState{p.Now, p.Attempts}
+	}
+	for _, v := range s.Versions {
+		out.Versions = append(out.Versions, versionState{v.Name, v.Calls, v.Fallbacks})
 	}
 	for _, e := range s.Endpoints {
 		out.Endpoints = append(out.Endpoints, endpointState{

@@ -75,6 +75,11 @@ var shownBy = map[string][2]string{
 	"EjectionStats.Because":  {"- words", "- with ejection: because"},
 	"EjectionStats.Times":    {"- with ejection: weir_service_endpoint_ejections_total", "- with ejection: times"},
 
+	"Stats.Versions":         {"- with versions: weir_service_version_requests_total", "- with versions: versions"},
+	"VersionStats.Name":      {"- with versions: a label", "- with versions: version"},
+	"VersionStats.Calls":     {"- with versions: weir_service_version_requests_total", "- with versions: requests"},
+	"VersionStats.Fallbacks": {"- with versions: weir_service_version_fallbacks_total", "- with versions: fallbacks"},
+
 	"Stats.TLS":            {"- where there are files: weir_service_tls_reload_failures_total", "- where there are files: tls"},
 	"TLSStats.Loaded":      {"- weir_service_tls_certificate_expiry_timestamp_seconds moves", "- where there are files: loaded"},
 	"TLSStats.NotAfter":    {"- where there are files: weir_service_tls_certificate_expiry_timestamp_seconds", "- where there are files: expires"},
@@ -164,7 +169,7 @@ func TestWhatTheMeshCountsIsShown(t *testing.T) {
 		w := inTrouble(t)
 		metrics, page := metricsOf(t, w), servicesOf(t, w)
 		fields := 0
-		for _, of := range []any{mesh.Stats{}, mesh.EndpointStats{}, mesh.BreakerStats{}, mesh.SourceStats{}, mesh.TLSStats{}, mesh.LimitStats{}, mesh.PanicStats{}, mesh.EjectionStats{}, mesh.EndpointStats{}.Target} {
+		for _, of := range []any{mesh.Stats{}, mesh.EndpointStats{}, mesh.BreakerStats{}, mesh.SourceStats{}, mesh.TLSStats{}, mesh.LimitStats{}, mesh.PanicStats{}, mesh.EjectionStats{}, mesh.VersionStats{}, mesh.EndpointStats{}.Target} {
 			typ := reflect.TypeOf(of)
 			for i := range typ.NumField() {
 				fields++
@@ -257,6 +262,37 @@ weir_service_endpoint_attempts_total{endpoint="http://orders-1:80",service="orde
 `), "weir_service_endpoint_attempts_total")
 		if err != nil {
 			t.Error(err)
+		}
+	})
+}
+
+func TestVersionsAreShown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := flowtest.Serve(t, `
+flow: search
+trigger: { http: GET /search }
+steps:
+  - { id: all, call: GET search /all }
+  - return: $(all)
+---
+services:
+  search:
+    versions:
+      old: { endpoints: ["http://old"], weight: 1 }
+      new: { endpoints: ["http://new"], weight: 1 }
+`, flowtest.Backends{"old": flowtest.JSON(200, `"old"`), "new": flowtest.JSON(200, `"new"`)})
+		w.Get("/search").Is(t, 200, `"old"`)
+		w.Get("/search").Is(t, 200, `"new"`)
+		metrics, page := metricsOf(t, w), servicesOf(t, w)
+		for _, name := range []string{"weir_service_version_requests_total", "weir_service_version_fallbacks_total"} {
+			if !slices.Contains(metrics, name) {
+				t.Errorf("there is no metric %s", name)
+			}
+		}
+		for _, text := range []string{`"versions":`, `"version": "old"`, `"version": "new"`, `"fallbacks": 0`} {
+			if !strings.Contains(page, text) {
+				t.Errorf("there is no %s in %s", text, page)
+			}
 		}
 	})
 }

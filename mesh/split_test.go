@@ -60,7 +60,7 @@ func TestWeightsOfVersionsAreExact(t *testing.T) {
 				if got := float64(st.Versions[i].Calls) / calls; math.Abs(got-share) > 0.0005 {
 					t.Errorf("v%d got %v of the calls, want %v", i, got, share)
 				}
-				if st.Endpoints[i].Attempts != st.Versions[i].Calls || st.Endpoints[i].Version != fmt.Sprint("v", i) {
+				if st.Endpoints[i].Attempts != st.Versions[i].Calls || st.Endpoints[i].Target.Version != fmt.Sprint("v", i) {
 					t.Errorf("v%d: %+v", i, st.Endpoints[i])
 				}
 			}
@@ -211,7 +211,7 @@ func TestTargetsAreOfTheVersionThatLooksForThem(t *testing.T) {
 	}
 	for _, e := range s.Stats().Endpoints {
 		want := map[string]int64{"http://x1": 45, "http://y1": 45, "http://x2": 10}[e.Address]
-		if e.Attempts != want || e.Version != "v"+e.Address[len(e.Address)-1:] {
+		if e.Attempts != want || e.Target.Version != "v"+e.Address[len(e.Address)-1:] {
 			t.Errorf("%+v, want %d attempts", e, want)
 		}
 	}

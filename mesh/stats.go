@@ -37,7 +37,6 @@ type Stats struct {
 type EndpointStats struct {
 	Address  string
 	Target   discovery.Target // as it was configured or found; its URL is Address
-	Version  string           // empty without versions
 	Attempts int64
 	InFlight int64               // attempts whose reply has not been read to its end
 	Failures map[Class]int64     // attempts by the class of their failure
@@ -79,9 +78,6 @@ func (s *Service) Stats() Stats {
 			Ejection: e.ejection.stats(s.opened),
 		}
 		es.Failures, es.Failed = e.failures.read()
-		if s.split != nil {
-			es.Version = e.target.Version
-		}
 		es.Dialed, es.Closed = e.transport.connections()
 		st.Endpoints = append(st.Endpoints, es)
 	}
