@@ -46,7 +46,6 @@ type serviceHeader struct {
 }
 
 type serviceConfig struct {
-	Endpoints []dsl.String `yaml:"endpoints" doc:"Write this or versions. The base URLs of the servers that do the same work, or where to look for them: dns://NAME:PORT, dns+srv://NAME, k8s://NAMESPACE/SERVICE:PORT, consul://SERVICE, file:PATH; with +https if the servers speak TLS, as in dns+https://NAME."`
 	serviceSplit
 	Headers map[string]dsl.Secret `yaml:"headers" doc:"Headers that every request to the service is sent with, in place of those that a caller sent. A step can set others."`
 	serviceBalance
@@ -57,6 +56,13 @@ type serviceConfig struct {
 	MaxBody dsl.Size    `yaml:"max_body" doc:"How large an answer that a call reads may be." default:"10MB" min:"1B"`
 	serviceHealth
 	serviceLimits
+}
+
+// area is some keys of a service, in a file of their own.
+type area interface {
+	// configure writes the keys into the configuration of the service, and
+	// reports whether that makes sense of them. What does not is reported to r.
+	configure(r dsl.Reporter, at *dsl.Node, to *mesh.Config) bool
 }
 
 // ServiceKind is the Kind of an entry of the services section.
@@ -107,20 +113,11 @@ func newService(r dsl.Reporter, at *dsl.Node, cfg *serviceConfig) *Service {
 	s := &Service{openAPI: cfg.OpenAPI, written: engine.Settings(at), config: mesh.Config{
 		MaxBody: int64(cfg.MaxBody),
 	}}
-	if cfg.misread(at) {
-		return s
+	for _, area := range []area{&cfg.serviceSplit, &cfg.serviceBalance, &cfg.serviceCalls, &cfg.serviceTransport, &cfg.serviceHealth, &cfg.serviceLimits} {
+		if !area.configure(r, at, &s.config) {
+			return s // what else is wrong may only follow from it
+		}
 	}
-	cfg.serviceCalls.configure(&s.config)
-	cfg.serviceTransport.configure(&s.config)
-	for _, e := range cfg.Endpoints {
-		s.config.Endpoints = append(s.config.Endpoints, e.Value)
-	}
-	if !cfg.serviceHealth.configure(r, at, &s.config) {
-		return s
-	}
-	cfg.serviceBalance.configureBalance(&s.config)
-	cfg.serviceLimits.configureLimits(&s.config)
-	s.config.Discovery = discoveryOf(append(cfg.serviceSplit.configure(at, &s.config), cfg.Endpoints...))
 	s.headers = headersOf(r, at.Field("headers"), cfg.Headers)
 	s.auth = authOf(r, at.Field("auth"), cfg.Auth, s.headers)
 	for _, fault := range mesh.Validate(s.config) {

@@ -9,16 +9,16 @@ import (
 
 // serviceCalls is what one call of a service may take: time, attempts, and load.
 type serviceCalls struct {
-	Deadline          dsl.Duration  `yaml:"deadline" doc:"How long a call may take with all its attempts and the pauses between them. What is left of the deadline of a step or a route bounds it, too." min:"1ms"`
-	DeadlineHeader    dsl.String    `yaml:"deadline_header" doc:"The header in which each attempt tells the service how many milliseconds its answer is waited for, such as X-Envoy-Expected-Rq-Timeout-Ms, or Grpc-Timeout, in the form that gRPC wants. Default: none."`
-	Timeout           dsl.Duration  `yaml:"timeout" doc:"How long one attempt may take, with its body; forward counts to the header of the answer, and not at all while a long body is sent." default:"10s" min:"1ms"`
-	StreamIdleTimeout dsl.Duration  `yaml:"stream_idle_timeout" doc:"How long forward waits for more of an answer that has begun." default:"5m" min:"1ms"`
-	ConnectTimeout    dsl.Duration  `yaml:"connect_timeout" doc:"How long making a connection may take." default:"1s" min:"1ms"`
-	Retry             *serviceRetry `yaml:"retry" doc:"Repeats attempts of calls whose method is idempotent (RFC 9110 section 9.2.2) or that have an idempotency key, and of others only if the service has not seen them."`
-	Hedge             *serviceHedge `yaml:"hedge" doc:"Sends a call a second time, to another endpoint, when the first answer takes longer than most, and takes the one that comes first. Only of calls whose method is GET, HEAD or OPTIONS."`
+	Deadline          dsl.Duration `yaml:"deadline" doc:"How long a call may take with all its attempts and the pauses between them. What is left of the deadline of a step or a route bounds it, too." min:"1ms"`
+	DeadlineHeader    dsl.String   `yaml:"deadline_header" doc:"The header in which each attempt tells the service how many milliseconds its answer is waited for, such as X-Envoy-Expected-Rq-Timeout-Ms, or Grpc-Timeout, in the form that gRPC wants. Default: none."`
+	Timeout           dsl.Duration `yaml:"timeout" doc:"How long one attempt may take, with its body; forward counts to the header of the answer, and not at all while a long body is sent." default:"10s" min:"1ms"`
+	StreamIdleTimeout dsl.Duration `yaml:"stream_idle_timeout" doc:"How long forward waits for more of an answer that has begun." default:"5m" min:"1ms"`
+	ConnectTimeout    dsl.Duration `yaml:"connect_timeout" doc:"How long making a connection may take." default:"1s" min:"1ms"`
+	Retry             *retryConfig `yaml:"retry" doc:"Repeats attempts of calls whose method is idempotent (RFC 9110 section 9.2.2) or that have an idempotency key, and of others only if the service has not seen them."`
+	Hedge             *hedgeConfig `yaml:"hedge" doc:"Sends a call a second time, to another endpoint, when the first answer takes longer than most, and takes the one that comes first. Only of calls whose method is GET, HEAD or OPTIONS."`
 }
 
-type serviceRetry struct {
+type retryConfig struct {
 	Attempts     int          `yaml:"attempts" doc:"How often a call is tried in all." default:"3" min:"2" max:"10"`
 	On           []dsl.String `yaml:"on" doc:"The outcomes that are worth another attempt: connect, refused_stream, reset, timeout, or statuses such as 503 and 5xx. Default: connect, refused_stream, reset, 502, 503, 504."`
 	Backoff      dsl.Duration `yaml:"backoff" doc:"The most the first pause can last; each further one can last twice as long. The pause itself is random." default:"25ms" min:"1ns"`
@@ -28,13 +28,12 @@ type serviceRetry struct {
 	Replay       dsl.Size     `yaml:"replay" doc:"How much of a body is kept that forward streams, so that it can be sent again." default:"64KiB" min:"1B" max:"64MiB"`
 }
 
-type serviceHedge struct {
+type hedgeConfig struct {
 	Extra    dsl.Percent `yaml:"extra" doc:"How many calls may be sent a second time. They count in the budget of retry, too." default:"1%" min:"0.1%" max:"50%"`
 	Quantile dsl.Percent `yaml:"quantile" doc:"How many of the good answers of the last minute came sooner than what is waited for. Default: 100% less extra." min:"50%" max:"99.9%"`
 }
 
-// configure writes the keys into the configuration of the service.
-func (c *serviceCalls) configure(to *mesh.Config) {
+func (c *serviceCalls) configure(_ dsl.Reporter, _ *dsl.Node, to *mesh.Config) bool {
 	to.Deadline, to.Timeout, to.ConnectTimeout = time.Duration(c.Deadline), time.Duration(c.Timeout), time.Duration(c.ConnectTimeout)
 	to.StreamIdleTimeout = time.Duration(c.StreamIdleTimeout)
 	to.DeadlineHeader = c.DeadlineHeader.Value
@@ -50,4 +49,5 @@ func (c *serviceCalls) configure(to *mesh.Config) {
 	if h := c.Hedge; h != nil {
 		to.Hedge = mesh.Hedge{Extra: float64(h.Extra), Quantile: float64(h.Quantile)}
 	}
+	return true
 }

@@ -18,12 +18,12 @@ type serviceHealth struct {
 }
 
 type breakerConfig struct {
-	Failures dsl.String     `yaml:"failures" doc:"What opens the breaker: a share of the last attempts such as 50%, or a number of failures."`
-	Of       int            `yaml:"of" doc:"How many of the last attempts are looked at: 20, if not written. With a number of failures, leaving it out means failures in a row. With within: how many attempts there have to be before a share counts." min:"1" max:"10000"`
-	Within   dsl.Duration   `yaml:"within" doc:"How long is looked back, in place of a number of attempts." min:"10ms"`
-	Slow     *breakerSlowed `yaml:"slow" doc:"Opens the breaker when too many attempts take too long, whether they fail or not."`
-	Open     dsl.Duration   `yaml:"open" doc:"How long the breaker stays open before one attempt probes the endpoint. Each probe that fails doubles it, less a random part of up to a half." default:"10s" min:"1ms"`
-	MaxOpen  dsl.Duration   `yaml:"max_open" doc:"How long it stays open at most between two probes. Default: 1m, or open if that is longer." min:"1ms"`
+	Failures dsl.String   `yaml:"failures" doc:"What opens the breaker: a share of the last attempts such as 50%, or a number of failures."`
+	Of       int          `yaml:"of" doc:"How many of the last attempts are looked at: 20, if not written. With a number of failures, leaving it out means failures in a row. With within: how many attempts there have to be before a share counts." min:"1" max:"10000"`
+	Within   dsl.Duration `yaml:"within" doc:"How long is looked back, in place of a number of attempts." min:"10ms"`
+	Slow     *slowConfig  `yaml:"slow" doc:"Opens the breaker when too many attempts take too long, whether they fail or not."`
+	Open     dsl.Duration `yaml:"open" doc:"How long the breaker stays open before one attempt probes the endpoint. Each probe that fails doubles it, less a random part of up to a half." default:"10s" min:"1ms"`
+	MaxOpen  dsl.Duration `yaml:"max_open" doc:"How long it stays open at most between two probes. Default: 1m, or open if that is longer." min:"1ms"`
 }
 
 type ejectionConfig struct {
@@ -36,13 +36,11 @@ type ejectionConfig struct {
 	Panic    dsl.Percent  `yaml:"panic" doc:"Below which share of usable endpoints, neither ejected nor stopped by their breakers, all are used again that are not draining." default:"50%" min:"1%"`
 }
 
-type breakerSlowed struct {
+type slowConfig struct {
 	Over  dsl.Duration `yaml:"over" doc:"The time above which an attempt is slow." required:"true" min:"1ms"`
 	Share dsl.Percent  `yaml:"share" doc:"The share of slow attempts that opens the breaker." default:"50%" min:"1%"`
 }
 
-// configure writes the keys into the configuration of the service, and reports
-// whether that makes sense of them.
 func (c *serviceHealth) configure(r dsl.Reporter, at *dsl.Node, to *mesh.Config) bool {
 	to.SlowStart = time.Duration(c.SlowStart)
 	ok := c.Ejection.configure(r, &to.Ejection)

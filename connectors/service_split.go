@@ -7,32 +7,34 @@ import (
 	"github.com/weir-run/weir/mesh"
 )
 
-// serviceSplit shares the calls of a service between its versions.
+// serviceSplit is where a service runs, and how its calls are shared between its
+// versions.
 type serviceSplit struct {
-	Versions map[string]serviceVersion `yaml:"versions" doc:"The versions of the service by name, in place of endpoints. A call goes to one of them with all its attempts."`
-	Sticky   *serviceSticky            `yaml:"sticky" doc:"What of a request keeps it with one version: a user sees the old or the new one, not both in turn. Requests without it are shared by weight."`
+	Endpoints []dsl.String             `yaml:"endpoints" doc:"Write this or versions. The base URLs of the servers that do the same work, or where to look for them: dns://NAME:PORT, dns+srv://NAME, k8s://NAMESPACE/SERVICE:PORT, consul://SERVICE, file:PATH; with +https if the servers speak TLS, as in dns+https://NAME."`
+	Versions  map[string]versionConfig `yaml:"versions" doc:"The versions of the service by name, in place of endpoints. A call goes to one of them with all its attempts."`
+	Sticky    *stickyConfig            `yaml:"sticky" doc:"What of a request keeps it with one version: a user sees the old or the new one, not both in turn. Requests without it are shared by weight."`
 }
 
-type serviceVersion struct {
+type versionConfig struct {
 	Endpoints []dsl.String `yaml:"endpoints" doc:"Where this version runs, as endpoints of a service are written." required:"true"`
 	Weight    int          `yaml:"weight" doc:"Its share of the calls, in proportion to the weights of the others. With 0 it gets none but those of when, and of versions that fall back to it." required:"true" min:"0" max:"1000"`
-	When      *serviceWhen `yaml:"when" doc:"Requests that go to this version whatever the weights are. Of several versions the one that is written first decides."`
+	When      *whenConfig  `yaml:"when" doc:"Requests that go to this version whatever the weights are. Of several versions the one that is written first decides."`
 	Fallback  dsl.String   `yaml:"fallback" doc:"The version that takes the calls while no endpoint of this one can be used. Without it they fail."`
 }
 
-type serviceWhen struct {
+type whenConfig struct {
 	Header dsl.String `yaml:"header" doc:"The header that is looked at, of the request that the service gets." required:"true"`
 	Is     dsl.String `yaml:"is" doc:"The value that it has then." required:"true"`
 }
 
-type serviceSticky struct {
+type stickyConfig struct {
 	Header dsl.String `yaml:"header" doc:"The header whose value decides."`
 	Cookie dsl.String `yaml:"cookie" doc:"The cookie whose value decides. Write header or cookie."`
 }
 
 // misread reports whether endpoints or versions are written that could not be
 // read: that has been told, and the rest cannot be judged without them.
-func (c *serviceConfig) misread(at *dsl.Node) bool {
+func (c *serviceSplit) misread(at *dsl.Node) bool {
 	if versions := at.Field("versions"); versions != nil && len(versions.Fields) > len(c.Versions) {
 		return true
 	}
@@ -45,19 +47,25 @@ func (c *serviceConfig) misread(at *dsl.Node) bool {
 	})
 }
 
-// configure writes the keys into the configuration of the service, versions in
-// the order in which they are written. It gives the endpoints of all.
-func (c *serviceSplit) configure(at *dsl.Node, to *mesh.Config) (all []dsl.String) {
+func (c *serviceSplit) configure(_ dsl.Reporter, at *dsl.Node, to *mesh.Config) bool {
+	if c.misread(at) {
+		return false
+	}
 	if c.Sticky != nil {
 		to.Sticky = mesh.Sticky{Header: c.Sticky.Header.Value, Cookie: c.Sticky.Cookie.Value}
 	}
-	if len(c.Versions) == 0 {
-		return nil
+	all := slices.Clone(c.Endpoints)
+	for _, e := range c.Endpoints {
+		to.Endpoints = append(to.Endpoints, e.Value)
 	}
-	for _, field := range at.Field("versions").Fields {
+	versions := at.Field("versions")
+	if versions == nil {
+		versions = &dsl.Node{}
+	}
+	for _, field := range versions.Fields { // in the order in which they are written
 		written, ok := c.Versions[field.Key.Text]
 		if !ok {
-			continue
+			continue // it could not be read
 		}
 		v := mesh.Version{Name: field.Key.Text, Weight: written.Weight, Fallback: written.Fallback.Value}
 		for _, e := range written.Endpoints {
@@ -68,5 +76,6 @@ func (c *serviceSplit) configure(at *dsl.Node, to *mesh.Config) (all []dsl.Strin
 		}
 		to.Versions, all = append(to.Versions, v), append(all, written.Endpoints...)
 	}
-	return all
+	to.Discovery = discoveryOf(all)
+	return true
 }

@@ -22,8 +22,7 @@ type tlsConfig struct {
 	MinVersion dsl.String `yaml:"min_version" doc:"The oldest version of TLS that is spoken, \"1.2\" or \"1.3\"." default:"1.2"`
 }
 
-// configure writes the keys into the configuration of the service.
-func (c *serviceTransport) configure(to *mesh.Config) {
+func (c *serviceTransport) configure(_ dsl.Reporter, _ *dsl.Node, to *mesh.Config) bool {
 	to.Protocol = c.Protocol.Value
 	if t := c.TLS; t != nil {
 		to.TLS = mesh.TLS{
@@ -31,6 +30,7 @@ func (c *serviceTransport) configure(to *mesh.Config) {
 			ServerName: t.ServerName.Value, SPIFFE: t.SPIFFE.Value, MinVersion: t.MinVersion.Value,
 		}
 	}
+	return true
 }
 
 // besides is the path of a file that starts at the directory of the flow file
