@@ -98,23 +98,28 @@ func (l lots) two(random func() uint64) (first, second int) {
 }
 
 // lighter draws two endpoints and gives the usable one of them whose load is
-// less; if neither is usable, the one of least load of all that are.
+// less; if again and again neither is usable, the one of least load of all that are.
 // Two are enough for the largest load to be near the mean, and the difference
 // from looking at all is that many clients who look at all go to the same one
 // at once (Mitzenmacher, "The Power of Two Choices in Randomized Load
 // Balancing", 2001).
 func (l lots) lighter(c Choice, random func() uint64, load func(*Endpoint) float64) int {
-	first, second := l.two(random)
-	switch a, b := c.Usable(first), c.Usable(second); {
-	case a && b:
-		if first != second && load(c.Endpoints[second]) < load(c.Endpoints[first]) {
+	const draws = 4 // before all are looked at
+	first := 0
+	for range draws {
+		var second int
+		first, second = l.two(random)
+		switch a, b := c.Usable(first), c.Usable(second); {
+		case a && b:
+			if first != second && load(c.Endpoints[second]) < load(c.Endpoints[first]) {
+				return second
+			}
+			return first
+		case a:
+			return first
+		case b:
 			return second
 		}
-		return first
-	case a:
-		return first
-	case b:
-		return second
 	}
 	best, least := -1, 0.0
 	for k := range c.Endpoints {

@@ -112,31 +112,20 @@ func TestWeightsAreKept(t *testing.T) {
 		all[i].Weight = []int{10, 1, 5, 4}[i]
 		total += all[i].Weight
 	}
-	eachBalancer(t, func(t *testing.T, name string) {
-		if name == balanceRoundRobin {
-			t.Skip("round_robin has no weights: weighted is the one that does")
-		}
-		const picks = 40_000
-		s := balanced(t, Config{Balance: name}, all...)
-		for _, e := range s.set.Load().endpoints {
-			e.latency.learn(0, time.Millisecond, OK, nil)
-		}
-		epsilon := 0.1
-		switch name {
-		case balanceWeighted:
-			epsilon = 0.001
-		case balancePeakEWMA:
-			t.Skip("the draw is by weight and the choice by cost: no share is promised while nothing is under way")
-		case balanceRingHash:
-			epsilon = 0.3
-		}
-		for i, got := range shares(t, s, picks) {
-			want := picks * all[i].Weight / total
-			if math.Abs(float64(got)/float64(want)-1) > epsilon {
-				t.Errorf("weight %d got %d, want %d", all[i].Weight, got, want)
+	// round_robin has no weights, and peak_ewma draws by weight but chooses by cost:
+	// it promises no share while nothing is under way.
+	for name, epsilon := range map[string]float64{balanceWeighted: 0.001, balanceRandom: 0.1, balanceLeastRequest: 0.1, balanceRingHash: 0.3, balanceMaglev: 0.1} {
+		t.Run(name, func(t *testing.T) {
+			const picks = 40_000
+			s := balanced(t, Config{Balance: name}, all...)
+			for i, got := range shares(t, s, picks) {
+				want := picks * all[i].Weight / total
+				if math.Abs(float64(got)/float64(want)-1) > epsilon {
+					t.Errorf("weight %d got %d, want %d", all[i].Weight, got, want)
+				}
 			}
-		}
-	})
+		})
+	}
 }
 
 func TestWeightedSpreadsTurns(t *testing.T) {
@@ -424,13 +413,50 @@ func TestFailoverWhenNoneOfATierIsUsable(t *testing.T) {
 }
 
 func TestPickDoesNotAllocate(t *testing.T) {
-	eachBalancer(t, func(t *testing.T, name string) {
-		s := balanced(t, Config{Balance: name, Hash: Hash{}, Breaker: Breaker{Ratio: 0.5}}, alike(100)...)
-		req := &http.Request{Header: http.Header{"X-User": {"ada"}}}
-		if n := testing.AllocsPerRun(100, func() { s.set.Load().choose(req, 0, 0, false) }); n > 0 {
-			t.Errorf("%v allocations", n)
-		}
-	})
+	for _, state := range endpointStates {
+		t.Run(state.name, func(t *testing.T) {
+			eachBalancer(t, func(t *testing.T, name string) {
+				s := oneIs(t, state.set, name, 100)
+				req := &http.Request{Header: http.Header{"X-User": {"ada"}}}
+				if n := testing.AllocsPerRun(100, func() { pickOnce(t, s, req) }); n > 0 {
+					t.Errorf("%v allocations", n)
+				}
+			})
+		})
+	}
+}
+
+// endpointStates are what one endpoint of many may be in.
+var endpointStates = []struct {
+	name string
+	set  func(*Endpoint)
+}{
+	{"all well", func(*Endpoint) {}},
+	{"one cold", func(e *Endpoint) { e.warmup.begin() }},
+	{"one blocked", func(e *Endpoint) { e.breaker.open(time.Hour) }},
+	{"one ejected", func(e *Endpoint) { eject(e, time.Hour) }},
+}
+
+// oneIs opens a service of n endpoints of which one is in a state.
+func oneIs(t testing.TB, state func(*Endpoint), balance string, n int) *Service {
+	s := balanced(t, Config{Balance: balance, Breaker: Breaker{Ratio: 0.5}, Ejection: Ejection{Ratio: 0.3}, SlowStart: time.Hour}, alike(n)...)
+	for _, e := range s.set.Load().endpoints {
+		e.warmup.from.Store(0) // they are not new
+		e.latency.learn(s.clock(), time.Millisecond, OK, nil)
+	}
+	s.cfg.ramps.last.Store(0)
+	state(s.set.Load().endpoints[1])
+	return s
+}
+
+// pickOnce picks as the first attempt of a call does.
+func pickOnce(t testing.TB, s *Service, req *http.Request) {
+	var tried tried
+	p, err := tried.pick(s, req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.release()
 }
 
 func TestPickIsSafeForConcurrentUse(t *testing.T) {

@@ -28,7 +28,7 @@ type breaker struct {
 	random func() float64 // of [0, 1)
 	closed func()         // called when a probe has succeeded, if set
 
-	blocked func(until time.Duration) // called when nothing passes until then, if set
+	changed func(until time.Duration) // called when nothing passes until then, if set
 
 	// blockedUntil is 0 while closed, and else when a probe may start: the end of
 	// the open time, or of the lease of the probe that is under way.
@@ -169,7 +169,7 @@ func (p permit) release() {
 	p.b.mu.Lock()
 	defer p.b.mu.Unlock()
 	if p.generation == p.b.generation.Load() && p.lease == p.b.leases {
-		p.b.blockedUntil.Store(int64(p.b.clock()))
+		p.b.block(p.b.clock())
 	}
 }
 
@@ -245,10 +245,11 @@ func (b *breaker) open(longest time.Duration) {
 	b.clear()
 }
 
+// block lets nothing through until a time on the clock; 0 is that all passes.
 func (b *breaker) block(until time.Duration) {
 	b.blockedUntil.Store(int64(until))
-	if b.blocked != nil {
-		b.blocked(until)
+	if b.changed != nil {
+		b.changed(until)
 	}
 }
 
@@ -260,7 +261,7 @@ func (b *breaker) close() {
 		b.closed()
 	}
 	b.generation.Add(1)
-	b.blockedUntil.Store(0)
+	b.block(0)
 }
 
 func (b *breaker) clear() {

@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/weir-run/weir/mesh/h1"
@@ -100,10 +99,10 @@ type Config struct {
 	// the runtime. It is safe for concurrent use.
 	Random func() uint64
 
-	host      string        // of one endpoint: what its target says
-	coldUntil *atomic.Int64 // of a service with a slow start
-	ejector   *ejector      // of a service with ejection
-	trust     *trust        // what TLS comes to; nil with a Transport
+	host    string   // of one endpoint: what its target says
+	ramps   *ramps   // of the endpoints of a service
+	ejector *ejector // of a service with ejection
+	trust   *trust   // what TLS comes to; nil with a Transport
 }
 
 // ConfigError is one fault of a [Config]. Field is the path of the value at

@@ -165,21 +165,22 @@ func (n nothing) roundTrip(*http.Request, h1.Options) (*http.Response, error) {
 func (nothing) close()                              {}
 func (nothing) connections() (dialed, closed int64) { return 0, 0 }
 
+// BenchmarkPick is a pick as an attempt has it, with nothing wrong and while one
+// endpoint is out.
 func BenchmarkPick(b *testing.B) {
 	for _, name := range Balancers() {
 		for _, n := range []int{3, 100} {
-			b.Run(fmt.Sprint(name, "/", n, " endpoints"), func(b *testing.B) {
-				s := balanced(b, Config{Balance: name, Breaker: Breaker{Ratio: 0.5}}, alike(n)...)
-				for _, e := range s.set.Load().endpoints {
-					e.latency.learn(s.clock(), time.Millisecond, OK, nil)
-				}
-				req := newRequest(b, "GET", "/", nil)
-				req.Header.Set("X-User", "ada")
-				b.ReportAllocs()
-				for b.Loop() {
-					s.set.Load().choose(req, 0, 0, false)
-				}
-			})
+			for _, state := range endpointStates {
+				b.Run(fmt.Sprint(name, "/", n, " endpoints/", state.name), func(b *testing.B) {
+					s := oneIs(b, state.set, name, n)
+					req := newRequest(b, "GET", "/", nil)
+					req.Header.Set("X-User", "ada")
+					b.ReportAllocs()
+					for b.Loop() {
+						pickOnce(b, s, req)
+					}
+				})
+			}
 		}
 	}
 }

@@ -2,7 +2,6 @@ package mesh
 
 import (
 	"fmt"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -110,7 +109,8 @@ type ejector struct {
 	// hurt is when all endpoints are usable again, unless another one is lost; 0 if
 	// all are, so that as long as nothing fails one look is enough.
 	hurt     atomic.Int64
-	panicked atomic.Int64 // picks of an attempt's endpoint with too few usable
+	changes  atomic.Uint64 // of what endpoints are usable
+	panicked atomic.Int64  // picks of an attempt's endpoint with too few usable
 
 	mu sync.Mutex // held while an endpoint is judged, and by who reads why it is out
 }
@@ -141,9 +141,6 @@ func (x *ejector) endpoint() *ejection {
 	}
 	return &ejection{by: x, window: newTimedMarks(x.Within)}
 }
-
-// blocked takes until when a breaker lets nothing pass.
-func (x *ejector) blocked(until time.Duration) { raise(&x.hurt, int64(until)) }
 
 // out reports whether the endpoint is left out.
 func (j *ejection) out() bool {
@@ -201,7 +198,7 @@ func (x *ejector) judge(e *Endpoint, s *set) {
 	j.window.reset()
 	e.warmup.beginAt(now + j.last)
 	j.until.Store(int64(now + j.last))
-	raise(&x.hurt, int64(now+j.last))
+	x.changed(now + j.last)
 }
 
 // fault is how the endpoint stands out; empty if it does not.
@@ -253,39 +250,6 @@ func (x *ejector) spares(e *Endpoint, s *set) bool {
 	return usable > 0 && float64(out) <= x.AtMost*float64(all)+rounding
 }
 
-// panics reports whether so few endpoints of a version are usable that those would be
-// overwhelmed, and all have to bear the load again.
-func (x *ejector) panics(s *set, version int) bool {
-	if x == nil {
-		return false
-	}
-	until := x.hurt.Load()
-	if until == 0 {
-		return false
-	}
-	if until <= int64(x.clock()) {
-		x.hurt.CompareAndSwap(until, 0)
-		return false
-	}
-	usable, all := 0, 0
-	for _, e := range s.endpoints {
-		if e.version == version && e.inPanic(s) {
-			all++
-			if e.usable() {
-				usable++
-			}
-		}
-	}
-	return float64(usable) < x.Panic*float64(all)-rounding
-}
-
-// inPanic reports whether the endpoint is one of those that are used when too few
-// are usable. If all are draining they are all there is.
-func (e *Endpoint) inPanic(s *set) bool { return !e.target.Draining || s.live == 0 }
-
-// usable reports whether attempts may go to the endpoint.
-func (e *Endpoint) usable() bool { return !e.ejection.out() && e.breaker.mayPass() }
-
 // EjectionStats say whether an endpoint is left out and how it came to that.
 type EjectionStats struct {
 	Out     bool
@@ -306,18 +270,4 @@ func (j *ejection) stats(zero time.Time) (s *EjectionStats) {
 		s.Until, s.Because = zero.Add(time.Duration(j.until.Load())), j.because
 	}
 	return s
-}
-
-// PanicStats say whether too few endpoints are usable, so that all are used.
-type PanicStats struct {
-	Now      bool
-	Attempts int64 // whose endpoint was picked that way
-}
-
-func (x *ejector) stats(s *set) *PanicStats {
-	if x == nil {
-		return nil
-	}
-	now := slices.ContainsFunc(s.tiers, func(t tier) bool { return x.panics(s, t.version) })
-	return &PanicStats{Now: now, Attempts: x.panicked.Load()}
 }

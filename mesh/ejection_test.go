@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"slices"
 	"strings"
@@ -347,6 +348,59 @@ func TestLimitsHoldInPanic(t *testing.T) {
 		}
 		if got[Overloaded] != 1 || got[Reset] != 2 {
 			t.Errorf("%v", got)
+		}
+	})
+}
+
+// eject leaves an endpoint out, as if it had failed more than its peers.
+func eject(e *Endpoint, d time.Duration) {
+	x := e.ejection.by
+	until := x.clock() + d
+	e.ejection.until.Store(int64(until))
+	x.changed(until)
+}
+
+// What is known of panic is what a look at all endpoints would find, whatever
+// became of them in the meantime.
+func TestPanicIsKnownWithoutLookingAtAll(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		random := rand.New(rand.NewPCG(5, 6))
+		s := open(t, Config{Endpoints: hosts(5), Transport: sick{}, Breaker: Breaker{Failures: 1, Open: 10 * time.Second}, Ejection: Ejection{Failures: 1}})
+		var probe permit
+		panics := 0
+		for range 5000 {
+			set := s.set.Load()
+			e := set.endpoints[random.IntN(len(set.endpoints))]
+			switch random.IntN(6) {
+			case 0:
+				e.breaker.mu.Lock()
+				e.breaker.open(time.Duration(random.IntN(20)) * time.Second)
+				e.breaker.mu.Unlock()
+			case 1:
+				eject(e, time.Duration(random.IntN(20))*time.Second)
+			case 2:
+				probe.release()
+				probe, _ = e.breaker.acquire()
+			case 3:
+				probe.end(OK, 0)
+				probe = permit{}
+			case 4:
+				time.Sleep(time.Duration(random.IntN(10)) * time.Second)
+			case 5:
+				s.update(at(hosts(3 + random.IntN(4))...))
+				set = s.set.Load()
+			}
+			known := s.cfg.ejector.panics(set, 0)
+			set.verdicts[0].Store(nil)
+			if s.cfg.ejector.panics(set, 0) != known {
+				t.Fatalf("known is %v", known)
+			}
+			if known {
+				panics++
+			}
+		}
+		if panics < 500 || panics > 4500 {
+			t.Errorf("in panic after %d of 5000", panics)
 		}
 	})
 }

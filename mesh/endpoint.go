@@ -56,7 +56,7 @@ func newEndpoint(target discovery.Target, cfg Config, clock func() time.Duration
 	if e.breaker != nil {
 		e.breaker.closed = e.warmup.begin
 		if cfg.ejector != nil {
-			e.breaker.blocked = cfg.ejector.blocked
+			e.breaker.changed = cfg.ejector.changed
 		}
 	}
 	if cfg.Balance == balancePeakEWMA {

@@ -92,7 +92,7 @@ func Open(name string, cfg Config) (*Service, error) {
 		return nil, errors.Join(faults...)
 	}
 	cfg = cfg.withDefaults()
-	cfg.coldUntil = new(atomic.Int64)
+	cfg.ramps = new(ramps)
 	if cfg.Transport == nil {
 		var err error
 		if cfg.trust, err = newTrust(cfg.TLS); err != nil {

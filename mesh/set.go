@@ -4,16 +4,20 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"sync/atomic"
 
 	"github.com/weir-run/weir/mesh/discovery"
 )
 
 // set is the endpoints of a service at one moment, with the balancers made for
-// them. It is immutable, but for what its endpoints count.
+// them. It is immutable, but for what its endpoints count and what is known of them
+// for a while.
 type set struct {
 	endpoints []*Endpoint
 	tiers     []tier
-	live      int // endpoints that are not draining
+	live      int                       // endpoints that are not draining
+	verdicts  []atomic.Pointer[verdict] // of each version
+	ramping   atomic.Pointer[ramping]   // nil until somebody looked
 }
 
 // update makes targets the endpoints of the service. Those that were there
@@ -22,7 +26,7 @@ type set struct {
 // and no two have the same place. It is called by one goroutine at a time.
 func (s *Service) update(targets []discovery.Target) {
 	old := s.set.Load()
-	next := &set{endpoints: make([]*Endpoint, len(targets))}
+	next := &set{endpoints: make([]*Endpoint, len(targets)), verdicts: make([]atomic.Pointer[verdict], max(1, len(s.cfg.Versions)))}
 	before := map[place]*Endpoint{}
 	if old != nil {
 		for _, e := range old.endpoints {

@@ -12,8 +12,21 @@ type warmup struct {
 	over   time.Duration
 	clock  func() time.Duration
 	random func() uint64
-	last   *atomic.Int64 // when the last ramp of the service ends; 0 if all have
-	from   atomic.Int64  // when it began; 0 is not under way
+	ramps  *ramps
+	from   atomic.Int64 // when it began; 0 is not under way
+}
+
+// ramps are those of all endpoints of a service.
+type ramps struct {
+	last  atomic.Int64  // when the last of them ends; 0 if all have
+	begun atomic.Uint64 // how many
+}
+
+// ramping are the endpoints of a set that have not ended their ramp, and maybe some
+// that have: each pick draws for them, and need not look at all.
+type ramping struct {
+	begun     uint64 // of the service, before all were looked at
+	endpoints []*Endpoint
 }
 
 // coldest is the share that an endpoint begins with. With none it would stay as
@@ -24,7 +37,7 @@ func newWarmup(cfg Config, clock func() time.Duration) *warmup {
 	if cfg.SlowStart == 0 {
 		return nil
 	}
-	return &warmup{over: cfg.SlowStart, clock: clock, random: cfg.Random, last: cfg.coldUntil}
+	return &warmup{over: cfg.SlowStart, clock: clock, random: cfg.Random, ramps: cfg.ramps}
 }
 
 // begin starts the ramp. It may be called at any time.
@@ -39,7 +52,8 @@ func (w *warmup) begin() {
 func (w *warmup) beginAt(at time.Duration) {
 	if w != nil {
 		raise(&w.from, int64(at))
-		raise(w.last, int64(at+w.over))
+		raise(&w.ramps.last, int64(at+w.over))
+		w.ramps.begun.Add(1)
 	}
 }
 
@@ -75,19 +89,34 @@ func (e *Endpoint) share(now time.Duration) float64 {
 // before the balancer is asked, who would else offer the attempt again in turn.
 func (s *set) passOn() (cold endpointSet) {
 	w := s.endpoints[0].warmup
-	if w == nil || w.last.Load() == 0 {
+	if w == nil || w.ramps.last.Load() == 0 {
 		return 0
 	}
 	now := w.clock()
-	if until := w.last.Load(); until <= int64(now) {
-		w.last.CompareAndSwap(until, 0)
+	if until := w.ramps.last.Load(); until <= int64(now) {
+		w.ramps.last.CompareAndSwap(until, 0)
 	}
-	for _, e := range s.endpoints {
+	for _, e := range s.onRamp(w.ramps) {
 		if share := e.share(now); share < 1 && unit(w.random()) >= share {
 			cold.add(e.index)
 		}
 	}
 	return cold
+}
+
+// onRamp are the endpoints whose ramp may be under way.
+func (s *set) onRamp(all *ramps) []*Endpoint {
+	r := s.ramping.Load()
+	if begun := all.begun.Load(); r == nil || r.begun != begun {
+		r = &ramping{begun: begun}
+		for _, e := range s.endpoints {
+			if e.warmup.from.Load() != 0 {
+				r.endpoints = append(r.endpoints, e)
+			}
+		}
+		s.ramping.Store(r)
+	}
+	return r.endpoints
 }
 
 // unit makes a number of [0, 1) of random bits.
