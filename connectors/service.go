@@ -84,6 +84,12 @@ versions:
     fallback: v1
 sticky: { cookie: session }
 `},
+	dsl.Example{Name: "a new version that only gets copies of calls", YAML: `
+versions:
+  v1: { endpoints: ["http://127.0.0.1:9001"], weight: 100 }
+  v2: { endpoints: ["http://127.0.0.1:9002"], weight: 0 }
+mirror: { to: v2, share: 10% }
+`},
 	dsl.Example{Name: "breakers that look at time", YAML: `
 endpoints: ["http://127.0.0.1:9001", "http://127.0.0.1:9002"]
 breaker: { failures: 50%, within: 10s, slow: { over: 2s }, max_open: 5m }
@@ -213,8 +219,8 @@ func (s *Service) Client() *mesh.Service { return s.client }
 func (s *Service) OpenOver(transport http.RoundTripper) (err error) {
 	config := s.config
 	config.Transport, config.Endpoints, config.Inject = transport, s.Endpoints(), mesh.Inject{}
-	config.Versions, config.Sticky = nil, mesh.Sticky{} // mocks answer for all of them
-	config.Protocol, config.TLS = "", mesh.TLS{}        // there is nothing to speak to
+	config.Versions, config.Sticky, config.Mirror = nil, mesh.Sticky{}, mesh.Mirror{} // mocks answer for all of them
+	config.Protocol, config.TLS = "", mesh.TLS{}                                      // there is nothing to speak to
 	s.client, err = mesh.Open(s.Name.Value, config)
 	return err
 }

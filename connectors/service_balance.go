@@ -29,7 +29,7 @@ type injectConfig struct {
 
 func (c *serviceBalance) configure(_ dsl.Reporter, _ *dsl.Node, to *mesh.Config) bool {
 	to.Balance, to.Zone = c.Balance.Value, c.Zone.Value
-	if i := c.Inject; i != nil {
+	if i := c.Inject; i != nil && i.Share > 0 { // which is all to mesh
 		to.Inject = mesh.Inject{Share: float64(i.Share), Delay: time.Duration(i.Delay), Abort: i.Abort}
 	}
 	if h := c.Hash; h != nil {

@@ -2,6 +2,7 @@ package connectors
 
 import (
 	"slices"
+	"time"
 
 	"github.com/weir-run/weir/dsl"
 	"github.com/weir-run/weir/mesh"
@@ -13,6 +14,7 @@ type serviceSplit struct {
 	Endpoints []dsl.String             `yaml:"endpoints" doc:"Write this or versions. The base URLs of the servers that do the same work, or where to look for them: dns://NAME:PORT, dns+srv://NAME, k8s://NAMESPACE/SERVICE:PORT, consul://SERVICE, file:PATH; with +https if the servers speak TLS, as in dns+https://NAME."`
 	Versions  map[string]versionConfig `yaml:"versions" doc:"The versions of the service by name, in place of endpoints. A call goes to one of them with all its attempts."`
 	Sticky    *stickyConfig            `yaml:"sticky" doc:"What of a request keeps it with one version: a user sees the old or the new one, not both in turn. Requests without it are shared by weight."`
+	Mirror    *mirrorConfig            `yaml:"mirror" doc:"Copies calls to a version, to see what it does with what really comes. A caller never gets to see, nor waits for, what becomes of a copy."`
 }
 
 type versionConfig struct {
@@ -30,6 +32,14 @@ type whenConfig struct {
 type stickyConfig struct {
 	Header dsl.String `yaml:"header" doc:"The header whose value decides."`
 	Cookie dsl.String `yaml:"cookie" doc:"The cookie whose value decides. Write header or cookie."`
+}
+
+type mirrorConfig struct {
+	To         dsl.String   `yaml:"to" doc:"The version that gets the copies. Its weight may be 0." required:"true"`
+	Share      dsl.Percent  `yaml:"share" doc:"The share of the calls, of those that go to other versions, that are copied." default:"100%"`
+	Unsafe     bool         `yaml:"unsafe" doc:"Copies calls of all methods. Without it only GET, HEAD and OPTIONS are copied: where versions share a database, a copy writes a second time."`
+	Timeout    dsl.Duration `yaml:"timeout" doc:"How long a copy may take. Default: what one attempt may." min:"1ms"`
+	Concurrent int          `yaml:"concurrent" doc:"How many copies may be under way. What is more is not copied." default:"64" min:"1"`
 }
 
 // misread reports whether endpoints or versions are written that could not be
@@ -53,6 +63,9 @@ func (c *serviceSplit) configure(_ dsl.Reporter, at *dsl.Node, to *mesh.Config) 
 	}
 	if c.Sticky != nil {
 		to.Sticky = mesh.Sticky{Header: c.Sticky.Header.Value, Cookie: c.Sticky.Cookie.Value}
+	}
+	if m := c.Mirror; m != nil {
+		to.Mirror = mesh.Mirror{To: m.To.Value, Share: float64(m.Share), Unsafe: m.Unsafe, Timeout: time.Duration(m.Timeout), Concurrent: m.Concurrent}
 	}
 	all := slices.Clone(c.Endpoints)
 	for _, e := range c.Endpoints {

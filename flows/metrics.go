@@ -33,6 +33,11 @@ var (
 	serviceInFlight  = describe("in_flight", "Calls of a service that have not returned.", "service")
 	versionCalls     = describe("version_requests_total", "Calls that were given to a version of a service.", "service", "version")
 	versionFallbacks = describe("version_fallbacks_total", "Calls that another version took because their own had no usable endpoint.", "service", "version")
+	mirrorSent       = describe("mirror_requests_total", "Copies of calls that were begun.", "service", "version")
+	mirrorInFlight   = describe("mirror_in_flight", "Copies of calls under way.", "service", "version")
+	mirrorOmitted    = describe("mirror_omitted_total", "Copies of calls that were not made: dropped, as there were too many under way, or skipped for their body.", "service", "version", "reason")
+	mirrorFailures   = describe("mirror_failures_total", "Copies of calls without an answer.", "service", "version")
+	mirrorReplies    = describe("mirror_replies_total", "Answers to copies whose call was answered, by whether the status was the same.", "service", "version", "status")
 
 	endpointAttempts    = describe("endpoint_attempts_total", "Attempts at an endpoint.", "service", "endpoint")
 	endpointFailures    = describe("endpoint_failures_total", "Attempts that failed, by the class of the failure.", "service", "endpoint", "class")
@@ -70,7 +75,7 @@ var breakerLevels = map[string]float64{"closed": 0, "half-open": 0.5, "open": 1}
 // Describe is what prometheus.Collector asks for.
 func (serviceMetrics) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		serviceRequests, serviceInjected, versionCalls, versionFallbacks, serviceDenied, serviceBudget, serviceHedges, hedgesWon, hedgeAfter, sourceFailure, serviceRetries, serviceFailures, serviceInFlight, endpointAttempts, endpointFailures,
+		serviceRequests, serviceInjected, versionCalls, versionFallbacks, mirrorSent, mirrorInFlight, mirrorOmitted, mirrorFailures, mirrorReplies, serviceDenied, serviceBudget, serviceHedges, hedgesWon, hedgeAfter, sourceFailure, serviceRetries, serviceFailures, serviceInFlight, endpointAttempts, endpointFailures,
 		endpointInFlight, endpointConnections, endpointDials, endpointBreaker,
 		limitInUse, limitWaiting, limitRefused,
 		serviceBreaker, breakerOpenings, endpointBreakerOpenings,
@@ -111,6 +116,15 @@ func (m serviceMetrics) Collect(out chan<- prometheus.Metric) {
 		for _, v := range s.Versions {
 			counter(versionCalls, v.Calls, name, v.Name)
 			counter(versionFallbacks, v.Fallbacks, name, v.Name)
+		}
+		if m := s.Mirror; m != nil {
+			counter(mirrorSent, m.Sent, name, m.To)
+			gauge(mirrorInFlight, float64(m.InFlight), name, m.To)
+			counter(mirrorOmitted, m.Dropped, name, m.To, "dropped")
+			counter(mirrorOmitted, m.Skipped, name, m.To, "skipped")
+			counter(mirrorFailures, m.Failed, name, m.To)
+			counter(mirrorReplies, m.Same, name, m.To, "same")
+			counter(mirrorReplies, m.Different, name, m.To, "different")
 		}
 		breaker(s.Breaker, serviceBreaker, breakerOpenings, name)
 		gauge(serviceInFlight, float64(s.InFlight), name)

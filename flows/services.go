@@ -46,6 +46,7 @@ type serviceState struct {
 	Panic     *panicState     `json:"panic,omitempty"`
 	Failures  []failureState  `json:"failures"`
 	Versions  []versionState  `json:"versions,omitempty"`
+	Mirror    *mirrorState    `json:"mirror,omitempty"`
 	Endpoints []endpointState `json:"endpoints"`
 	Sources   []sourceState   `json:"sources,omitempty"`
 	TLS       *tlsState       `json:"tls,omitempty"`
@@ -55,6 +56,17 @@ type versionState struct {
 	Version   string `json:"version"`
 	Requests  int64  `json:"requests"`
 	Fallbacks int64  `json:"fallbacks"`
+}
+
+type mirrorState struct {
+	To        string `json:"to"`
+	InFlight  int64  `json:"in_flight"`
+	Sent      int64  `json:"sent"`
+	Dropped   int64  `json:"dropped"`
+	Skipped   int64  `json:"skipped"`
+	Failed    int64  `json:"failed"`
+	Same      int64  `json:"same_status"`
+	Different int64  `json:"different_status"`
 }
 
 type budgetState struct {
@@ -153,6 +165,9 @@ func serviceStateOf(name string, s mesh.Stats) serviceState {
 	}
 	for _, v := range s.Versions {
 		out.Versions = append(out.Versions, versionState{v.Name, v.Calls, v.Fallbacks})
+	}
+	if m := s.Mirror; m != nil {
+		out.Mirror = (*mirrorState)(m)
 	}
 	for _, e := range s.Endpoints {
 		out.Endpoints = append(out.Endpoints, endpointState{

@@ -80,6 +80,16 @@ var shownBy = map[string][2]string{
 	"VersionStats.Calls":     {"- with versions: weir_service_version_requests_total", "- with versions: requests"},
 	"VersionStats.Fallbacks": {"- with versions: weir_service_version_fallbacks_total", "- with versions: fallbacks"},
 
+	"Stats.Mirror":          {"- with mirror: weir_service_mirror_requests_total", "- with mirror: mirror"},
+	"MirrorStats.To":        {"- with mirror: a label", "- with mirror: to"},
+	"MirrorStats.InFlight":  {"- with mirror: weir_service_mirror_in_flight", "- with mirror: in_flight"},
+	"MirrorStats.Sent":      {"- with mirror: weir_service_mirror_requests_total", "- with mirror: sent"},
+	"MirrorStats.Dropped":   {"- with mirror: weir_service_mirror_omitted_total", "- with mirror: dropped"},
+	"MirrorStats.Skipped":   {"- with mirror: weir_service_mirror_omitted_total", "- with mirror: skipped"},
+	"MirrorStats.Failed":    {"- with mirror: weir_service_mirror_failures_total", "- with mirror: failed"},
+	"MirrorStats.Same":      {"- with mirror: weir_service_mirror_replies_total", "- with mirror: same_status"},
+	"MirrorStats.Different": {"- with mirror: weir_service_mirror_replies_total", "- with mirror: different_status"},
+
 	"Stats.TLS":            {"- where there are files: weir_service_tls_reload_failures_total", "- where there are files: tls"},
 	"TLSStats.Loaded":      {"- weir_service_tls_certificate_expiry_timestamp_seconds moves", "- where there are files: loaded"},
 	"TLSStats.NotAfter":    {"- where there are files: weir_service_tls_certificate_expiry_timestamp_seconds", "- where there are files: expires"},
@@ -169,7 +179,7 @@ func TestWhatTheMeshCountsIsShown(t *testing.T) {
 		w := inTrouble(t)
 		metrics, page := metricsOf(t, w), servicesOf(t, w)
 		fields := 0
-		for _, of := range []any{mesh.Stats{}, mesh.EndpointStats{}, mesh.BreakerStats{}, mesh.SourceStats{}, mesh.TLSStats{}, mesh.LimitStats{}, mesh.PanicStats{}, mesh.EjectionStats{}, mesh.VersionStats{}, mesh.EndpointStats{}.Target} {
+		for _, of := range []any{mesh.Stats{}, mesh.EndpointStats{}, mesh.BreakerStats{}, mesh.SourceStats{}, mesh.TLSStats{}, mesh.LimitStats{}, mesh.PanicStats{}, mesh.EjectionStats{}, mesh.VersionStats{}, mesh.MirrorStats{}, mesh.EndpointStats{}.Target} {
 			typ := reflect.TypeOf(of)
 			for i := range typ.NumField() {
 				fields++
@@ -280,16 +290,19 @@ services:
     versions:
       old: { endpoints: ["http://old"], weight: 1 }
       new: { endpoints: ["http://new"], weight: 1 }
+    mirror: { to: new }
 `, flowtest.Backends{"old": flowtest.JSON(200, `"old"`), "new": flowtest.JSON(200, `"new"`)})
 		w.Get("/search").Is(t, 200, `"old"`)
 		w.Get("/search").Is(t, 200, `"new"`)
+		synctest.Wait() // for the copy of the first
 		metrics, page := metricsOf(t, w), servicesOf(t, w)
-		for _, name := range []string{"weir_service_version_requests_total", "weir_service_version_fallbacks_total"} {
-			if !slices.Contains(metrics, name) {
+		for _, name := range []string{"version_requests_total", "version_fallbacks_total", "mirror_requests_total", "mirror_in_flight",
+			"mirror_omitted_total", "mirror_failures_total", "mirror_replies_total"} {
+			if !slices.Contains(metrics, "weir_service_"+name) {
 				t.Errorf("there is no metric %s", name)
 			}
 		}
-		for _, text := range []string{`"versions":`, `"version": "old"`, `"version": "new"`, `"fallbacks": 0`} {
+		for _, text := range []string{`"versions":`, `"version": "old"`, `"version": "new"`, `"fallbacks": 0`, `"to": "new"`, `"sent": 1`, `"same_status": 1`} {
 			if !strings.Contains(page, text) {
 				t.Errorf("there is no %s in %s", text, page)
 			}

@@ -170,9 +170,10 @@ func (s *Service) attempt(p pick, req *http.Request, call *Call, until time.Time
 	p.leave.end(out.class, out.took)
 	e.ejection.end(s, e, out.class, out.took)
 	e.latency.learn(s.clock(), out.took, out.class, out.resp)
-	if out.class == OK {
+	switch {
+	case out.class == OK && !call.aside:
 		s.observe(out.took)
-	} else if !lost {
+	case out.class != OK && !lost:
 		e.failures.count(out.class, out.start.Add(out.took))
 	}
 	if out.err != nil || call.Buffer {

@@ -14,7 +14,7 @@ type Bounds struct {
 // Bounds says what one call of a method can come to; "" is a method that is not
 // known. keyed says that it carries an idempotency key. It expects a valid
 // configuration. The retry budget is not counted: it bounds calls together, and
-// any one may have all of it.
+// any one may have all of it. Nor are the copies of [Mirror]: they are of no call.
 func (c Config) Bounds(method string, keyed bool) Bounds {
 	c = c.withDefaults()
 	b := c.bounds(keyed || Idempotent(method))

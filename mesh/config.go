@@ -79,6 +79,8 @@ type Config struct {
 	// has just closed, takes to get its whole share of the attempts. 0 is none: it gets it
 	// at once, as those do that a service begins with.
 	SlowStart time.Duration
+	// Mirror is off unless Share is set.
+	Mirror Mirror
 	// Inject is off unless Delay or Abort is set. It is for tests.
 	Inject Inject
 	// Protocol names what endpoints are spoken to with: "auto", the default, is
@@ -141,6 +143,7 @@ func (c Config) withDefaults() Config {
 	c.Limit = c.Limit.withDefaults()
 	c.Breaker, c.ServiceBreaker = c.Breaker.withDefaults(), c.ServiceBreaker.withDefaults()
 	c.Ejection = c.Ejection.withDefaults()
+	c.Mirror = c.Mirror.withDefaults(c.Timeout)
 	return c
 }
 
@@ -169,6 +172,7 @@ func Validate(c Config) []ConfigError {
 	if c.DeadlineHeader != "" && !h1.ValidName(c.DeadlineHeader) {
 		faults.add("deadline_header", fmt.Sprintf("%q is not the name of a header", c.DeadlineHeader), "write deadline_header: X-Envoy-Expected-Rq-Timeout-Ms")
 	}
+	c.Mirror.validate(&faults, c.Versions)
 	c.Inject.validate(&faults)
 	faults.nonNegative("timeout", c.Timeout)
 	faults.nonNegative("stream_idle_timeout", c.StreamIdleTimeout)

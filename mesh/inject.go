@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"net/http"
 	"time"
 )
@@ -39,7 +38,7 @@ func (i Inject) validate(f *faults) {
 
 // drawn decides by chance whether a call gets it.
 func (i Inject) drawn(random func() uint64) bool {
-	return i.enabled() && (i.Share >= 1 || float64(random()) < i.Share*math.MaxUint64)
+	return i.enabled() && drawn(i.Share, random)
 }
 
 // inject delays a call, and gives the reply in place of the endpoint's if there

@@ -16,6 +16,7 @@ type Service struct {
 	set     atomic.Pointer[set]
 	finder  *finder // nil if all endpoints are configured
 	split   *split  // nil without versions
+	mirror  *mirror // nil without one
 	retry   retryPolicy
 	breaker *breaker // nil without one
 	opened  time.Time
@@ -66,6 +67,8 @@ type Call struct {
 	// Record asks for Records.
 	Record bool
 
+	aside bool // it is no call, and says nothing of how long calls take
+
 	// Attempts is how many attempts were made, on success and on failure.
 	Attempts int
 	// Stopped is why no more of them were made.
@@ -112,6 +115,7 @@ func Open(name string, cfg Config) (*Service, error) {
 	s.cfg.ejector = newEjector(cfg.Ejection, s.clock)
 	s.breaker = newBreaker(cfg.ServiceBreaker, "calls", 0, s.clock, cfg.Random)
 	s.split = newSplit(cfg)
+	s.mirror = newMirror(s)
 	s.discover()
 	return s, nil
 }
@@ -173,9 +177,11 @@ func (s *Service) Do(req *http.Request, call *Call) (*http.Response, error) {
 			s.hedge.budget.deposit(now)
 		}
 	}
-	r.sent, r.held = s.holdBody(req, call)
+	sent, shadow := s.mirror.copy(req, r.tried.version)
+	r.sent, r.held = s.holdBody(sent, call)
 	resp, class, err := r.attempts(call)
 	r.held.letGo()
+	shadow.compare(resp)
 	leave.end(class)
 	r.handOver(resp)
 	return r.end(call, resp, class, err)
@@ -194,12 +200,13 @@ func (r *run) end(call *Call, resp *http.Response, class Class, err error) (*htt
 }
 
 // Close closes idle connections now, and those in use when their calls end. The
-// service may still be called; connections are then not kept, and endpoints not
-// looked for.
+// service may still be called; connections are then not kept, endpoints not
+// looked for, and calls not copied.
 func (s *Service) Close() {
 	if s.finder != nil {
 		s.finder.close()
 	}
+	s.mirror.close()
 	for _, e := range s.set.Load().endpoints {
 		e.transport.close()
 	}

@@ -285,12 +285,14 @@ func (v Version) validate(f *faults, all []Version, index int, seen map[string]b
 	case v.Fallback == v.Name:
 		f.add(at+".fallback", "a version cannot stand in for itself", "name another one")
 	case !slices.ContainsFunc(all, named(v.Fallback)):
-		var names []string
-		for _, o := range all {
-			if o.Name != v.Name {
-				names = append(names, o.Name)
-			}
-		}
-		f.add(at+".fallback", fmt.Sprintf("there is no version %q", v.Fallback), "write "+strings.Join(names, ", "))
+		others := slices.DeleteFunc(slices.Clone(all), named(v.Name))
+		f.add(at+".fallback", fmt.Sprintf("there is no version %q", v.Fallback), "write "+strings.Join(versionNames(others), ", "))
 	}
+}
+
+func versionNames(versions []Version) (names []string) {
+	for _, v := range versions {
+		names = append(names, v.Name)
+	}
+	return names
 }

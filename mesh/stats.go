@@ -28,6 +28,7 @@ type Stats struct {
 	Limit      LimitStats
 	Panic      *PanicStats    // nil without ejection
 	Versions   []VersionStats // in their order; none without versions
+	Mirror     *MirrorStats   // nil without
 	Endpoints  []EndpointStats
 	Sources    []SourceStats // what finds endpoints; none if all are configured
 	TLS        *TLSStats     // of the files of Config.TLS; nil without any
@@ -60,6 +61,7 @@ func (s *Service) Stats() Stats {
 		Limit:    s.limit.stats(),
 		Panic:    s.cfg.ejector.stats(s.set.Load()),
 		Versions: s.split.stats(),
+		Mirror:   s.mirror.stats(),
 		Sources:  s.finder.stats(),
 		TLS:      s.cfg.trust.stats(),
 	}

@@ -365,6 +365,9 @@ func endpoints(s *connectors.Service) []string {
 		if v.Fallback != "" {
 			text += ", fallback " + v.Fallback
 		}
+		if m := c.Mirror; m.To == v.Name && m.Share > 0 {
+			text += fmt.Sprintf(", copies of %v of the calls to others", dsl.Percent(m.Share))
+		}
 		add(v.Endpoints, " ["+text+"]")
 	}
 	return all
@@ -385,6 +388,9 @@ func serviceSettings(s *connectors.Service) []Setting {
 	}
 	if c.Limit.Queue > 0 {
 		effective["limit.wait"] = shown(c.Limit.Wait)
+	}
+	if c.Mirror.To != "" {
+		effective["mirror.timeout"] = shown(c.Mirror.Timeout)
 	}
 	if c.Zone != "" {
 		effective["zone"] = c.Zone
