@@ -36,6 +36,10 @@ type Block struct{ Node *Node }
 // step.
 type Branches struct{ Node *Node }
 
+// Bundles is a list of bundles of policies. Each is a text, the name of one, or
+// the mapping that it is.
+type Bundles struct{ Items []*Node }
+
 // Several is a mapping that has the keys of C, or a list of such mappings. It is
 // taken as it is: each is to be decoded by itself.
 type Several[C any] struct{ Node *Node }
@@ -65,7 +69,7 @@ func (Several[C]) of() reflect.Type { return reflect.TypeFor[C]() }
 //	                 field none, for one that Literals leaves as it is
 //
 // A field is a string, bool, int, float64, Duration, Size, Percent, String,
-// *Node, Shape, Text, Cond, Secret, Steps, Block, Branches, Several, a type with
+// *Node, Shape, Text, Cond, Secret, Steps, Block, Branches, Bundles, Several, a type with
 // UnmarshalText, a struct, a pointer to any of these (nil if the key is absent),
 // a slice, or a map with string keys. Embedded structs are inlined. A node that
 // Expand has put a secret into fits nothing but a Secret.
@@ -301,6 +305,11 @@ func (d *decoder) value(n *Node, v reflect.Value, s *shape, x *field, name strin
 			return false
 		}
 		v.Set(reflect.ValueOf(Branches{n}))
+	case formBundles:
+		if !d.is(n, List, s.form, name) {
+			return false
+		}
+		v.Set(reflect.ValueOf(Bundles{n.Items}))
 	case formObject:
 		var room [1]part
 		room[0] = newPart(v)
@@ -324,7 +333,7 @@ func (d *decoder) value(n *Node, v reflect.Value, s *shape, x *field, name strin
 func (d *decoder) mayHold(n *Node, f form, name string) bool {
 	var h *Held
 	switch f {
-	case formNode, formShape, formSteps, formBlock:
+	case formNode, formShape, formSteps, formBlock, formBundles:
 		h = heldIn(n) // nobody looks below them here
 	case formPointer, formSecret:
 	default:

@@ -14,8 +14,7 @@ import (
 // that nobody has looked for leaves the text as it is written. The index is told
 // of the expressions; nil: nobody wants to know.
 func Expand(n *Node, r Reporter, env func(string) (string, bool), secret *Name, index Index) *Node {
-	e := expander{exprs: NewExpressions(r), r: r, scope: envScope{env, secret}}
-	e.exprs.Index = index
+	e := newExpander(r, env, secret, index)
 	defer e.exprs.Close()
 	return e.node(n)
 }
@@ -24,6 +23,12 @@ type expander struct {
 	exprs *Expressions
 	r     Reporter
 	scope envScope
+}
+
+func newExpander(r Reporter, env func(string) (string, bool), secret *Name, index Index) *expander {
+	e := &expander{exprs: NewExpressions(r), r: r, scope: envScope{env, secret}}
+	e.exprs.Index = index
+	return e
 }
 
 func (e *expander) node(n *Node) *Node {

@@ -25,10 +25,28 @@ func (k Kind[B, T]) Literals(n *Node, fill Filler, also ...any) *Node {
 	for _, target := range also {
 		plans = append(plans, planOf(reflect.TypeOf(target).Elem()))
 	}
-	return fill.object(n, plans...)
+	return literals(fill.scalar).object(n, plans...)
 }
 
-func (fill Filler) object(n *Node, plans ...*plan) *Node {
+// Expand resolves the $(env.NAME) and $(secret.NAME) that stand where the kind
+// takes literals, as the function Expand does for all of a mapping: what a kind
+// takes as expressions is left for its compile function.
+func (k Kind[B, T]) Expand(n *Node, r Reporter, env func(string) (string, bool), secret *Name, index Index) *Node {
+	e := newExpander(r, env, secret, index)
+	defer e.exprs.Close()
+	return literals(func(n *Node, end int) *Node {
+		if end < len(n.Text) {
+			return n
+		}
+		return e.node(n)
+	}).object(n, planOf(k.config))
+}
+
+// literals gives what stands for a scalar of which the part before end must be
+// literal.
+type literals func(n *Node, end int) *Node
+
+func (replace literals) object(n *Node, plans ...*plan) *Node {
 	if n.Kind != Map {
 		return n
 	}
@@ -36,7 +54,7 @@ func (fill Filler) object(n *Node, plans ...*plan) *Node {
 		for _, p := range plans {
 			if i, ok := p.byKey[f.Key.Text]; ok {
 				if x := &p.fields[i]; x.literals != none {
-					return fill.value(f.Value, x.shape, x.literals)
+					return replace.value(f.Value, x.shape, x.literals)
 				}
 				break
 			}
@@ -67,31 +85,31 @@ func (n *Node) each(fn func(f Field) *Node) *Node {
 	return &out
 }
 
-// value fills a value that is to have a shape. words are the literal ones of a
-// Text.
-func (fill Filler) value(n *Node, s *shape, words int) *Node {
+// value replaces in a value that is to have a shape. words are the literal ones of
+// a Text.
+func (replace literals) value(n *Node, s *shape, words int) *Node {
 	s = s.target()
 	switch s.form {
-	case formShape, formCond, formSteps, formBlock, formBranches, formSeveral:
+	case formShape, formCond, formSteps, formBlock, formBranches, formBundles, formSeveral:
 		return n
 	case formTemplate:
 		if n.Kind != Scalar || words == 0 {
 			return n
 		}
-		return fill.scalar(n, endOfWords(n.Text, words))
+		return replace(n, endOfWords(n.Text, words))
 	case formNode:
 		if n.Kind != Scalar || !isExpression(n.Text) {
 			return n
 		}
-		return fill.scalar(n, len(n.Text))
+		return replace(n, len(n.Text))
 	}
 	switch {
 	case n.Kind == Scalar:
-		return fill.scalar(n, len(n.Text))
+		return replace(n, len(n.Text))
 	case n.Kind == Map && s.form == formObject:
-		return fill.object(n, planOf(s.typ))
+		return replace.object(n, planOf(s.typ))
 	case s.elem != nil:
-		return n.each(func(f Field) *Node { return fill.value(f.Value, s.elem, 0) })
+		return n.each(func(f Field) *Node { return replace.value(f.Value, s.elem, 0) })
 	}
 	return n
 }

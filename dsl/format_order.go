@@ -52,6 +52,10 @@ func (g *Grammar) value(v *value, s *Schema, around scopes) {
 		for i := range v.entries {
 			g.step(v.entries[i].value)
 		}
+	case BundlesType:
+		for i := range v.entries {
+			g.value(v.entries[i].value, g.Policies, around)
+		}
 	case TemplateType, ShapeType:
 		v.markTemplate()
 	}

@@ -10,6 +10,7 @@ type Grammar struct {
 	Sections  map[string]*Schema // of what stands below the keys of other documents
 	Verbs     map[string]*Schema // of steps
 	Modifiers *Schema            // what every step may have beside its verb
+	Policies  *Schema            // of a bundle of policies; nil: there are none
 }
 
 // Verb is the verb of a step that has these keys, or "" if it has none or

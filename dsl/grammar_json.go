@@ -15,6 +15,12 @@ import (
 // choice among alternatives (oneOf) would be told as a failure of all of them.
 func (g *Grammar) JSONSchema() map[string]any {
 	w := &schemaWriter{definitions: object{}, step: refer("step")}
+	if g.Policies != nil {
+		policies := *w
+		policies.expands = expansion
+		w.definitions["policies"] = policies.value(g.Policies)
+		w.bundle = refer("policies")
+	}
 	w.definitions["flow"] = w.value(g.Flow)
 	w.definitions["template"] = w.value(g.Template)
 	w.definitions["sections"] = w.sections(g)

@@ -33,6 +33,7 @@ const (
 	formSteps
 	formBlock
 	formBranches
+	formBundles
 	formSeveral // Several
 	formObject  // a struct
 	formPointer // to another form
@@ -45,7 +46,7 @@ func (f form) wanted() string {
 	return [...]string{
 		"text", "text", "true or false", "a whole number", "a number", "a duration", "a size", "a percentage", "text",
 		"any value", "any value", "text", "a condition", "text", "a list of steps", "a mapping of id to step",
-		"a list of steps or a mapping of name to step", "any value",
+		"a list of steps or a mapping of name to step", "a list of names and mappings", "any value",
 		"a mapping", "", "a list", "a mapping",
 	}[f]
 }
@@ -235,7 +236,7 @@ func (x *field) parseDefault(text string) (*Node, error) {
 	var faults Diagnostics
 	n := &Node{Kind: Scalar, Text: text, Type: resolve(text), Span: Span{src, 0, len(text)}}
 	switch x.shape.target().form {
-	case formNode, formShape, formSteps, formBlock, formBranches, formSeveral, formObject, formList, formTable:
+	case formNode, formShape, formSteps, formBlock, formBranches, formBundles, formSeveral, formObject, formList, formTable:
 		roots := Parse(src, &faults)
 		if len(roots) != 1 {
 			return nil, fmt.Errorf("the default %q is not one YAML value", text)
@@ -271,6 +272,7 @@ var fixedForms = map[reflect.Type]form{
 	reflect.TypeFor[Steps]():    formSteps,
 	reflect.TypeFor[Block]():    formBlock,
 	reflect.TypeFor[Branches](): formBranches,
+	reflect.TypeFor[Bundles]():  formBundles,
 }
 
 func shapeOf(t reflect.Type) (*shape, error) {

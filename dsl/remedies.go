@@ -19,7 +19,7 @@ func (d *decoder) mismatch(n *Node, want form, name, doc string) {
 		}
 		where := "behind the colon"
 		switch want {
-		case formList, formTable, formObject, formSteps, formBlock, formBranches:
+		case formList, formTable, formObject, formSteps, formBlock, formBranches, formBundles:
 			where = "below it"
 		}
 		d.errorf(span, "wrong-type", fmt.Sprintf("write %s %s, or delete the key", want.wanted(), where), "%s has no value", name)
@@ -163,7 +163,7 @@ func remedyFor(n *Node, want form) string {
 		return "write a size such as 64KB or 10MB"
 	case formPercent:
 		return "write a percentage such as 20%"
-	case formList:
+	case formList, formBundles:
 		if n.Kind == Scalar && text != "" && !strings.ContainsAny(text, "\n,[]{}") {
 			return fmt.Sprintf("write [%s]", n.Span.Text())
 		}

@@ -27,6 +27,7 @@ const (
 	SecretType    Type = "secret"    // text that can hold $(secret.NAME)
 	StepsType     Type = "steps"     // a list of steps
 	BlockType     Type = "block"     // a mapping of id to step
+	BundlesType   Type = "bundles"   // a list of bundles of policies: names, or what they are
 	BranchesType  Type = "branches"  // a list of steps, or a mapping of name to step
 	SeveralType   Type = "several"   // an object, or a list of them: Elem
 )
@@ -35,7 +36,7 @@ var formTypes = [...]Type{
 	formText: TextType, formString: TextType, formBool: BoolType, formInt: IntType, formFloat: NumberType,
 	formDuration: DurationType, formSize: SizeType, formPercent: PercentType, formCustom: TextType,
 	formSecret: SecretType, formNode: AnyType, formShape: ShapeType, formTemplate: TemplateType, formCond: ConditionType,
-	formSteps: StepsType, formBlock: BlockType, formBranches: BranchesType, formSeveral: SeveralType,
+	formSteps: StepsType, formBlock: BlockType, formBranches: BranchesType, formBundles: BundlesType, formSeveral: SeveralType,
 	formObject: ObjectType, formList: ListType, formTable: MapType,
 }
 

@@ -42,6 +42,7 @@ type object = map[string]any
 type schemaWriter struct {
 	definitions object // what refer refers to
 	step        object // what a step is; nil: anything
+	bundle      object // what a bundle of policies is; nil: anything
 	expands     string // the pattern of texts that can stand for any scalar; "": none can
 	given       bool   // they can stand for lists and objects, too
 }
@@ -123,6 +124,10 @@ func (w *schemaWriter) constraints(s *Schema) object {
 		return object{"type": "object", "additionalProperties": w.oneStep()}
 	case BranchesType:
 		return object{"type": []string{"array", "object"}, "items": w.oneStep(), "additionalProperties": w.oneStep()}
+	case BundlesType:
+		if w.bundle != nil {
+			return object{"type": "array", "items": object{"if": object{"type": "object"}, "then": w.bundle, "else": w.text()}}
+		}
 	case SeveralType:
 		if w.step != nil {
 			j := w.object(s.Elem)

@@ -142,6 +142,7 @@ var types = []struct {
 	{dsl.StepsType, "a list of [steps](steps.md)"},
 	{dsl.BlockType, "a mapping of id to [step](steps.md)"},
 	{dsl.BranchesType, "a list of [steps](steps.md), or a mapping of name to step"},
+	{dsl.BundlesType, "a list of bundles of [policies](policies.md): names of bundles, or what they are"},
 	{dsl.SeveralType, "a mapping, or a list of them"},
 	{dsl.AnyType, "any YAML"},
 }

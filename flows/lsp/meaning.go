@@ -102,6 +102,10 @@ func (g *grammar) below(m meaning, e *entry) meaning {
 		}
 	case dsl.ListType, dsl.MapType, dsl.SeveralType:
 		return g.seen(s.Elem, e.value, m.around)
+	case dsl.BundlesType:
+		if g.Policies != nil {
+			return g.seen(g.Policies, e.value, m.around)
+		}
 	case dsl.StepsType, dsl.BlockType, dsl.BranchesType:
 		step := meaning{}
 		verb := g.Verb(e.value.keys())
