@@ -25,8 +25,10 @@ type Input struct {
 	Params  Params
 	Body    Value
 	Remote  string
-	With    Value // the input of a sub-flow
-	Log     *slog.Logger
+	// Consumer is who sends the request; nil: no policy has found out.
+	Consumer *Consumer
+	With     Value // the input of a sub-flow
+	Log      *slog.Logger
 
 	once  sync.Once
 	query url.Values

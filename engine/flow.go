@@ -39,7 +39,12 @@ type Trigger struct {
 	Deadline     time.Duration
 	MaxBody      int64 // bytes; 0 is the gateway's
 	Span         dsl.Span
-	Written      []Setting // its keys
+	Written      []Setting    // its keys
+	Policies     []*dsl.Node  // names of bundles, and bundles
+	Without      []dsl.String // policies of the gateway that do not apply
+	// Identified says that a policy of the route finds out who calls. It is set
+	// before the flow is compiled.
+	Identified bool
 }
 
 // Sound reports whether the trigger names a route at all; if not, that has
@@ -61,6 +66,8 @@ type triggerConfig struct {
 	HTTP     dsl.String   `yaml:"http" doc:"METHOD /path, or ANY /path for every method; {name} stands for one segment of the path, {name:pattern} for one that matches." required:"true"`
 	Gateway  dsl.String   `yaml:"gateway" doc:"The gateway whose route this is. Not needed if there is only one."`
 	Deadline dsl.Duration `yaml:"deadline" doc:"How long a request may take in all." default:"30s" min:"1ms"`
+	Policies dsl.Bundles  `yaml:"policies" doc:"What applies to the requests of this route on top of the policies of its gateway: names of bundles of the section policies, and bundles that stand in their place. A policy that both have applies as it stands here, but for those that say otherwise."`
+	Without  []dsl.String `yaml:"without" doc:"The policies of the gateway that do not apply to this route."`
 	MaxBody  dsl.Size     `yaml:"max_body" doc:"How large the body of a request may be. Default: what the gateway says." min:"1B"`
 	Input    *inputConfig `yaml:"input" doc:"What requests must be like. One that is not is answered with status 400 and all its faults, before any step runs; expressions are checked against it."`
 }
@@ -102,7 +109,8 @@ const anyMethod = "ANY"
 
 func (f *Flow) declare(t *triggerConfig, r dsl.Reporter) *Trigger {
 	method, path, _ := strings.Cut(t.HTTP.Value, " ")
-	out := &Trigger{Method: method, Path: strings.TrimSpace(path), Gateway: t.Gateway, Deadline: time.Duration(t.Deadline), MaxBody: int64(t.MaxBody), Span: t.HTTP.Span}
+	out := &Trigger{Method: method, Path: strings.TrimSpace(path), Gateway: t.Gateway, Deadline: time.Duration(t.Deadline), MaxBody: int64(t.MaxBody), Span: t.HTTP.Span,
+		Policies: t.Policies.Items, Without: t.Without}
 	if !strings.HasPrefix(out.Path, "/") {
 		r.Report(dsl.Diagnostic{Span: t.HTTP.Span, Code: "bad-route", Message: fmt.Sprintf("%q is not a route", t.HTTP.Value), Hint: "write METHOD /path, for example GET /customers/{id}"})
 		out.Path = ""

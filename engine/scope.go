@@ -333,11 +333,7 @@ func (s *scope) requestNames(f *Flow, r *requestSchema) {
 	whole := func(t dsl.ValueType, get func(x *Exchange) any) *dsl.Name {
 		return &dsl.Name{Type: t, Bind: func(dsl.Path) dsl.Read { return field(get) }}
 	}
-	byKey := func(get func(x *Exchange, path dsl.Path) any) *dsl.Name {
-		return &dsl.Name{Type: dsl.TypeObject, Bind: func(p dsl.Path) dsl.Read {
-			return field(func(x *Exchange) any { return get(x, p) })
-		}}
-	}
+	s.called(f)
 	fields := map[string]*dsl.Name{}
 	for text, at := range params {
 		fields[text] = whole(dsl.TypeString, func(x *Exchange) any { return x.In.param(text) })
@@ -360,8 +356,6 @@ func (s *scope) requestNames(f *Flow, r *requestSchema) {
 			return all
 		})
 	}}}
-	s.names["query"] = &entry{Name: byKey(func(x *Exchange, p dsl.Path) any { return queryValue(x.In.Query(), p) })}
-	s.names["headers"] = &entry{Name: byKey(func(x *Exchange, p dsl.Path) any { return headerValue(x.In.Request.Header, p) })}
 	if t := r.of("query"); t != nil {
 		s.names["query"] = &entry{Name: typedName(t.static, func(x *Exchange) any { return x.In.typed.query })}
 	}
@@ -370,13 +364,6 @@ func (s *scope) requestNames(f *Flow, r *requestSchema) {
 			return field(func(x *Exchange) any { return typedHeader(x.In, p) })
 		}}}
 	}
-	s.names["request"] = &entry{Name: &dsl.Name{Type: dsl.TypeObject, Fields: map[string]*dsl.Name{
-		"method": whole(dsl.TypeString, func(x *Exchange) any { return x.In.Request.Method }),
-		"path":   whole(dsl.TypeString, func(x *Exchange) any { return x.In.Request.URL.Path }),
-		"host":   whole(dsl.TypeString, func(x *Exchange) any { return x.In.Request.Host }),
-		"remote": whole(dsl.TypeString, func(x *Exchange) any { return x.In.Remote }),
-		"id":     whole(dsl.TypeString, func(x *Exchange) any { return x.In.ID }),
-	}}}
 }
 
 // typedName lets expressions read a value that a schema describes, and what is

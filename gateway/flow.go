@@ -39,7 +39,7 @@ type flowHandler struct {
 func (h *flowHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	q := FromContext(r.Context())
 	in := &q.input
-	*in = engine.Input{ID: q.ID, Request: r, Writer: w, Params: q, Remote: remote(r), Log: h.log}
+	in.Request, in.Writer, in.Log = r, w, h.log
 	if h.readsBody {
 		if problem, err := readBody(r, in); err != nil {
 			q.Err = err

@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/weir-run/weir/dsl"
+	"github.com/weir-run/weir/engine"
 )
 
 // Defaults of [Options].
@@ -35,6 +36,8 @@ type Options struct {
 	MinBodyRate int64
 	// Redactor takes secrets out of problem documents. It may be nil.
 	Redactor *dsl.Redactor
+	// Layers are the policies of requests that no route takes, outermost first.
+	Layers []Layer
 }
 
 // Middleware is the shape of every layer and of every policy. It is built once
@@ -50,15 +53,8 @@ func NewHandler(rt *Router, o Options) http.Handler {
 		h.stats[i] = stats{metrics: o.Metrics, gateway: o.Gateway, route: route.Name, method: methodLabel(route.Method)}
 	}
 	h.inFlight = o.Metrics.inFlight.WithLabelValues(o.Gateway)
-	layers := []Middleware{
-		recoverPanics(o),
-		refuseAmbiguous,
-		capBody,
-	}
-	h.next = dispatch(rt)
-	for i := len(layers) - 1; i >= 0; i-- {
-		h.next = layers[i](h.next)
-	}
+	outer := recoverPanics(o)
+	h.chains = newChains(rt, o.Layers, func(inner http.Handler) http.Handler { return outer(refuseAmbiguous(capBody(inner))) })
 	return h
 }
 
@@ -79,7 +75,7 @@ func (o Options) withDefaults() Options {
 type recorder struct {
 	router   *Router
 	options  Options
-	next     http.Handler
+	chains   *chains
 	stats    []stats // by Route.index
 	inFlight prometheus.Gauge
 }
@@ -101,7 +97,8 @@ func (h *recorder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	q.w.arm(q.Start)
 	inner := r.WithContext(&q.ctx)
 	h.limitBody(q, inner)
-	h.next.ServeHTTP(&q.w, inner)
+	q.input = engine.Input{ID: q.ID, Request: inner, Params: q, Remote: remote(r)}
+	h.chains.of(h.router, q, r).ServeHTTP(&q.w, inner)
 	completed = true
 }
 
@@ -141,13 +138,21 @@ func (h *recorder) finish(q *Request, r *http.Request, completed bool) {
 func (h *recorder) count(q *Request, r *http.Request, took time.Duration) {
 	if q.Route != nil {
 		h.stats[q.Route.index].count(q.w.status, took)
+		h.countRefusal(q, q.Route.Name)
 		return
 	}
+	h.countRefusal(q, "")
 	m := h.options.Metrics
 	if q.w.status >= http.StatusBadRequest {
 		m.unrouted.WithLabelValues(h.options.Gateway, q.verdict.String()).Inc()
 	}
 	(&stats{metrics: m, gateway: h.options.Gateway, method: knownMethod(r.Method)}).count(q.w.status, took)
+}
+
+func (h *recorder) countRefusal(q *Request, route string) {
+	if q.Refused != "" {
+		h.options.Metrics.refused.WithLabelValues(h.options.Gateway, route, q.Refused, q.Code).Inc()
+	}
 }
 
 // log notes a request that failed, with its cause.

@@ -16,6 +16,7 @@ type Metrics struct {
 	inFlight *prometheus.GaugeVec
 	panics   *prometheus.CounterVec
 	unrouted *prometheus.CounterVec
+	refused  *prometheus.CounterVec
 }
 
 // NewMetrics registers the gateways' metrics. Its error is that of a second
@@ -43,8 +44,12 @@ func NewMetrics(r prometheus.Registerer) (*Metrics, error) {
 			Name: "weir_http_unrouted_requests_total",
 			Help: "Requests that no route took, by reason.",
 		}, []string{"gateway", "reason"}),
+		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "weir_policy_refusals_total",
+			Help: "Requests that a policy refused, by the code of the problem that they were answered with.",
+		}, []string{"gateway", "route", "policy", "code"}),
 	}
-	for _, c := range []prometheus.Collector{m.requests, m.duration, m.inFlight, m.panics, m.unrouted} {
+	for _, c := range []prometheus.Collector{m.requests, m.duration, m.inFlight, m.panics, m.unrouted, m.refused} {
 		if err := r.Register(c); err != nil {
 			return nil, err
 		}

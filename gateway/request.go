@@ -10,7 +10,8 @@ import (
 )
 
 // Request is what the gateway, its policies and the flow share about one
-// request. All of it but Code and Err is set before any of them runs. It is
+// request. All of it but Code, Err, Refused and
+// the consumer of its Input is set before any of them runs. It is
 // used by the request's own goroutine only.
 //
 // It is not pooled: contexts of work that outlives the request, such as a dial
@@ -21,11 +22,16 @@ type Request struct {
 	ID    string // in the answer's X-Request-Id
 	Start time.Time
 
+	// Asked is the route that the request behind a preflight would have.
+	Asked *Route
+
 	// Code is that of the problem the request was answered with.
 	Code string
 	// Err is why the request failed, in full, for the log. The caller never
 	// sees it.
 	Err error
+	// Refused is the policy that refused the request; "" is none.
+	Refused string
 
 	verdict  Verdict
 	w        responseWriter
@@ -36,6 +42,12 @@ type Request struct {
 	idRoom   [1]string
 	redactor *dsl.Redactor
 }
+
+// Env marks a Request as what the expressions of policies look into.
+func (q *Request) Env() {}
+
+// Input is what the flow will run on. Policies may set its Consumer.
+func (q *Request) Input() *engine.Input { return &q.input }
 
 // FromContext is the record of the request that ctx belongs to, or nil outside
 // of a gateway.

@@ -35,6 +35,8 @@ type Route struct {
 	// MaxBody caps the request's body in bytes. 0 is the gateway's cap,
 	// negative is none.
 	MaxBody int64
+	// Layers are the policies of the route, outermost first.
+	Layers []Layer
 
 	index     int // in Router.routes
 	variables []string

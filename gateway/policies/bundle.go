@@ -1,0 +1,172 @@
+package policies
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/weir-run/weir/dsl"
+	"github.com/weir-run/weir/engine"
+	"github.com/weir-run/weir/gateway"
+)
+
+// Catalog is the policies in their order, outermost first.
+type Catalog struct {
+	*dsl.Catalog[*Compiler, gateway.Middleware]
+	kinds []Kind
+}
+
+// NewCatalog refuses two kinds of one name, and every kind that says too little
+// of itself.
+func NewCatalog(kinds ...Kind) (*Catalog, error) {
+	plain := make([]dsl.Kind[*Compiler, gateway.Middleware], len(kinds))
+	for i, k := range kinds {
+		if plain[i] = k.Kind; k.Why == "" {
+			return nil, fmt.Errorf("policy %s: no reason for its place", k.Name)
+		}
+	}
+	c, err := dsl.NewCatalog(plain...)
+	return &Catalog{c, kinds}, err
+}
+
+// Kinds are the policies in their order, outermost first.
+func (c *Catalog) Kinds() []Kind { return c.kinds }
+
+// Schema describes a bundle.
+func (c *Catalog) Schema() *dsl.Schema {
+	s := &dsl.Schema{Type: dsl.ObjectType, Doc: "A bundle of policies. They have one order, which is not that in which they are written.", Expands: true}
+	for _, k := range c.kinds {
+		s.Fields = append(s.Fields, dsl.Property{Key: k.Name, Schema: k.Schema()})
+	}
+	return s
+}
+
+func (c *Catalog) place(name string) int { return slices.Index(c.Names(), name) }
+
+// Bundle is policies that are written together, compiled. It is immutable but
+// for what is kept.
+type Bundle struct {
+	Whose  string // in words: gateway public, bundle partners, flow orders
+	Span   dsl.Span
+	Places []engine.Place // what the policies need for longer than a request
+
+	entries []*entry
+}
+
+// entry is one policy of a bundle.
+type entry struct {
+	kind Kind
+	key  *dsl.Node
+	at   *dsl.Node
+	wrap gateway.Middleware // nil: it has a fault
+	asks bool               // its expressions read who calls
+}
+
+// Where says what a bundle applies to.
+type Where struct {
+	Whose string // in words
+	// Params are the variables of the path, where it is the path of one route.
+	Params []string
+	Route  bool
+}
+
+// Compile compiles the bundle that stands at n, and reports every fault.
+func (c *Catalog) Compile(lang *Language, n *dsl.Node, where Where, r dsl.Reporter) *Bundle {
+	b := &Bundle{Whose: where.Whose, Span: n.Span}
+	if n.Broken() {
+		return b
+	}
+	if n.Kind != dsl.Map {
+		r.Report(dsl.Diagnostic{Span: n.KeySpan(), Code: "wrong-type", Message: "a bundle of policies is a mapping, not " + n.Describe(),
+			Hint: "write the name of each policy with a colon, and its settings below it"})
+		return b
+	}
+	var far *dsl.Denied
+	if !where.Route {
+		far = &dsl.Denied{Message: "a policy that applies to several routes does not know the variables of their paths", Hint: "write it at the trigger of the route, in policies"}
+	}
+	for _, f := range n.Fields {
+		kind, ok := c.Kind(f.Key.Text)
+		if !ok {
+			d := dsl.Diagnostic{Span: f.Key.Span, Code: "unknown-policy", Message: fmt.Sprintf("there is no policy %q", f.Key.Text), Hint: "the reference lists the policies"}
+			d.Suggest(f.Key.Text, c.Names())
+			r.Report(d)
+			continue
+		}
+		e := &entry{kind: c.kinds[c.place(kind.Name)], key: f.Key, at: f.Value}
+		b.entries = append(b.entries, e)
+		compiler := &Compiler{Reporter: r, lang: lang, exprs: dsl.NewExpressions(r), bundle: b, entry: e}
+		compiler.exprs.Index = lang.Index
+		compiler.scope = newScope(lang, where.Params, far, &e.asks)
+		value := kind.Expand(f.Value, r, lang.Env, lang.Secret, lang.Index)
+		e.wrap, _ = kind.Compile(compiler, value)
+		compiler.exprs.Close()
+	}
+	slices.SortStableFunc(b.entries, func(a, x *entry) int { return c.place(a.kind.Name) - c.place(x.kind.Name) })
+	return b
+}
+
+// Applied are the policies of one route, or of what a gateway has no route for.
+type Applied struct {
+	Layers     []gateway.Layer // outermost first
+	Identified bool            // one of them finds out who calls
+}
+
+// Apply puts bundles together, those of the gateway first. Of each policy the
+// nearest applies, but for those that apply together. The policies of the gateway
+// that are named in without do not. at is the route.
+func (c *Catalog) Apply(gatewayOf, route []*Bundle, without []dsl.String, at dsl.Span, r dsl.Reporter) Applied {
+	type found struct {
+		*entry
+		bundle *Bundle
+		level  int
+	}
+	byPlace := make([][]found, len(c.kinds))
+	var had []string
+	for level, bundles := range [][]*Bundle{gatewayOf, route} {
+		for _, b := range bundles {
+			for _, e := range b.entries {
+				p := c.place(e.kind.Name)
+				if level == 0 {
+					had = append(had, e.kind.Name)
+					if slices.ContainsFunc(without, func(w dsl.String) bool { return w.Value == e.kind.Name }) {
+						continue
+					}
+				}
+				if k := len(byPlace[p]); k > 0 && !e.kind.Together {
+					if last := byPlace[p][k-1]; last.level == level && last.entry != e {
+						r.Report(dsl.Diagnostic{Span: e.key.Span, Code: "policy-twice",
+							Message: fmt.Sprintf("%s has the policy %s already, from %s", at, e.kind.Name, last.bundle.Whose),
+							Hint:    "leave out one of them: bundles have no order that could choose",
+							Related: []dsl.Related{{Span: last.key.Span, Message: "the other one"}}})
+						continue
+					}
+					byPlace[p] = nil
+				}
+				byPlace[p] = append(byPlace[p], found{e, b, level})
+			}
+		}
+	}
+	for _, w := range without {
+		if !slices.Contains(had, w.Value) {
+			d := dsl.Diagnostic{Span: w.Span, Code: "unknown-policy", Message: fmt.Sprintf("the gateway has no policy %q that could be left out", w.Value), Hint: "remove it"}
+			d.Suggest(w.Value, had)
+			r.Report(d)
+		}
+	}
+	var out Applied
+	for _, all := range byPlace {
+		for _, f := range all {
+			if f.kind.Identifies {
+				out.Identified = true
+			}
+			if f.asks && !out.Identified {
+				r.Report(dsl.Diagnostic{Span: f.key.Span, Code: engine.Anonymous.Code, Message: fmt.Sprintf("%s asks who calls, and %s", f.kind.Name, engine.Anonymous.Message),
+					Hint: engine.Anonymous.Hint, Related: []dsl.Related{{Span: at, Message: "the route"}}})
+			}
+			if f.wrap != nil {
+				out.Layers = append(out.Layers, gateway.Layer{Policy: f.kind.Name, From: f.bundle.Whose, Span: f.key.Span, Wrap: f.wrap, Preflight: f.kind.Preflight})
+			}
+		}
+	}
+	return out
+}

@@ -1,0 +1,157 @@
+package policies
+
+import (
+	"context"
+	"fmt"
+	"hash/fnv"
+	"net/http"
+	"slices"
+
+	"github.com/weir-run/weir/dsl"
+	"github.com/weir-run/weir/engine"
+	"github.com/weir-run/weir/engine/schema"
+	"github.com/weir-run/weir/gateway"
+)
+
+// Kind is one policy: its configuration and how it is compiled.
+type Kind struct {
+	dsl.Kind[*Compiler, gateway.Middleware]
+	// Why says why the policy stands where it stands among the others.
+	Why string
+	// Together says that those of the gateway, of bundles and of the route apply
+	// one behind the other; of other policies only the nearest does.
+	Together bool
+	// Identifies says that the policy finds out who calls.
+	Identifies bool
+	// Preflight says that a preflight of CORS goes as far as this policy.
+	Preflight bool
+}
+
+// Language is what policies are written in.
+type Language struct {
+	Env       func(name string) (value string, ok bool)
+	Secret    *dsl.Name         // what the name secret stands for; nil: there are none
+	Documents *schema.Documents // the files that flow files refer to; nil: none
+	Index     dsl.Index         // nil but for editors
+	// Service finds a service by its name, or reports that there is none. The
+	// client is there once the program is served.
+	Service func(name dsl.String, r dsl.Reporter) (client func() http.RoundTripper, ok bool)
+}
+
+// Compiler compiles the policies of one bundle. Kinds work with it; it is not
+// safe for concurrent use.
+type Compiler struct {
+	dsl.Reporter
+	lang   *Language
+	exprs  *dsl.Expressions
+	scope  scope
+	bundle *Bundle
+	entry  *entry // at hand
+}
+
+// Cond compiles a condition. All compile methods give nil after reporting.
+func (c *Compiler) Cond(cond dsl.Cond) *Cond {
+	if e := c.exprs.Condition(cond.Node, c.scope); e != nil {
+		return &Cond{e}
+	}
+	return nil
+}
+
+// Text compiles text with expressions inside, escaped for its place. It gives
+// nil for a text that is not written, too.
+func (c *Compiler) Text(t dsl.Text, place dsl.Place) *dsl.TextTemplate {
+	if t.Node == nil {
+		return nil
+	}
+	return c.exprs.Text(t.Node, place, c.scope)
+}
+
+// Service finds a service by its name, or reports that there is none.
+func (c *Compiler) Service(name dsl.String) (client func() http.RoundTripper, ok bool) {
+	return c.lang.Service(name, c)
+}
+
+// Documents are the files that flow files refer to.
+func (c *Compiler) Documents() *schema.Documents { return c.lang.Documents }
+
+// Policy is the key of the policy at hand.
+func (c *Compiler) Policy() string { return c.entry.kind.Name }
+
+// Keep declares something of the policy at hand that outlives requests. It is
+// carried over from program to program for as long as the policy is written
+// where it is, with the same text.
+func Keep[T engine.Keeper](c *Compiler, open func() T) *engine.Kept[T] {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(c.entry.at.Span.Text()))
+	key := fmt.Sprintf("%s/%s#%d %x", c.bundle.Whose, c.entry.kind.Name, len(c.bundle.Places), h.Sum64())
+	k := engine.KeepFor(c.bundle.Whose, c.entry.kind.Name, key, open)
+	c.bundle.Places = append(c.bundle.Places, k)
+	return k
+}
+
+// Cond is a condition on requests.
+type Cond struct{ expr *dsl.Expr }
+
+// Holds evaluates the condition for a request of a gateway.
+func (c *Cond) Holds(ctx context.Context) (bool, error) {
+	return c.expr.Bool(ctx, gateway.FromContext(ctx))
+}
+
+// scope is what the expressions of policies can name.
+type scope struct {
+	names map[string]*dsl.Name
+	asks  *bool // set when an expression reads who calls
+}
+
+func newScope(lang *Language, params []string, noParams *dsl.Denied, asks *bool) scope {
+	input := func(env dsl.Env) *engine.Input { return env.(*gateway.Request).Input() }
+	names := engine.RequestNames(input)
+	names["env"] = dsl.EnvName(lang.Env)
+	if lang.Secret != nil {
+		names["secret"] = lang.Secret
+	}
+	names["params"] = &dsl.Name{Denied: noParams}
+	if noParams == nil {
+		fields := map[string]*dsl.Name{}
+		for _, name := range params {
+			fields[name] = &dsl.Name{Type: dsl.TypeString, Bind: func(dsl.Path) dsl.Read { return param(name) }}
+		}
+		names["params"] = &dsl.Name{Type: dsl.TypeObject, Fields: fields}
+	}
+	return scope{names, asks}
+}
+
+// param is a look at a variable of the path.
+type param string
+
+// Value is what dsl.Read asks for.
+func (p param) Value(env dsl.Env) (any, error) {
+	value, _ := env.(*gateway.Request).Var(string(p))
+	return value, nil
+}
+
+// JSON is what dsl.Read asks for.
+func (param) JSON(dsl.Env) (string, bool, error) { return "", false, nil }
+
+// Name is what dsl.Scope asks for.
+func (s scope) Name(text string) (*dsl.Name, bool) {
+	n, ok := s.names[text]
+	if text == "claims" || text == "consumer" {
+		*s.asks = true
+	}
+	return n, ok
+}
+
+// Names is what dsl.Scope asks for.
+func (s scope) Names() []string {
+	var all []string
+	for name := range s.names {
+		all = append(all, name)
+	}
+	slices.Sort(all)
+	return all
+}
+
+// Loop is what dsl.Scope asks for. Policies have texts and conditions, which have
+// no loops.
+func (s scope) Loop(string, dsl.Span, *dsl.StaticType) (dsl.Scope, dsl.Var) { return s, nil }

@@ -1,0 +1,89 @@
+package policies
+
+import (
+	"fmt"
+	"net/http"
+	"net/netip"
+	"strings"
+
+	"github.com/weir-run/weir/dsl"
+	"github.com/weir-run/weir/gateway"
+)
+
+type ipConfig struct {
+	Allow []dsl.String `yaml:"allow" doc:"Addresses and networks (CIDR) that may come in. All others are refused."`
+	Deny  []dsl.String `yaml:"deny" doc:"Addresses and networks (CIDR) that are refused, also if allow has them."`
+}
+
+// IP is the Kind of the policy ip.
+var IP = Kind{
+	Why:      "it needs nothing but the address, and keeps who may not come in from costing anything",
+	Together: true,
+	Kind: dsl.Define("ip", "Lets requests in by the address of their sender, as request.remote tells it.",
+		func(c *Compiler, at *dsl.Node, cfg *ipConfig) gateway.Middleware {
+			p := &ip{allow: networks(c, cfg.Allow), deny: networks(c, cfg.Deny)}
+			if len(cfg.Allow) == 0 && len(cfg.Deny) == 0 {
+				c.Report(dsl.Diagnostic{Span: at.KeySpan(), Code: "empty-policy", Message: "ip neither allows nor denies anything", Hint: "add allow or deny, with addresses such as 10.0.0.0/8"})
+			}
+			return p.wrap
+		},
+		dsl.Example{Name: "a company's own networks", YAML: "allow: [10.0.0.0/8, 2001:db8::/32]\ndeny: [10.9.0.0/16]"}),
+}
+
+type ip struct{ allow, deny []netip.Prefix }
+
+// networks reads addresses and networks. An address is a network of one.
+func networks(r dsl.Reporter, texts []dsl.String) (all []netip.Prefix) {
+	for _, t := range texts {
+		p, err := netip.ParsePrefix(t.Value)
+		if a, one := netip.ParseAddr(t.Value); one == nil {
+			p, err = netip.PrefixFrom(a.Unmap().WithZone(""), a.Unmap().BitLen()), nil
+		}
+		d := dsl.Diagnostic{Span: t.Span, Code: "bad-network"}
+		switch {
+		case err != nil:
+			d.Message, d.Hint = fmt.Sprintf("%q is neither an address nor a network", t.Value), "write one such as 10.0.0.0/8, 192.0.2.7 or 2001:db8::/32"
+			r.Report(d)
+		case p != p.Masked():
+			d.Message, d.Hint = fmt.Sprintf("%s is an address inside of a network", t.Value), fmt.Sprintf("write %s for the network, or %s for the address", p.Masked(), p.Addr())
+			r.Report(d)
+		case p.Addr().Is4In6():
+			d.Message, d.Hint = fmt.Sprintf("%s is a network of IPv4 in the clothes of IPv6", t.Value), "write it as one of IPv4"
+			r.Report(d)
+		default:
+			all = append(all, p)
+		}
+	}
+	return all
+}
+
+func holds(networks []netip.Prefix, a netip.Addr) bool {
+	for _, p := range networks {
+		if p.Contains(a) {
+			return true
+		}
+	}
+	return false
+}
+
+// admits refuses what is no address at all, but where nothing has to be allowed:
+// such a sender is on no network.
+func (p *ip) admits(remote string) bool {
+	remote, _, _ = strings.Cut(remote, "%")
+	a, err := netip.ParseAddr(remote)
+	if err != nil {
+		return false
+	}
+	a = a.Unmap()
+	return !holds(p.deny, a) && (len(p.allow) == 0 || holds(p.allow, a))
+}
+
+func (p *ip) wrap(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !p.admits(gateway.FromContext(r.Context()).Input().Remote) {
+			gateway.Refuse(w, r, "ip", gateway.Problem{Status: http.StatusForbidden, Code: CodeForbidden, Detail: "Requests from this address are not taken here."})
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
