@@ -31,28 +31,30 @@ var arrows = map[string][]string{
 	"connectors":         {"connectors/openapi", "engine", "engine/schema", "dsl", "mesh"},
 	"connectors/openapi": {"engine/schema", "dsl"},
 	"gateway":            {"engine", "dsl"},
-	"flows":              {"connectors", "engine", "engine/schema", "engine/steps", "gateway", "mesh", "dsl"},
-	"cmd/weir":           {"connectors/openapi", "flows", "flows/suite", "flows/explain", "flows/language", "flows/lsp", "connectors", "engine", "engine/steps", "gateway", "dsl"},
+	"gateway/policies":   {"gateway", "engine", "engine/schema", "dsl"},
+	"flows":              {"connectors", "engine", "engine/schema", "engine/steps", "gateway", "gateway/policies", "mesh", "dsl"},
+	"cmd/weir":           {"connectors/openapi", "flows", "flows/suite", "flows/explain", "flows/language", "flows/lsp", "connectors", "engine", "engine/steps", "gateway", "gateway/policies", "dsl"},
 	"cmd/bench":          {}, // measures the binary from outside
 
 	"flows/suite":    {"flows", "connectors", "connectors/openapi", "engine", "gateway", "dsl"},
 	"flows/explain":  {"flows", "connectors", "engine", "gateway", "dsl"},
-	"flows/language": {"flows", "flows/suite", "connectors", "engine", "dsl"},
+	"flows/language": {"flows", "flows/suite", "connectors", "engine", "gateway/policies", "dsl"},
 	"flows/lsp":      {"flows", "flows/suite", "flows/language", "dsl"}, // what is wrong in tests is wrong in an editor, too
 
-	"flows/flowtest": {"flows", "connectors", "engine", "engine/steps", "gateway", "mesh", "dsl"}, // for tests only
+	"flows/flowtest": {"flows", "connectors", "engine", "engine/steps", "gateway", "gateway/policies", "mesh", "dsl"}, // for tests only
 }
 
 // testArrows are what the tests of a package may import on top.
 var testArrows = map[string][]string{
-	"engine":        {"engine/steps", "flows/flowtest"},
-	"engine/steps":  {"flows/flowtest"},
-	"connectors":    {"flows", "flows/flowtest", "engine/steps", "gateway"},
-	"gateway":       {"flows/flowtest"},
-	"flows":         {"flows/flowtest"},
-	"flows/suite":   {"engine/steps"},
-	"flows/explain": {"engine/steps"},
-	"flows/lsp":     {"engine/steps", "connectors"},
+	"engine":           {"engine/steps", "flows/flowtest"},
+	"engine/steps":     {"flows/flowtest"},
+	"connectors":       {"flows", "flows/flowtest", "engine/steps", "gateway"},
+	"gateway":          {"flows/flowtest"},
+	"gateway/policies": {"flows/flowtest"},
+	"flows":            {"flows/flowtest"},
+	"flows/suite":      {"engine/steps"},
+	"flows/explain":    {"engine/steps", "gateway/policies"},
+	"flows/lsp":        {"engine/steps", "connectors"},
 }
 
 // exclusive are the modules that few packages know, and which: all others would

@@ -76,6 +76,7 @@ func TestForwardPassesTheRequestOn(t *testing.T) {
 			"Cookie":            {"a=1", "b=2"},
 			"Authorization":     {"Bearer t"},
 			"X-Request-Id":      {a.Header.Get("X-Request-Id")},
+			"X-Forwarded-For":   {"127.0.0.1"},
 			"X-Forwarded-Host":  {"public"},
 			"X-Forwarded-Proto": {"http"},
 			"Via":               {"1.0 other, 1.1 weir"},

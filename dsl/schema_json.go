@@ -125,9 +125,10 @@ func (w *schemaWriter) constraints(s *Schema) object {
 	case BranchesType:
 		return object{"type": []string{"array", "object"}, "items": w.oneStep(), "additionalProperties": w.oneStep()}
 	case BundlesType:
-		if w.bundle != nil {
-			return object{"type": "array", "items": object{"if": object{"type": "object"}, "then": w.bundle, "else": w.text()}}
+		if w.bundle == nil {
+			return object{"type": "array"}
 		}
+		return object{"type": "array", "items": object{"if": object{"type": "object"}, "then": w.bundle, "else": w.text()}}
 	case SeveralType:
 		if w.step != nil {
 			j := w.object(s.Elem)

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -149,6 +151,9 @@ func (f *Flow) declare(t *triggerConfig, r dsl.Reporter) *Trigger {
 	}
 	return out
 }
+
+// Params are the names of the variables of the trigger's path, sorted.
+func (f *Flow) Params() []string { return slices.Sorted(maps.Keys(f.params)) }
 
 // Inputs are the values that the flow takes from others, by name.
 func (f *Flow) Inputs() map[string]InputDefinition { return f.config.Input }

@@ -77,8 +77,10 @@ func (s *scope) Name(text string) (*dsl.Name, bool) {
 func (s *scope) Names() []string {
 	list := []string{"steps"}
 	for o := s; o != nil; o = o.parent {
-		for text := range o.names {
-			list = append(list, text)
+		for text, e := range o.names {
+			if e.Denied != Anonymous {
+				list = append(list, text)
+			}
 		}
 	}
 	slices.Sort(list)

@@ -15,6 +15,7 @@ import (
 	"github.com/weir-run/weir/dsl"
 	"github.com/weir-run/weir/engine/steps"
 	"github.com/weir-run/weir/flows"
+	"github.com/weir-run/weir/gateway/policies"
 )
 
 var update = flag.Bool("update", false, "rewrite the diagnostics that testdata/faults expects")
@@ -164,7 +165,11 @@ func catalog() *flows.Catalog {
 	if err != nil {
 		panic(err)
 	}
-	return &flows.Catalog{Steps: verbs}
+	guards, err := policies.NewCatalog(policies.All()...)
+	if err != nil {
+		panic(err)
+	}
+	return &flows.Catalog{Steps: verbs, Policies: guards}
 }
 
 func check(files []*dsl.Source) []dsl.Diagnostic {

@@ -172,7 +172,7 @@ func (h *Host) Apply(p *Program) error {
 	}
 	for _, gw := range p.Gateways {
 		g.handlers[listenerKey(gw)] = gateway.NewHandler(gw.router, gateway.Options{
-			Gateway: gw.Name.Value, Log: h.log, Metrics: h.metrics, MaxBody: gw.MaxBody, Redactor: h.redact,
+			Gateway: gw.Name.Value, Log: h.log, Metrics: h.metrics, MaxBody: gw.MaxBody, Redactor: h.redact, Layers: gw.Policies,
 		})
 	}
 	old := h.current.Swap(g)

@@ -30,8 +30,8 @@ type held struct {
 func (ks *keepers) open(p *Program) (all []held) {
 	ks.mu.Lock()
 	defer ks.mu.Unlock()
-	for _, f := range callersFirst(p.Flows) {
-		for _, place := range f.Places() {
+	for _, places := range p.places() {
+		for _, place := range places {
 			key := place.Key()
 			if key == "" {
 				all = append(all, held{"", place.Open(nil)})
@@ -50,6 +50,18 @@ func (ks *keepers) open(p *Program) (all []held) {
 			k.uses++
 			all = append(all, held{key, k.Keeper})
 		}
+	}
+	return all
+}
+
+// places are what the program needs for longer than a request: of policies, then
+// of flows.
+func (p *Program) places() (all [][]engine.Place) {
+	for _, b := range p.bundles {
+		all = append(all, b.Places)
+	}
+	for _, f := range callersFirst(p.Flows) {
+		all = append(all, f.Places())
 	}
 	return all
 }

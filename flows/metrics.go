@@ -216,8 +216,8 @@ func (m serviceMetrics) steps(counter, gauge func(d *prometheus.Desc, v int64, l
 	}
 	defer g.release()
 	seen := map[engine.Keeper]bool{}
-	for _, f := range g.program.Flows {
-		for _, place := range f.Places() {
+	for _, places := range g.program.places() {
+		for _, place := range places {
 			k, ok := place.Keeper().(engine.Observed)
 			if !ok || seen[k] {
 				continue

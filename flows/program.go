@@ -17,11 +17,13 @@ import (
 	"github.com/weir-run/weir/engine"
 	"github.com/weir-run/weir/engine/schema"
 	"github.com/weir-run/weir/gateway"
+	"github.com/weir-run/weir/gateway/policies"
 )
 
 // Catalog is all that flow files can be written with.
 type Catalog struct {
-	Steps *dsl.Catalog[*engine.Compiler, engine.Step]
+	Steps    *dsl.Catalog[*engine.Compiler, engine.Step]
+	Policies policies.Catalog
 }
 
 // Program is the checked content of flow files. It is immutable, but for its
@@ -36,6 +38,7 @@ type Program struct {
 	Secrets  *Secrets // those it was compiled with; nil: none were looked for
 
 	imported map[string]bool // files, by name
+	bundles  []*policies.Bundle
 }
 
 // Imported reports whether a place is in a file that is there only because
@@ -47,10 +50,13 @@ type Gateway struct {
 	Name    dsl.String
 	Listen  string
 	MaxBody int64 // bytes
+	// Policies are those of requests that no route takes, outermost first.
+	Policies []gateway.Layer
 
-	routes []gateway.Route
-	router *gateway.Router
-	at     dsl.Span // of listen
+	policies []*dsl.Node // as they are written
+	routes   []gateway.Route
+	router   *gateway.Router
+	at       dsl.Span // of listen
 }
 
 // Routes is how many routes the gateway serves.
@@ -99,7 +105,7 @@ func Parse(files *Files) *Draft {
 // are named it is one of those flows alone, with all that is no flow.
 func (d *Draft) Check(catalog *Catalog, env Environment, only ...string) (*Program, []dsl.Diagnostic) {
 	files := d.files
-	c := &checker{catalog: catalog, env: env, files: files, documents: d.others, only: only, defined: map[string]dsl.Span{}}
+	c := &checker{catalog: catalog, env: env, files: files, documents: d.others, only: only, defined: map[string]dsl.Span{}, bundles: map[string]*bundle{}}
 	c.program = &Program{Hash: files.Hash, Env: env.Env, Secrets: env.Secrets, imported: files.imports.files}
 	c.secret = env.Secrets.name(d.secrets)
 	for _, fault := range d.faults {
@@ -151,6 +157,8 @@ type checker struct {
 	program   *Program
 	secret    *dsl.Name // what the name secret stands for
 	templates []*engine.Template
+	bundles   map[string]*bundle
+	served    map[*engine.Flow]served
 	ds        dsl.Diagnostics
 	defined   map[string]dsl.Span // "service users": where
 	partial   bool                // definitions are missing that could not be read
@@ -204,10 +212,10 @@ func (c *checker) spread(n int, fn func(i int, r dsl.Reporter)) {
 }
 
 // Sections are the top-level keys of a document that is no flow.
-var Sections = []string{"services", "gateways", "tests", "imports"}
+var Sections = []string{"services", "gateways", "policies", "tests", "imports"}
 
 // planned are sections of the language that this version does not have.
-var planned = []string{"policies", "functions"}
+var planned = []string{"functions"}
 
 func (c *checker) declare(doc *dsl.Node) {
 	if doc.Broken() {
@@ -277,7 +285,7 @@ func (c *checker) section(f dsl.Field) {
 	switch name := f.Key.Text; {
 	case name == "services":
 		c.entries(f, "service", func(name dsl.String, n *dsl.Node) {
-			s, ok := connectors.ServiceKind.Compile(&c.ds, n)
+			s, ok := connectors.ServiceKind.Compile(&c.ds, dsl.Expand(n, &c.ds, c.env.Env, c.secret, c.env.Index))
 			if !ok {
 				s = &connectors.Service{}
 			}
@@ -286,13 +294,15 @@ func (c *checker) section(f dsl.Field) {
 		})
 	case name == "gateways":
 		c.entries(f, "gateway", func(name dsl.String, n *dsl.Node) {
-			g, ok := GatewayKind.Compile(&c.ds, n)
+			g, ok := GatewayKind.Compile(&c.ds, GatewayKind.Expand(n, &c.ds, c.env.Env, c.secret, c.env.Index))
 			if !ok {
 				g = &Gateway{}
 			}
 			g.Name = name
 			c.program.Gateways = append(c.program.Gateways, g)
 		})
+	case name == "policies":
+		c.entries(f, "policies", c.declareBundle)
 	case name == "tests":
 		c.tests(f)
 	case name == "imports":
@@ -330,8 +340,7 @@ func (c *checker) declareTemplate(doc *dsl.Node) {
 	}
 }
 
-// entries declares the named things of a section, with their expressions of
-// the environment resolved.
+// entries declares the named things of a section.
 func (c *checker) entries(section dsl.Field, noun string, declare func(name dsl.String, n *dsl.Node)) {
 	if v := section.Value; v.Kind != dsl.Map {
 		c.partial = true
@@ -344,7 +353,7 @@ func (c *checker) entries(section dsl.Field, noun string, declare func(name dsl.
 	for _, f := range section.Value.Fields {
 		name := dsl.String{Value: f.Key.Text, Span: f.Key.Span}
 		if c.unique(noun, name) {
-			declare(name, dsl.Expand(f.Value, &c.ds, c.env.Env, c.secret, c.env.Index))
+			declare(name, f.Value)
 		}
 	}
 }
@@ -384,6 +393,7 @@ func (c *checker) compile() {
 	for _, t := range c.templates {
 		engine.Provide(lang.Resources, "template", t.Name.Value, t)
 	}
+	c.guard()
 	c.spread(len(p.Flows), func(i int, r dsl.Reporter) { p.Flows[i].Compile(lang, r) })
 	engine.Recursion(p.Flows, &c.ds)
 	if len(c.only) == 0 {
@@ -396,9 +406,7 @@ func (c *checker) compile() {
 // route gives every gateway its router, and reports routes that contradict
 // each other.
 func (c *checker) route() {
-	byName := map[string]*Gateway{}
 	for i, g := range c.program.Gateways {
-		byName[g.Name.Value] = g
 		for _, other := range c.program.Gateways[:i] {
 			if collide(g.Listen, other.Listen) {
 				c.ds.Report(dsl.Diagnostic{Span: g.at, Code: "address-taken", Message: fmt.Sprintf("gateway %q listens where %q does", g.Name.Value, other.Name.Value),
@@ -408,10 +416,8 @@ func (c *checker) route() {
 		}
 	}
 	for _, f := range c.program.Flows {
-		if f.Trigger != nil && f.Trigger.Sound() {
-			if g := c.gatewayOf(f, byName); g != nil {
-				g.routes = append(g.routes, c.routeOf(f, g))
-			}
+		if s, ok := c.served[f]; ok {
+			s.by.routes = append(s.by.routes, c.routeOf(f, s))
 		}
 	}
 	for _, g := range c.program.Gateways {
@@ -446,6 +452,7 @@ func (c *checker) unused(files *Files) {
 			Hint: "begin one with flow: name, and give it a trigger and steps"})
 		return
 	}
+	c.unusedBundles()
 	for _, g := range c.program.Gateways {
 		if len(g.routes) == 0 && !c.program.Imported(g.Name.Span) {
 			c.ds.Report(dsl.Diagnostic{Span: g.Name.Span, Severity: dsl.Warning, Code: "unused-gateway", Message: fmt.Sprintf("no flow uses gateway %q", g.Name.Value),
@@ -486,10 +493,11 @@ func (c *checker) gatewayOf(f *engine.Flow, byName map[string]*Gateway) *Gateway
 	return nil
 }
 
-func (c *checker) routeOf(f *engine.Flow, g *Gateway) gateway.Route {
+func (c *checker) routeOf(f *engine.Flow, s served) gateway.Route {
 	r := gateway.Route{
-		Gateway: g.Name.Value, Method: f.Trigger.Method, Path: f.Trigger.Path, Span: f.Trigger.Span, Name: f.Name.Value,
+		Gateway: s.by.Name.Value, Method: f.Trigger.Method, Path: f.Trigger.Path, Span: f.Trigger.Span, Name: f.Name.Value,
 		Deadline: f.Trigger.Deadline, MaxBody: f.Trigger.MaxBody, Handler: http.NotFoundHandler(),
+		Layers: s.policies.Layers,
 	}
 	if p := f.Program(); p != nil {
 		r.Handler = gateway.FlowHandler(p, c.env.Log)
@@ -498,8 +506,9 @@ func (c *checker) routeOf(f *engine.Flow, g *Gateway) gateway.Route {
 }
 
 type gatewayConfig struct {
-	Listen  dsl.String `yaml:"listen" doc:"The address: HOST:PORT, or :PORT for all of the machine's addresses." required:"true"`
-	MaxBody dsl.Size   `yaml:"max_body" doc:"How large the body of a request may be where the flow does not say." default:"10MB" min:"1B"`
+	Listen   dsl.String  `yaml:"listen" doc:"The address: HOST:PORT, or :PORT for all of the machine's addresses." required:"true"`
+	Policies dsl.Bundles `yaml:"policies" doc:"What applies to all requests of the gateway: names of bundles of the section policies, and bundles that stand in their place."`
+	MaxBody  dsl.Size    `yaml:"max_body" doc:"How large the body of a request may be where the flow does not say." default:"10MB" min:"1B"`
 }
 
 // GatewayKind is the Kind of an entry of the gateways section.
@@ -516,6 +525,6 @@ var GatewayKind = dsl.Define("gateway", "An address that serves the routes of fl
 			}
 			r.Report(d)
 		}
-		return &Gateway{Listen: cfg.Listen.Value, MaxBody: int64(cfg.MaxBody), at: cfg.Listen.Span}
+		return &Gateway{Listen: cfg.Listen.Value, MaxBody: int64(cfg.MaxBody), policies: cfg.Policies.Items, at: cfg.Listen.Span}
 	},
 	dsl.Example{Name: "all addresses", YAML: `listen: ":8080"`})

@@ -15,15 +15,9 @@
 //  2. recover: outside everything that can fail.
 //  3. strict: requests that two parsers may read differently are refused
 //     before anything decides by what they say. So are bodies over their cap.
-//  4. cors: a preflight carries no credentials, so it is answered before auth.
-//  5. auth: who asks, before what they may use up.
-//  6. limits: per consumer, so after auth; before anything costs much.
-//  7. cache: an answer from the cache still counts against a limit, and is
-//     never given to someone whom auth refused.
-//  8. validation: only what a cache could not answer needs to be well-formed.
-//  9. dispatch: the route's flow, or 404, 405, and OPTIONS.
-//
-// Layers 4 to 8 are the places of policies; there are none yet.
+//  4. policies: those of the route, or of the gateway where no route takes the
+//     request, in the order of gateway/policies.
+//  5. dispatch: the route's flow, or 404, 405, and OPTIONS.
 //
 // Routing happens in the first layer, its verdict is carried out in the last:
 // a policy thus sees which route it guards, and also runs for requests that

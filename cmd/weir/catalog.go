@@ -7,6 +7,7 @@ import (
 	"github.com/weir-run/weir/dsl"
 	"github.com/weir-run/weir/engine/steps"
 	"github.com/weir-run/weir/flows"
+	"github.com/weir-run/weir/gateway/policies"
 )
 
 // catalog lists everything that flow files can be written with. What is not
@@ -16,5 +17,9 @@ func catalog() (*flows.Catalog, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &flows.Catalog{Steps: verbs}, nil
+	guards, err := policies.NewCatalog(policies.All()...)
+	if err != nil {
+		return nil, err
+	}
+	return &flows.Catalog{Steps: verbs, Policies: guards}, nil
 }

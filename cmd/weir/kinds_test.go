@@ -17,6 +17,7 @@ import (
 	"github.com/weir-run/weir/flows"
 	"github.com/weir-run/weir/flows/language"
 	"github.com/weir-run/weir/flows/suite"
+	"github.com/weir-run/weir/gateway/policies"
 )
 
 // component is a Kind of any type, with a program around its examples.
@@ -45,6 +46,9 @@ func components(t *testing.T) []component {
 	var all []component
 	for _, k := range c.Steps.All() {
 		all = append(all, componentOf(k, stepProgram))
+	}
+	for _, k := range c.Policies.Kinds() {
+		all = append(all, componentOf(k.Kind, func(example string) string { return policyProgram(k, example) }))
 	}
 	return append(all,
 		componentOf(connectors.ServiceKind, func(example string) string {
@@ -81,6 +85,13 @@ services:
   orders: { endpoints: ["http://127.0.0.1:9001"] }
   stock: { endpoints: ["http://127.0.0.1:9001"] }
 `
+}
+
+// policyProgram has all that the examples of policies refer to.
+func policyProgram(k policies.Kind, example string) string {
+	return "flow: example\ntrigger: { http: \"GET /example/{id}\", policies: [example] }\nsteps: [{ return: 1 }]\n---\npolicies:\n  example:\n" +
+		"    " + k.Name + ":\n" + indent(6, example) + "\n---\ngateways: { public: { listen: \"127.0.0.1:0\" } }\n---\nservices:\n" +
+		"  identity: { endpoints: [\"http://127.0.0.1:9001\"] }\n"
 }
 
 // stepProgram has all that the examples of steps refer to.

@@ -37,6 +37,14 @@ type Trigger struct {
 	Gateway  string    `json:"gateway"`
 	Listen   string    `json:"listen"`
 	Settings []Setting `json:"settings"`
+	Policies []Policy  `json:"policies"` // in the order in which requests go through them
+}
+
+// Policy is one policy of a route.
+type Policy struct {
+	Policy string `json:"policy"`
+	From   string `json:"from"` // gateway NAME, policies NAME, flow NAME
+	At     string `json:"at"`
 }
 
 // Step is one step, with the steps inside of it.
@@ -133,7 +141,7 @@ func Explain(p *flows.Program, catalog *flows.Catalog, f *engine.Flow) *Flow {
 		out.Undo = d.String()
 	}
 	if f.Trigger != nil {
-		out.Trigger = x.trigger(f.Trigger)
+		out.Trigger = x.trigger(f.Name.Value, f.Trigger)
 	}
 	for _, other := range p.Flows {
 		if slices.Contains(other.Runs(), f) {
@@ -167,8 +175,8 @@ func shown(d time.Duration) string {
 	return text
 }
 
-func (x *explainer) trigger(t *engine.Trigger) *Trigger {
-	out := &Trigger{Route: strings.TrimSpace(t.Method + " " + t.Path), Gateway: t.Gateway.Value}
+func (x *explainer) trigger(name string, t *engine.Trigger) *Trigger {
+	out := &Trigger{Route: strings.TrimSpace(t.Method + " " + t.Path), Gateway: t.Gateway.Value, Policies: []Policy{}}
 	if t.Method == "" {
 		out.Route = "ANY " + t.Path
 	}
@@ -179,7 +187,10 @@ func (x *explainer) trigger(t *engine.Trigger) *Trigger {
 		}
 	}
 	trigger := field(engine.FlowSchema(), "trigger")
-	out.Settings = settings(trigger, t.Written, nil, "http", "gateway")
+	out.Settings = settings(trigger, t.Written, nil, "http", "gateway", "without")
+	for _, l := range x.program.Layers(name) {
+		out.Policies = append(out.Policies, Policy{l.Policy, l.From, l.Span.String()})
+	}
 	if x.gateway != nil && !slices.ContainsFunc(out.Settings, func(s Setting) bool { return s.Key == "max_body" }) {
 		out.Settings = append(out.Settings, Setting{Key: "max_body", Value: bytes(x.gateway.MaxBody), From: "gateway " + x.gateway.Name.Value})
 	}

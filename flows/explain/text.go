@@ -73,6 +73,12 @@ func (t *text) head(f *Flow) {
 	for _, s := range f.Trigger.Settings {
 		t.line("%-9s %s (%s)", s.Key, s.Value, s.origin())
 	}
+	if len(f.Trigger.Policies) > 0 {
+		t.line("\npolicies, in the order in which requests go through them")
+		for _, p := range f.Trigger.Policies {
+			t.line("  %s, of %s (%s)", p.Policy, p.From, p.At)
+		}
+	}
 }
 
 func (s Setting) origin() string {

@@ -47,7 +47,7 @@ func (n *Network) Dial(ctx context.Context, _, addr string) (net.Conn, error) {
 	if l != nil {
 		near, far := net.Pipe()
 		select {
-		case l.conns <- far:
+		case l.conns <- caller{far}:
 			return near, nil
 		case <-l.closed:
 		case <-ctx.Done():
@@ -68,6 +68,15 @@ type address string
 
 func (a address) Network() string { return "memory" }
 func (a address) String() string  { return string(a) }
+
+// caller is a connection as the side that accepts it sees it: those who dial are
+// all at Caller.
+type caller struct{ net.Conn }
+
+// Caller is the address that connections come from.
+const Caller = "127.0.0.1:50000"
+
+func (caller) RemoteAddr() net.Addr { return address(Caller) }
 
 type listener struct {
 	network *Network

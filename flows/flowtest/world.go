@@ -24,6 +24,7 @@ import (
 	"github.com/weir-run/weir/engine/steps"
 	"github.com/weir-run/weir/flows"
 	"github.com/weir-run/weir/gateway"
+	"github.com/weir-run/weir/gateway/policies"
 )
 
 // Flow is a flow file whose steps run for GET and for POST /, for at most 10s,
@@ -129,7 +130,11 @@ func check(t testing.TB, text string, log *slog.Logger, own []engine.StepKind) *
 	}
 	draft := flows.Parse(&flows.Files{Sources: []*dsl.Source{dsl.NewSource("test.yaml", text)}, Hash: text})
 	env := flows.Environment{Env: func(string) (string, bool) { return "", false }, Secrets: draft.MadeUp(nil), Log: log}
-	p, faults := draft.Check(&flows.Catalog{Steps: verbs}, env)
+	guards, err := policies.NewCatalog(policies.All()...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, faults := draft.Check(&flows.Catalog{Steps: verbs, Policies: guards}, env)
 	if p == nil {
 		faults = slices.DeleteFunc(faults, func(d dsl.Diagnostic) bool { return d.Severity != dsl.Error })
 		var b strings.Builder

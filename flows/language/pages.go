@@ -32,6 +32,7 @@ func Pages(c *flows.Catalog) map[string]string {
 		{"functions.md", "what expressions compute with", functionsPage()},
 		{"services.md", "what flows call", servicesPage(g)},
 		{"gateways.md", "where flows are served", gatewaysPage(g)},
+		{"policies.md", "what applies to requests before a flow sees them", policiesPage(c)},
 		{"imports.md", "what other directories hold", importsPage()},
 		{"tests.md", "what flows are held against", testsPage(g)},
 		{"diagnostics.md", "what every code of a fault means", diagnosticsPage()},
@@ -91,6 +92,26 @@ func servicesPage(g *dsl.Grammar) *page {
 func gatewaysPage(g *dsl.Grammar) *page {
 	p := newPage("Gateways", "The section `gateways:` is a mapping of name to gateway.")
 	p.kind("A gateway", g.Sections["gateways"].Elem)
+	return p
+}
+
+func policiesPage(c *flows.Catalog) *page {
+	p := newPage("Policies", "The section `policies:` is a mapping of name to bundle, and a bundle is a mapping of the policies below. A gateway and a trigger have "+
+		"`policies:`, a list of names of bundles, and of bundles that stand in their place; a trigger can leave out policies of its gateway with `without:`. "+
+		"What a policy counts or keeps is shared by all routes that it applies to.")
+	p.section("Order", "However they are written, requests go through policies in this order. Of each policy the nearest applies: that of the trigger in "+
+		"place of that of the gateway. Those marked *together* all apply, the gateway's first.")
+	p.line("\n| policy | | why here |\n| --- | --- | --- |")
+	for _, k := range c.Policies.Kinds() {
+		together := ""
+		if k.Together {
+			together = "*together*"
+		}
+		p.line("| [`%s`](#%s) | %s | %s |", k.Name, k.Name, together, cell(k.Why))
+	}
+	for _, k := range c.Policies.Kinds() {
+		p.kind("`"+k.Name+"`", k.Schema())
+	}
 	return p
 }
 

@@ -1,46 +1,66 @@
 package policies
 
 import (
+	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/weir-run/weir/dsl"
 	"github.com/weir-run/weir/engine"
 	"github.com/weir-run/weir/gateway"
 )
 
-// Catalog is the policies in their order, outermost first.
-type Catalog struct {
-	*dsl.Catalog[*Compiler, gateway.Middleware]
-	kinds []Kind
-}
+// Catalog is the policies in their order, outermost first. The zero Catalog has
+// none.
+type Catalog struct{ kinds []Kind }
 
 // NewCatalog refuses two kinds of one name, and every kind that says too little
 // of itself.
-func NewCatalog(kinds ...Kind) (*Catalog, error) {
-	plain := make([]dsl.Kind[*Compiler, gateway.Middleware], len(kinds))
+func NewCatalog(kinds ...Kind) (Catalog, error) {
+	var faults []error
 	for i, k := range kinds {
-		if plain[i] = k.Kind; k.Why == "" {
-			return nil, fmt.Errorf("policy %s: no reason for its place", k.Name)
+		if err := k.Check(); err != nil {
+			faults = append(faults, err)
+		}
+		if k.Why == "" {
+			faults = append(faults, fmt.Errorf("policy %s: no reason for its place", k.Name))
+		}
+		if slices.ContainsFunc(kinds[:i], func(other Kind) bool { return other.Name == k.Name }) {
+			faults = append(faults, fmt.Errorf("two policies are called %s", k.Name))
 		}
 	}
-	c, err := dsl.NewCatalog(plain...)
-	return &Catalog{c, kinds}, err
+	return Catalog{kinds}, errors.Join(faults...)
 }
 
 // Kinds are the policies in their order, outermost first.
-func (c *Catalog) Kinds() []Kind { return c.kinds }
+func (c Catalog) Kinds() []Kind { return c.kinds }
+
+// Names are the keys of the policies in their order.
+func (c Catalog) Names() []string {
+	names := make([]string, len(c.kinds))
+	for i, k := range c.kinds {
+		names[i] = k.Name
+	}
+	return names
+}
+
+// place is where a policy stands in the order, or -1.
+func (c Catalog) place(name string) int {
+	return slices.IndexFunc(c.kinds, func(k Kind) bool { return k.Name == name })
+}
+
+// Has reports whether there is a policy of this name.
+func (c Catalog) Has(name string) bool { return c.place(name) >= 0 }
 
 // Schema describes a bundle.
-func (c *Catalog) Schema() *dsl.Schema {
+func (c Catalog) Schema() *dsl.Schema {
 	s := &dsl.Schema{Type: dsl.ObjectType, Doc: "A bundle of policies. They have one order, which is not that in which they are written.", Expands: true}
 	for _, k := range c.kinds {
 		s.Fields = append(s.Fields, dsl.Property{Key: k.Name, Schema: k.Schema()})
 	}
 	return s
 }
-
-func (c *Catalog) place(name string) int { return slices.Index(c.Names(), name) }
 
 // Bundle is policies that are written together, compiled. It is immutable but
 // for what is kept.
@@ -70,7 +90,7 @@ type Where struct {
 }
 
 // Compile compiles the bundle that stands at n, and reports every fault.
-func (c *Catalog) Compile(lang *Language, n *dsl.Node, where Where, r dsl.Reporter) *Bundle {
+func (c Catalog) Compile(lang *Language, n *dsl.Node, where Where, r dsl.Reporter) *Bundle {
 	b := &Bundle{Whose: where.Whose, Span: n.Span}
 	if n.Broken() {
 		return b
@@ -85,14 +105,15 @@ func (c *Catalog) Compile(lang *Language, n *dsl.Node, where Where, r dsl.Report
 		far = &dsl.Denied{Message: "a policy that applies to several routes does not know the variables of their paths", Hint: "write it at the trigger of the route, in policies"}
 	}
 	for _, f := range n.Fields {
-		kind, ok := c.Kind(f.Key.Text)
-		if !ok {
-			d := dsl.Diagnostic{Span: f.Key.Span, Code: "unknown-policy", Message: fmt.Sprintf("there is no policy %q", f.Key.Text), Hint: "the reference lists the policies"}
+		place := c.place(f.Key.Text)
+		if place < 0 {
+			d := dsl.Diagnostic{Span: f.Key.Span, Code: "unknown-policy", Message: fmt.Sprintf("there is no policy %q", f.Key.Text), Hint: "the policies are " + strings.Join(c.Names(), ", ")}
 			d.Suggest(f.Key.Text, c.Names())
 			r.Report(d)
 			continue
 		}
-		e := &entry{kind: c.kinds[c.place(kind.Name)], key: f.Key, at: f.Value}
+		kind := c.kinds[place]
+		e := &entry{kind: kind, key: f.Key, at: f.Value}
 		b.entries = append(b.entries, e)
 		compiler := &Compiler{Reporter: r, lang: lang, exprs: dsl.NewExpressions(r), bundle: b, entry: e}
 		compiler.exprs.Index = lang.Index
@@ -114,7 +135,7 @@ type Applied struct {
 // Apply puts bundles together, those of the gateway first. Of each policy the
 // nearest applies, but for those that apply together. The policies of the gateway
 // that are named in without do not. at is the route.
-func (c *Catalog) Apply(gatewayOf, route []*Bundle, without []dsl.String, at dsl.Span, r dsl.Reporter) Applied {
+func (c Catalog) Apply(gatewayOf, route []*Bundle, without []dsl.String, at dsl.Span, r dsl.Reporter) Applied {
 	type found struct {
 		*entry
 		bundle *Bundle

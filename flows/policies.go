@@ -1,0 +1,159 @@
+package flows
+
+import (
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+
+	"github.com/weir-run/weir/connectors"
+	"github.com/weir-run/weir/dsl"
+	"github.com/weir-run/weir/engine"
+	"github.com/weir-run/weir/gateway"
+	"github.com/weir-run/weir/gateway/policies"
+)
+
+// bundle is a named bundle of policies.
+type bundle struct {
+	name dsl.String
+	node *dsl.Node
+	used bool
+	made *policies.Bundle
+}
+
+// declareBundle keeps a bundle for later: bundles are compiled when all services
+// are known.
+func (c *checker) declareBundle(name dsl.String, n *dsl.Node) {
+	c.bundles[name.Value] = &bundle{name: name, node: n}
+}
+
+// guard compiles the policies and says of each flow whether it knows who calls.
+// It comes before flows are compiled, and after all else is declared.
+func (c *checker) guard() {
+	lang := &policies.Language{Env: c.env.Env, Secret: c.secret, Documents: c.documents, Index: c.env.Index, Service: c.serviceOf}
+	for _, name := range slices.Sorted(maps.Keys(c.bundles)) {
+		b := c.bundles[name]
+		b.made = c.catalog.Policies.Compile(lang, b.node, policies.Where{Whose: "policies " + name}, &c.ds)
+		c.program.bundles = append(c.program.bundles, b.made)
+	}
+	byName := map[string]*Gateway{}
+	of := map[*Gateway][]*policies.Bundle{}
+	for _, g := range c.program.Gateways {
+		byName[g.Name.Value] = g
+		of[g] = c.applied(lang, g.policies, policies.Where{Whose: "gateway " + g.Name.Value})
+		g.Policies = c.catalog.Policies.Apply(of[g], nil, nil, g.Name.Span, &c.ds).Layers
+	}
+	c.served = map[*engine.Flow]served{}
+	for _, f := range c.program.Flows {
+		if f.Trigger == nil || !f.Trigger.Sound() {
+			continue
+		}
+		own := c.applied(lang, f.Trigger.Policies, policies.Where{Whose: "flow " + f.Name.Value, Params: f.Params(), Route: true})
+		s := served{by: c.gatewayOf(f, byName)}
+		if s.by == nil {
+			f.Trigger.Identified = true // or not: it is not known
+			continue
+		}
+		s.policies = c.catalog.Policies.Apply(of[s.by], own, f.Trigger.Without, f.Trigger.Span, &c.ds)
+		f.Trigger.Identified = s.policies.Identified || c.partial
+		c.served[f] = s
+	}
+}
+
+// served is where a flow is served, and under which policies.
+type served struct {
+	by       *Gateway
+	policies policies.Applied
+}
+
+// applied are the bundles of a list: those that it names, and those in it.
+func (c *checker) applied(lang *policies.Language, items []*dsl.Node, where policies.Where) (all []*policies.Bundle) {
+	for _, n := range items {
+		switch {
+		case n.Broken():
+			c.partial = true
+		case n.Kind == dsl.Map:
+			made := c.catalog.Policies.Compile(lang, n, where, &c.ds)
+			c.program.bundles = append(c.program.bundles, made)
+			all = append(all, made)
+		case n.Kind == dsl.Scalar:
+			if b := c.bundleOf(dsl.String{Value: n.Text, Span: n.Span}); b != nil {
+				all = append(all, b)
+			}
+		default:
+			c.ds.Report(dsl.Diagnostic{Span: n.KeySpan(), Code: "wrong-type", Message: "an item of policies is a name or a mapping, not " + n.Describe(), Hint: "write the name of a bundle"})
+		}
+	}
+	return all
+}
+
+func (c *checker) bundleOf(name dsl.String) *policies.Bundle {
+	if c.env.Index != nil {
+		c.env.Index.Use("policies", name, dsl.Span{})
+	}
+	if b := c.bundles[name.Value]; b != nil {
+		b.used = true
+		return b.made
+	}
+	if c.partial {
+		return nil
+	}
+	d := dsl.Diagnostic{Span: name.Span, Code: "unknown-policies", Message: fmt.Sprintf("there is no bundle of policies %q", name.Value),
+		Hint: "define it: policies: { " + name.Value + ": { ... } }"}
+	if c.catalog.Policies.Has(name.Value) {
+		d.Hint = fmt.Sprintf("%s is a policy: write { %s: { ... } }, or the name of a bundle that has it", name.Value, name.Value)
+	}
+	d.Suggest(name.Value, slices.Sorted(maps.Keys(c.bundles)))
+	c.ds.Report(d)
+	return nil
+}
+
+// serviceOf finds a service that a policy names.
+func (c *checker) serviceOf(name dsl.String, r dsl.Reporter) (client func() http.RoundTripper, ok bool) {
+	if c.env.Index != nil {
+		c.env.Index.Use("service", name, dsl.Span{})
+	}
+	var known []string
+	for _, s := range c.program.Services {
+		if s.Name.Value == name.Value {
+			return func() http.RoundTripper { return roundTripper{s} }, true
+		}
+		known = append(known, s.Name.Value)
+	}
+	if !c.partial {
+		d := dsl.Diagnostic{Span: name.Span, Code: "unknown-service", Message: fmt.Sprintf("there is no service %q", name.Value), Hint: "define it in services:"}
+		d.Suggest(name.Value, known)
+		r.Report(d)
+	}
+	return nil, false
+}
+
+// roundTripper is the client of a service, as policies know it.
+type roundTripper struct{ service *connectors.Service }
+
+// RoundTrip is what http.RoundTripper asks for.
+func (t roundTripper) RoundTrip(r *http.Request) (*http.Response, error) {
+	return t.service.Client().RoundTrip(r)
+}
+
+// unusedBundles warns of bundles that nothing names.
+func (c *checker) unusedBundles() {
+	for _, name := range slices.Sorted(maps.Keys(c.bundles)) {
+		if b := c.bundles[name]; !b.used && !c.program.Imported(b.name.Span) {
+			c.ds.Report(dsl.Diagnostic{Span: b.name.Span, Severity: dsl.Warning, Code: "unused-policies", Message: fmt.Sprintf("nothing uses the policies %q", name),
+				Hint: "name them in policies: of a gateway or a trigger, or remove them"})
+		}
+	}
+}
+
+// Layers are the policies of the route of a flow, outermost first.
+func (p *Program) Layers(flow string) []gateway.Layer {
+	for _, g := range p.Gateways {
+		for i := range g.routes {
+			if g.routes[i].Name == flow {
+				return g.routes[i].Layers
+			}
+		}
+	}
+	return nil
+}
