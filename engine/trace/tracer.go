@@ -1,0 +1,154 @@
+package trace
+
+import (
+	"encoding/binary"
+	"math"
+	"math/rand/v2"
+	"net/http"
+	"strings"
+)
+
+// Tracer decides which requests are traced. It is set up before the first of
+// them, and safe for concurrent use. A nil one passes on what comes, and so does
+// one without a Sink.
+type Tracer struct {
+	Sampler Sampler
+	Sink    Sink // gets the spans
+	// NoContext and NoBaggage have trace contexts and baggage end here.
+	NoContext, NoBaggage bool
+	// Redact takes secrets out of what spans tell. It may be nil.
+	Redact func(string) string
+	// Random is what ids are made of; the generator of the runtime, if it is nil.
+	Random func() uint64
+}
+
+// Sink gets spans that have ended. It is safe for concurrent use.
+type Sink interface {
+	// Export takes a span, which is used again when it returns.
+	Export(s *Span)
+}
+
+// Sampler decides whether the spans of a request are recorded. The zero one
+// records none.
+type Sampler struct {
+	Ratio  float64 // the share of traces, from 0 to 1
+	Follow bool    // what has a trace is recorded if its caller recorded it
+}
+
+// samples decides by the trace's id, so that all who sample a share of the same
+// traces agree: the lower 63 bits of its second half, as the SDKs of
+// OpenTelemetry have it. Level 2 says that these are random.
+func (s Sampler) samples(id TraceID, parent Context, has bool) bool {
+	switch {
+	case s.Follow && has:
+		return parent.Flags&Sampled != 0
+	case s.Ratio >= 1:
+		return true
+	case !(s.Ratio > 0):
+		return false
+	}
+	return binary.BigEndian.Uint64(id[8:])>>1 < uint64(s.Ratio*math.MaxInt64)
+}
+
+// Records reports whether there can be spans at all.
+func (tr *Tracer) Records() bool { return tr != nil && tr.Sink != nil && !tr.NoContext }
+
+// Accept begins t with what a request carries. It reports whether there is
+// anything in it: to record, or to pass on.
+func (tr *Tracer) Accept(t *Trace, h http.Header) bool {
+	t.tracer = tr
+	if tr == nil || !tr.NoBaggage {
+		t.baggage = passable(h[headerBaggage])
+	}
+	if tr.Records() {
+		tr.begin(t, h)
+	} else if tr == nil || !tr.NoContext {
+		t.pass(h)
+	}
+	return t.parents != nil || t.baggage != nil
+}
+
+// begin takes part in the trace, or starts one: the processing model of a system
+// that participates.
+func (tr *Tracer) begin(t *Trace, h http.Header) {
+	parent, has := ParseParent(h[headerParent])
+	if has {
+		t.context, t.parent = Context{TraceID: parent.TraceID, Flags: parent.Flags & Random}, parent.SpanID
+		t.context.State, _ = ParseState(h[headerState])
+	} else {
+		t.context = Context{TraceID: tr.newTraceID(), Flags: Random}
+	}
+	t.context.SpanID = tr.newSpanID()
+	if t.recording = tr.Sampler.samples(t.context.TraceID, parent, has); t.recording {
+		t.context.Flags |= Sampled
+	}
+	t.field.set(t.context.TraceID, t.context.SpanID, t.context.Flags)
+	t.parents = t.field.values[:]
+	if t.context.State != "" {
+		t.state[0] = t.context.State
+		t.states = t.state[:]
+	}
+}
+
+// pass is the processing model of a system that only forwards: what is valid goes
+// on as it came, and of later versions what could be.
+func (t *Trace) pass(h http.Header) {
+	values := h[headerParent]
+	if len(values) != 1 || len(values[0]) > maxParent {
+		return
+	}
+	parent, ok := ParseParent(values)
+	v := strings.Trim(values[0], " \t")
+	if !ok && (!hasVersion(v) || v[:2] == "00") {
+		return
+	}
+	t.context, t.parents = parent, values
+	if states := h[headerState]; size(states) <= maxPassed {
+		t.states = states
+	}
+}
+
+// maxPassed bounds what is passed on without being looked into, in bytes: what
+// W3C Baggage has everyone pass on at least.
+const maxPassed = 8192
+
+// passable are the values of baggage fields, which nobody here looks into; all
+// of them, or none.
+func passable(values []string) []string {
+	if n := size(values); n == 0 || n > maxPassed {
+		return nil
+	}
+	return values
+}
+
+func size(values []string) (n int) {
+	for i, v := range values {
+		if n += len(v); i > 0 {
+			n++ // the comma that they would be combined with
+		}
+	}
+	return n
+}
+
+// random is what ids are made of.
+func (tr *Tracer) random() uint64 {
+	if tr.Random != nil {
+		return tr.Random()
+	}
+	return rand.Uint64()
+}
+
+func (tr *Tracer) newTraceID() (id TraceID) {
+	for !id.Valid() {
+		binary.BigEndian.PutUint64(id[:8], tr.random())
+		binary.BigEndian.PutUint64(id[8:], tr.random())
+	}
+	return id
+}
+
+func (tr *Tracer) newSpanID() (id SpanID) {
+	for !id.Valid() {
+		binary.BigEndian.PutUint64(id[:], tr.random())
+	}
+	return id
+}
