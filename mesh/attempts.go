@@ -139,6 +139,9 @@ func (s *Service) attempt(p pick, req *http.Request, call *Call, until time.Time
 		}
 	}()
 
+	if call.Observer != nil {
+		req = observed(req, call)
+	}
 	out.start = time.Now()
 	out.resp, out.err = e.transport.roundTrip(req, h1.Options{
 		Deadline:  s.attemptDeadline(out.start, until, req, call),
@@ -182,6 +185,13 @@ func (s *Service) attempt(p pick, req *http.Request, call *Call, until time.Time
 	}
 	out.resp.Body = s.follow(out.resp.Body, e, call.Attempts)
 	return out
+}
+
+// observed is req as the observer of the call has it sent.
+func observed(req *http.Request, call *Call) *http.Request {
+	sent := *req
+	sent.Header = call.Observer.Begin(call.Attempts, req.Header)
+	return &sent
 }
 
 // attemptDeadline is when an attempt that starts now times out; zero if the

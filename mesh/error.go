@@ -79,6 +79,7 @@ type Error struct {
 	Endpoint string   // base URL of the last attempt, empty if there was none
 	Attempts int      // attempts made, the failed ones included
 	Stopped  Decision // why there were no more of them
+	Records  Attempts // of the attempts
 	Panic    bool     // an attempt was made with too few of the endpoints usable; see [Ejection]
 	Err      error
 }
@@ -99,6 +100,9 @@ func (e *Error) Error() string {
 	}
 	return s
 }
+
+// Trail tells of the attempts in a line; it is empty if there were none.
+func (e *Error) Trail() string { return e.Records.String() }
 
 // Unwrap returns Err.
 func (e *Error) Unwrap() error { return e.Err }

@@ -130,7 +130,7 @@ var errLost = fmt.Errorf("another attempt was faster: %w", context.Canceled)
 func (r *run) raced(first pick, delay time.Duration, call *Call) (pick, outcome) {
 	s := r.service
 	ctx, stop := context.WithCancelCause(r.req.Context())
-	h := &race{service: s, req: r.sent, how: Call{Stream: call.Stream, Buffer: call.Buffer, Attempts: call.Attempts + 1}, until: r.until,
+	h := &race{service: s, req: r.sent, how: Call{Stream: call.Stream, Buffer: call.Buffer, Attempts: call.Attempts + 1, Observer: call.Observer}, until: r.until,
 		stop: stop, tried: r.tried}
 	timer := time.AfterFunc(delay, h.start)
 	out := s.attempt(first, r.sent.WithContext(ctx), call, r.until)

@@ -1,6 +1,11 @@
 package mesh
 
-import "time"
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+)
 
 // Attempt is the record of one attempt: what was tried, why there, what came of
 // it, and why another attempt followed or none did.
@@ -21,6 +26,69 @@ type Attempt struct {
 	Next   Decision      // what followed
 	Pause  time.Duration // if it is Retried: how long the next attempt waits
 	Budget int           // how many requests the retry budget has left; -1 without one
+}
+
+// Observer follows the attempts of one call. A hedge runs on a goroutine of its
+// own: Begin can be called while another Begin or End is.
+type Observer interface {
+	// Begin is called before an attempt is sent, with its Number and the header
+	// that it is to be sent with. It gives the header to send in its place, which
+	// can be the same; it does not change it, because other attempts have it, too.
+	Begin(number int, header http.Header) http.Header
+	// End is called with the record of an attempt, when it is known what follows
+	// it, on the goroutine of the call.
+	End(a Attempt)
+}
+
+// String tells of an attempt in a line: its number, the endpoint and why it was
+// picked, the outcome and when it was known, and what followed. It has nothing of
+// the request, and nothing that the endpoint said but the status.
+func (a *Attempt) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d %s (%s", a.Number, a.Endpoint, a.Picked)
+	if a.Hedge {
+		b.WriteString(", hedge")
+	}
+	b.WriteString("): ")
+	if a.Status != 0 {
+		fmt.Fprintf(&b, "%d", a.Status)
+	} else {
+		b.WriteString(a.Class.String())
+	}
+	fmt.Fprintf(&b, " in %v, %v", brief(a.Took), a.Next)
+	if a.Next == Retried {
+		fmt.Fprintf(&b, " after %v", brief(a.Pause))
+	}
+	if a.Budget >= 0 {
+		fmt.Fprintf(&b, ", budget %d", a.Budget)
+	}
+	return b.String()
+}
+
+// Attempts are those of one call, in the order in which they ended.
+type Attempts []Attempt
+
+// String tells of them one after the other, as [Attempt.String] does.
+func (all Attempts) String() string {
+	var b strings.Builder
+	for i := range all {
+		if i > 0 {
+			b.WriteString("; ")
+		}
+		b.WriteString(all[i].String())
+	}
+	return b.String()
+}
+
+// brief is a duration with three digits or so.
+func brief(d time.Duration) time.Duration {
+	switch {
+	case d >= 100*time.Millisecond:
+		return d.Round(time.Millisecond)
+	case d >= time.Millisecond:
+		return d.Round(10 * time.Microsecond)
+	}
+	return d.Round(time.Microsecond)
 }
 
 // Decision says why an attempt was followed by another one, or why it was not.
@@ -98,12 +166,16 @@ func (r *run) record(call *Call, a *Attempt) {
 	if a.Next == OverBudget {
 		s.denied.Add(1)
 	}
-	if !call.Record && s.cfg.Observe == nil {
+	told := call.Record || a.Next != Done || len(call.Records) > 0
+	if !told && call.Observer == nil && s.cfg.Observe == nil {
 		return
 	}
 	a.Service, a.Budget = s.name, s.budget.left(s.clock())
-	if call.Record {
+	if told {
 		call.Records = append(call.Records, *a)
+	}
+	if call.Observer != nil {
+		call.Observer.End(*a)
 	}
 	if s.cfg.Observe != nil {
 		s.cfg.Observe(r.req.Context(), *a)

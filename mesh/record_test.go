@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -209,4 +210,102 @@ func TestAKeyMakesAnyMethodRepeatable(t *testing.T) {
 			}
 		})
 	}
+}
+
+// numbering has each attempt carry its number, and keeps what it is told of.
+type numbering struct {
+	mu    sync.Mutex
+	begun []int
+	ended []int
+}
+
+func (o *numbering) Begin(number int, h http.Header) http.Header {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.begun = append(o.begun, number)
+	h = h.Clone()
+	h.Set("Attempt", strconv.Itoa(number))
+	return h
+}
+
+func (o *numbering) End(a Attempt) { o.ended = append(o.ended, a.Number) }
+
+func TestAnObserverGivesEachAttemptAHeaderOfItsOwn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		var sent []string
+		f := &fake{play: func(n int, req *http.Request) (*http.Response, error) {
+			mu.Lock()
+			sent = append(sent, strings.Join(req.Header["Attempt"], ","))
+			mu.Unlock()
+			if n < 3 {
+				return nil, errReset
+			}
+			return reply(200), nil
+		}}
+		s := open(t, Config{Endpoints: []string{"http://a", "http://b"}, Transport: f, Retry: Retry{Attempts: 3}})
+		o := &numbering{}
+		req := newRequest(t, "GET", "/", nil)
+		resp, err := s.Do(req, &Call{Observer: o})
+		text(t, resp, err)
+		if !slices.Equal(sent, []string{"1", "2", "3"}) || !slices.Equal(o.begun, []int{1, 2, 3}) || !slices.Equal(o.ended, []int{1, 2, 3}) {
+			t.Errorf("sent %v, begun %v, ended %v", sent, o.begun, o.ended)
+		}
+		if len(req.Header["Attempt"]) > 0 {
+			t.Error("the caller's header was changed")
+		}
+	})
+}
+
+func TestAnObserverIsToldOfAHedge(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := transportFunc(func(req *http.Request) (*http.Response, error) {
+			if req.Header.Get("Attempt") == "1" {
+				<-req.Context().Done()
+				return nil, context.Cause(req.Context())
+			}
+			return reply(200), nil
+		})
+		s := open(t, Config{Endpoints: []string{"http://a", "http://b"}, Transport: f, Hedge: Hedge{Extra: .01}})
+		for range 1000 {
+			s.hedge.latencies.observe(s.clock(), time.Second)
+		}
+		o := &numbering{}
+		call := Call{Observer: o}
+		resp, err := s.Do(newRequest(t, "GET", "/", nil), &call)
+		text(t, resp, err)
+		if !slices.Equal(o.begun, []int{1, 2}) || !slices.Equal(o.ended, []int{1, 2}) {
+			t.Errorf("begun %v, ended %v", o.begun, o.ended)
+		}
+	})
+}
+
+func TestAttemptsAreToldInALine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fake{play: func(n int, _ *http.Request) (*http.Response, error) {
+			time.Sleep(12345 * time.Microsecond)
+			if n == 1 {
+				return reply(503), nil
+			}
+			return nil, errReset
+		}}
+		s := open(t, Config{Endpoints: []string{"http://a", "http://b"}, Transport: f,
+			Retry: Retry{Attempts: 2, Backoff: 1, MaxBackoff: 1}})
+		_, err := s.RoundTrip(newRequest(t, "GET", "/", nil))
+		var failed *Error
+		if !errors.As(err, &failed) {
+			t.Fatal(err)
+		}
+		if want := "1 http://a (balanced): 503 in 12.35ms, retried after 0s, budget 99; 2 http://b (not tried yet): reset in 12.35ms, exhausted, budget 99"; failed.Trail() != want {
+			t.Errorf("got %s", failed.Trail())
+		}
+
+		// Of a call whose first attempt succeeds there is nothing to tell.
+		var call Call
+		resp, err := open(t, Config{Endpoints: []string{"http://a"}, Transport: always(status(200), nil)}).Do(newRequest(t, "GET", "/", nil), &call)
+		text(t, resp, err)
+		if call.Records != nil || call.Records.String() != "" {
+			t.Errorf("%v", call.Records)
+		}
+	})
 }

@@ -64,8 +64,11 @@ type Call struct {
 	Admit func(pause time.Duration) bool
 	// NoHedge keeps a call from being hedged.
 	NoHedge bool
-	// Record asks for Records.
+	// Record asks for Records of a call whose first attempt succeeds. There are
+	// Records of all others: what fails is rare, and costs more than they do.
 	Record bool
+	// Observer, if set, follows the attempts.
+	Observer Observer
 
 	aside bool // it is no call, and says nothing of how long calls take
 
@@ -74,7 +77,7 @@ type Call struct {
 	// Stopped is why no more of them were made.
 	Stopped Decision
 	// Records are the records of the attempts, in the order in which they ended.
-	Records []Attempt
+	Records Attempts
 	// Endpoint is the base URL of the last attempt.
 	Endpoint string
 	// Body is the whole body of the reply if Buffer was set. It belongs to the
@@ -194,7 +197,7 @@ func (r *run) end(call *Call, resp *http.Response, class Class, err error) (*htt
 		s.failures.count(class, time.Now())
 	}
 	if err != nil {
-		return nil, &Error{Service: s.name, Class: class, Endpoint: call.Endpoint, Attempts: call.Attempts, Stopped: call.Stopped, Panic: r.tried.panicked, Err: err}
+		return nil, &Error{Service: s.name, Class: class, Endpoint: call.Endpoint, Attempts: call.Attempts, Stopped: call.Stopped, Records: call.Records, Panic: r.tried.panicked, Err: err}
 	}
 	return resp, nil
 }
