@@ -20,19 +20,20 @@ const module = "github.com/weir-run/weir"
 // may not be; docs/architecture.md draws the same.
 var arrows = map[string][]string{
 	"dsl":                {},
-	"engine":             {"engine/schema", "dsl"},
+	"engine":             {"engine/schema", "engine/trace", "dsl"},
 	"engine/codec":       {"dsl"},
 	"engine/schema":      {"dsl"},
-	"engine/steps":       {"engine", "engine/codec", "engine/schema", "dsl"},
+	"engine/steps":       {"engine", "engine/codec", "engine/schema", "engine/trace", "dsl"},
+	"engine/trace":       {}, // contexts and spans: what they are of does not matter
 	"mesh":               {"mesh/discovery", "mesh/h1"},
 	"mesh/discovery":     {},
 	"mesh/h1":            {},
 	"mesh/sim":           {"mesh"},
-	"connectors":         {"connectors/openapi", "engine", "engine/schema", "dsl", "mesh"},
+	"connectors":         {"connectors/openapi", "engine", "engine/schema", "engine/trace", "dsl", "mesh"},
 	"connectors/openapi": {"engine/schema", "dsl"},
-	"gateway":            {"engine", "dsl"},
+	"gateway":            {"engine", "engine/trace", "dsl"},
 	"gateway/policies":   {"gateway", "engine", "engine/schema", "dsl"},
-	"flows":              {"connectors", "engine", "engine/schema", "engine/steps", "gateway", "gateway/policies", "mesh", "dsl"},
+	"flows":              {"connectors", "engine", "engine/schema", "engine/steps", "engine/trace", "gateway", "gateway/policies", "mesh", "dsl"},
 	"cmd/weir":           {"connectors/openapi", "flows", "flows/suite", "flows/explain", "flows/language", "flows/lsp", "connectors", "engine", "engine/steps", "gateway", "gateway/policies", "dsl"},
 	"cmd/bench":          {}, // measures the binary from outside
 
@@ -41,7 +42,7 @@ var arrows = map[string][]string{
 	"flows/language": {"flows", "flows/suite", "connectors", "engine", "gateway/policies", "dsl"},
 	"flows/lsp":      {"flows", "flows/suite", "flows/language", "dsl"}, // what is wrong in tests is wrong in an editor, too
 
-	"flows/flowtest": {"flows", "connectors", "engine", "engine/steps", "gateway", "gateway/policies", "mesh", "dsl"}, // for tests only
+	"flows/flowtest": {"flows", "connectors", "engine", "engine/steps", "engine/trace", "gateway", "gateway/policies", "mesh", "dsl"}, // for tests only
 }
 
 // testArrows are what the tests of a package may import on top.

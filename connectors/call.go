@@ -213,7 +213,9 @@ func (s *call) Run(ctx context.Context, x *engine.Exchange) error {
 			return err
 		}
 	}
+	observe(ctx, x, req, &how)
 	resp, err := s.service.client.Do(req, &how)
+	s.service.tell(ctx, x, &how)
 	if err != nil {
 		return upstreamError(ctx, err)
 	}
@@ -226,6 +228,9 @@ func (s *call) Run(ctx context.Context, x *engine.Exchange) error {
 	if resp.StatusCode >= 400 && !slices.Contains(s.accept, resp.StatusCode) {
 		e := &engine.Error{Kind: engine.KindStatus, Status: resp.StatusCode, Attempts: how.Attempts,
 			Message: fmt.Sprintf("%s answered with status %d", s.service.Name.Value, resp.StatusCode)}
+		if len(how.Records) > 0 {
+			e.Err = tries(how.Records)
+		}
 		if e.Body, err = engine.Body(text, contentType); err != nil {
 			e.Body = engine.Bytes(text, contentType)
 		}
@@ -257,6 +262,7 @@ func (s *call) request(ctx context.Context, x *engine.Exchange) (*http.Request, 
 	if x.In.ID != "" {
 		h["X-Request-Id"] = []string{x.In.ID}
 	}
+	x.In.Trace.Inject(h)
 	s.service.addHeaders(h)
 	req := blank.WithContext(ctx)
 	req.Method, req.URL, req.Header = s.method, u, h

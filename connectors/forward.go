@@ -16,6 +16,7 @@ import (
 
 	"github.com/weir-run/weir/dsl"
 	"github.com/weir-run/weir/engine"
+	"github.com/weir-run/weir/engine/trace"
 	"github.com/weir-run/weir/mesh"
 )
 
@@ -89,7 +90,9 @@ func (s *forward) Run(ctx context.Context, x *engine.Exchange) error {
 		_ = http.NewResponseController(w).EnableFullDuplex() // not there: no need of it either
 	}
 	how := mesh.Call{Stream: true, Prompt: true} // the gateway bounds how long a caller may take for its body
+	observe(ctx, x, req, &how)
 	resp, err := s.service.client.Do(req, &how)
+	s.service.tell(ctx, x, &how)
 	if err != nil {
 		err = upstreamError(ctx, err)
 		if sent, ok := req.Body.(*upload); ok {
@@ -144,7 +147,7 @@ func (s *forward) request(ctx context.Context, x *engine.Exchange) (*http.Reques
 	listed := connectionOptions(in.Header)
 	for k, v := range in.Header {
 		// The body is asked for with Expect when the upstream wants it.
-		if k != "Expect" && !claimsOrigin(k) && !ofConnection(k, listed) {
+		if k != "Expect" && !claimsOrigin(k) && !ofConnection(k, listed) && !trace.Propagated(k) {
 			h[k] = v
 		}
 	}
@@ -172,6 +175,7 @@ func (s *forward) request(ctx context.Context, x *engine.Exchange) (*http.Reques
 	if in.TLS != nil {
 		h["X-Forwarded-Proto"] = tls
 	}
+	x.In.Trace.Inject(h)
 	s.service.addHeaders(h)
 	if _, err := engine.AppendHeaders(ctx, x, h, s.headers); err != nil {
 		return nil, err

@@ -492,7 +492,7 @@ func (c *Compiler) step(n *dsl.Node, result *name) Step {
 		return nil
 	}
 	n = c.filled(kind, n)
-	g := &guarded{span: keyOf(n, kind.Name).Span, step: c.prefix() + kind.Name}
+	g := &guarded{span: keyOf(n, kind.Name).Span, step: c.prefix() + kind.Name, verb: kind.Name}
 	member := result != nil
 	if member {
 		g.step = c.prefix() + cmp.Or(result.text, kind.Name)

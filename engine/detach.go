@@ -35,7 +35,7 @@ func (c *Compiler) Detach(fn func() Sequence) *Detached {
 // Snapshot is what the steps can read of x and its request, in memory of their
 // own: when it is made, the request may go.
 func (d *Detached) Snapshot(x *Exchange) *Exchange {
-	in := &Input{ID: x.In.ID, Request: x.In.Request, Body: x.In.Body, Remote: x.In.Remote, With: x.In.With, Log: x.In.Log}
+	in := &Input{ID: x.In.ID, Request: x.In.Request, Body: x.In.Body, Remote: x.In.Remote, With: x.In.With, Log: x.In.Log, Trace: x.In.Trace}
 	if x.In.Params != nil {
 		vars := params{}
 		for _, name := range d.params {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/weir-run/weir/dsl"
+	"github.com/weir-run/weir/engine/trace"
 )
 
 // Input is what a flow runs on: a request that came through a gateway, or the
@@ -29,6 +30,7 @@ type Input struct {
 	Consumer *Consumer
 	With     Value // the input of a sub-flow
 	Log      *slog.Logger
+	Trace    *trace.Trace // nil: nothing is recorded, and nothing passed on
 
 	once  sync.Once
 	query url.Values

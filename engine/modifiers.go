@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/weir-run/weir/dsl"
+	"github.com/weir-run/weir/engine/trace"
 )
 
 // modifiers are the keys that every step may have beside its verb's own.
@@ -55,6 +56,7 @@ type guarded struct {
 	run      Step
 	last     Finisher // run, if it is one
 	step     string
+	verb     string
 	span     dsl.Span
 	slot     Slot
 	from, to int // the results of the steps inside
@@ -173,7 +175,15 @@ func (g *guarded) applies(ctx context.Context, x *Exchange) (bool, error) {
 }
 
 // perform runs a step that applies.
-func (g *guarded) perform(ctx context.Context, x *Exchange) (err error) {
+func (g *guarded) perform(ctx context.Context, x *Exchange) error {
+	if x.In.Trace.Recording() {
+		return g.recorded(ctx, x)
+	}
+	return g.finished(ctx, x, nil)
+}
+
+// finished runs a step with all that is around it. s is its span, if it has one.
+func (g *guarded) finished(ctx context.Context, x *Exchange, s *trace.Span) (err error) {
 	if g.last != nil {
 		defer func() {
 			e := g.last.Finish(ctx, x)
@@ -183,10 +193,10 @@ func (g *guarded) perform(ctx context.Context, x *Exchange) (err error) {
 			}
 		}()
 	}
-	return g.handled(ctx, x)
+	return g.handled(ctx, x, s)
 }
 
-func (g *guarded) handled(ctx context.Context, x *Exchange) error {
+func (g *guarded) handled(ctx context.Context, x *Exchange, s *trace.Span) error {
 	err := g.bounded(ctx, x)
 	if err == nil || errors.Is(err, ErrReturn) {
 		if g.undo != nil {
@@ -202,6 +212,7 @@ func (g *guarded) handled(ctx context.Context, x *Exchange) error {
 		return e // nobody waits for what a handler could still give
 	}
 	take(g.ways.handled)
+	g.tell(s, e)
 	x.setError(g.errName, e)
 	if g.fallback == nil {
 		x.Set(g.slot, Result{Status: e.Status})

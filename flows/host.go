@@ -15,6 +15,7 @@ import (
 
 	"github.com/weir-run/weir/connectors"
 	"github.com/weir-run/weir/dsl"
+	"github.com/weir-run/weir/engine/trace"
 	"github.com/weir-run/weir/gateway"
 	"github.com/weir-run/weir/mesh"
 )
@@ -27,6 +28,7 @@ type Host struct {
 	drain   time.Duration
 	dial    connectors.Dial
 	redact  *dsl.Redactor
+	tracer  *trace.Tracer
 	current atomic.Pointer[generation]
 	keepers keepers
 
@@ -52,6 +54,8 @@ type HostOptions struct {
 	Drain time.Duration
 	// Redactor takes secrets out of problem documents. It may be nil.
 	Redactor *dsl.Redactor
+	// Tracer decides which requests are recorded as spans. It may be nil.
+	Tracer *trace.Tracer
 	// Listen and Dial are the host's ways to the network: net.Listen and
 	// net.Dialer, if they are nil.
 	Listen func(network, addr string) (net.Listener, error)
@@ -61,7 +65,7 @@ type HostOptions struct {
 // NewHost makes a Host that serves nothing yet.
 func NewHost(o HostOptions) *Host {
 	h := &Host{
-		log: o.Log, metrics: o.Metrics, drain: o.Drain, dial: o.Dial, redact: o.Redactor, server: gateway.NewServer(o.Log),
+		log: o.Log, metrics: o.Metrics, drain: o.Drain, dial: o.Dial, redact: o.Redactor, tracer: o.Tracer, server: gateway.NewServer(o.Log),
 		listeners: map[string]*gateway.Listener{}, clients: map[string]*client{}, leaving: map[*gateway.Listener]bool{},
 	}
 	if o.Listen != nil {
@@ -173,6 +177,7 @@ func (h *Host) Apply(p *Program) error {
 	for _, gw := range p.Gateways {
 		g.handlers[listenerKey(gw)] = gateway.NewHandler(gw.router, gateway.Options{
 			Gateway: gw.Name.Value, Log: h.log, Metrics: h.metrics, MaxBody: gw.MaxBody, Redactor: h.redact, Layers: gw.Policies,
+			Tracer: h.tracer, Revision: p.Revision(),
 		})
 	}
 	old := h.current.Swap(g)

@@ -41,6 +41,9 @@ type Program struct {
 	bundles  []*policies.Bundle
 }
 
+// Revision tells any two states of the files apart: the begin of their Hash.
+func (p *Program) Revision() string { return p.Hash[:min(len(p.Hash), 12)] }
+
 // Imported reports whether a place is in a file that is there only because
 // another imports it: it belongs to others, too.
 func (p *Program) Imported(at dsl.Span) bool { return at.Source != nil && p.imported[at.Source.Name] }

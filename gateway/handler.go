@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"errors"
 	"log/slog"
 	"net/http"
 	"runtime/debug"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/weir-run/weir/dsl"
 	"github.com/weir-run/weir/engine"
+	"github.com/weir-run/weir/engine/trace"
 )
 
 // Defaults of [Options].
@@ -38,6 +40,10 @@ type Options struct {
 	Redactor *dsl.Redactor
 	// Layers are the policies of requests that no route takes, outermost first.
 	Layers []Layer
+	// Tracer decides which requests are recorded as spans. It may be nil.
+	Tracer *trace.Tracer
+	// Revision tells spans which state of the files is served.
+	Revision string
 }
 
 // Middleware is the shape of every layer and of every policy. It is built once
@@ -81,7 +87,8 @@ type recorder struct {
 }
 
 func (h *recorder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	q := &Request{Start: time.Now(), ID: requestID(r.Header), redactor: h.options.Redactor}
+	q := h.newRequest(r)
+	q.Start, q.ID, q.redactor = time.Now(), requestID(r.Header), h.options.Redactor
 	q.Route, q.Vars, q.verdict = h.router.Match(r.Method, r.URL, q.varRoom[:0])
 	q.w = responseWriter{ResponseWriter: w, request: q, stall: h.options.StallTimeout}
 	q.ctx.Context, q.ctx.record = r.Context(), q
@@ -97,7 +104,7 @@ func (h *recorder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	q.w.arm(q.Start)
 	inner := r.WithContext(&q.ctx)
 	h.limitBody(q, inner)
-	q.input = engine.Input{ID: q.ID, Request: inner, Params: q, Remote: remote(r)}
+	q.input = engine.Input{ID: q.ID, Request: inner, Params: q, Remote: remote(r), Trace: q.Trace}
 	h.chains.of(h.router, q, r).ServeHTTP(&q.w, inner)
 	completed = true
 }
@@ -130,6 +137,7 @@ func (h *recorder) finish(q *Request, r *http.Request, completed bool) {
 	}
 	h.inFlight.Dec()
 	h.count(q, r, took)
+	h.record(q, r, now, completed)
 	if q.w.status >= http.StatusInternalServerError || !completed {
 		h.log(q, r, took)
 	}
@@ -137,7 +145,7 @@ func (h *recorder) finish(q *Request, r *http.Request, completed bool) {
 
 func (h *recorder) count(q *Request, r *http.Request, took time.Duration) {
 	if q.Route != nil {
-		h.stats[q.Route.index].count(q.w.status, took)
+		h.stats[q.Route.index].count(q.w.status, took, q.Trace)
 		h.countRefusal(q, q.Route.Name)
 		return
 	}
@@ -146,7 +154,7 @@ func (h *recorder) count(q *Request, r *http.Request, took time.Duration) {
 	if q.w.status >= http.StatusBadRequest {
 		m.unrouted.WithLabelValues(h.options.Gateway, q.verdict.String()).Inc()
 	}
-	(&stats{metrics: m, gateway: h.options.Gateway, method: knownMethod(r.Method)}).count(q.w.status, took)
+	(&stats{metrics: m, gateway: h.options.Gateway, method: knownMethod(r.Method)}).count(q.w.status, took, q.Trace)
 }
 
 func (h *recorder) countRefusal(q *Request, route string) {
@@ -165,11 +173,7 @@ func (h *recorder) log(q *Request, r *http.Request, took time.Duration) {
 	if r.Context().Err() != nil {
 		level = slog.LevelInfo // the client has gone
 	}
-	cause := ""
-	if q.Err != nil {
-		cause = q.Err.Error()
-	}
-	h.options.Log.LogAttrs(r.Context(), level, "request failed",
+	attrs := []slog.Attr{
 		slog.String("gateway", h.options.Gateway),
 		slog.String("route", name),
 		slog.String("method", r.Method),
@@ -178,8 +182,18 @@ func (h *recorder) log(q *Request, r *http.Request, took time.Duration) {
 		slog.String("code", q.Code),
 		slog.String("request_id", q.ID),
 		slog.Duration("took", took),
-		slog.String("error", cause),
-	)
+		slog.String("error", cause(q)),
+	}
+	var tried interface{ Trail() string }
+	if errors.As(q.Err, &tried) {
+		if trail := tried.Trail(); trail != "" {
+			attrs = append(attrs, slog.String("attempts", trail))
+		}
+	}
+	if id := q.Trace.Context().TraceID; id.Valid() {
+		attrs = append(attrs, slog.String("trace_id", id.String()))
+	}
+	h.options.Log.LogAttrs(r.Context(), level, "request failed", attrs...)
 }
 
 // recoverPanics turns a panic into a 500, or cuts off an answer that has begun.

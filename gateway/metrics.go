@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/weir-run/weir/engine/trace"
 )
 
 // Metrics are the gateways' metrics. They belong to the process and outlive
@@ -69,7 +71,7 @@ type stats struct {
 
 var classNames = [...]string{"aborted", "1xx", "2xx", "3xx", "4xx", "5xx"}
 
-func (s *stats) count(status int, took time.Duration) {
+func (s *stats) count(status int, took time.Duration, t *trace.Trace) {
 	class := status / 100
 	if class >= len(classNames) {
 		class = len(classNames) - 1
@@ -77,9 +79,15 @@ func (s *stats) count(status int, took time.Duration) {
 	lookUp(&s.classes[class], func() prometheus.Counter {
 		return s.metrics.requests.WithLabelValues(s.gateway, s.route, s.method, classNames[class])
 	}).Inc()
-	lookUp(&s.duration, func() prometheus.Observer {
+	duration := lookUp(&s.duration, func() prometheus.Observer {
 		return s.metrics.duration.WithLabelValues(s.gateway, s.route, s.method)
-	}).Observe(took.Seconds())
+	})
+	if !t.Recording() {
+		duration.Observe(took.Seconds())
+		return
+	}
+	// An exemplar leads from a bucket to a trace of a request that fell into it.
+	duration.(prometheus.ExemplarObserver).ObserveWithExemplar(took.Seconds(), prometheus.Labels{"trace_id": t.Context().TraceID.String()})
 }
 
 func lookUp[T any](p *atomic.Pointer[T], find func() T) T {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/weir-run/weir/dsl"
 	"github.com/weir-run/weir/engine"
+	"github.com/weir-run/weir/engine/trace"
 )
 
 // Request is what the gateway, its policies and the flow share about one
@@ -21,6 +22,9 @@ type Request struct {
 	Vars  []Var
 	ID    string // in the answer's X-Request-Id
 	Start time.Time
+	// Trace is what is recorded of the request and goes on with each call. It may
+	// be nil.
+	Trace *trace.Trace
 
 	// Asked is the route that the request behind a preflight would have.
 	Asked *Route

@@ -212,10 +212,9 @@ func (s *server) summary(r flows.Reload, took time.Duration) []any {
 	if s.admin != nil {
 		admin = s.admin.Addr().String()
 	}
-	const shown = 12 // hex digits tell any two states apart
 	return []any{
 		slog.Group("gateways", gateways...), "admin", admin, "flows", len(r.Program.Flows),
-		"config", r.Program.Hash[:shown], "took", took.Round(100 * time.Microsecond),
+		"config", r.Program.Revision(), "took", took.Round(100 * time.Microsecond),
 	}
 }
 

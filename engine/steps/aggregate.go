@@ -8,6 +8,7 @@ import (
 
 	"github.com/weir-run/weir/dsl"
 	"github.com/weir-run/weir/engine"
+	"github.com/weir-run/weir/engine/trace"
 )
 
 type aggregateConfig struct {
@@ -163,7 +164,7 @@ func (s *aggregate) Run(ctx context.Context, x *engine.Exchange) error {
 	if err != nil {
 		return err
 	}
-	g, count, err := s.groups.It().add(&engine.Input{ID: x.In.ID, Log: x.In.Log}, strings.Clone(key), string(item), s.looks(ctx, x))
+	g, count, err := s.groups.It().add(&engine.Input{ID: x.In.ID, Log: x.In.Log, Trace: x.In.Trace}, strings.Clone(key), string(item), s.looks(ctx, x))
 	if err != nil {
 		if e, ok := err.(*engine.Error); ok && e.Kind == engine.KindOverloaded {
 			s.tally.It().Add(itemRefused)
@@ -215,6 +216,17 @@ func (s *aggregate) looks(ctx context.Context, x *engine.Exchange) func(key stri
 
 // work runs the steps for a group that is complete.
 func (s *aggregate) work(ctx context.Context, in *engine.Input, group engine.Value) (v engine.Value, e *engine.Error) {
+	if in.Trace.Recording() {
+		span := in.Trace.Own(time.Now())
+		span.Name, span.Kind = "aggregate "+s.flow, trace.Internal
+		span.Set("weir.flow", s.flow)
+		defer func() {
+			if e != nil {
+				span.Fail(string(e.Kind), e.Message)
+			}
+			span.End(time.Now())
+		}()
+	}
 	e = s.job.Run(ctx, in, group, func(ctx context.Context, x *engine.Exchange) (err error) {
 		v, err = s.block.value(ctx, x)
 		return err

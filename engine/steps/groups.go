@@ -11,6 +11,7 @@ import (
 
 	"github.com/weir-run/weir/dsl"
 	"github.com/weir-run/weir/engine"
+	"github.com/weir-run/weir/engine/trace"
 )
 
 // Requests that an aggregate brings together have nothing in common but the
@@ -70,6 +71,7 @@ type group struct {
 	items    []string
 	bytes    int64
 	last     *engine.Input // who came last
+	trace    *trace.Trace  // of its steps, linked to all who came
 	begun    time.Time
 	touched  time.Time
 	clock    *time.Timer
@@ -145,6 +147,8 @@ func (s *groups) add(in *engine.Input, key, item string, until func(key string, 
 		reason = bySize
 	}
 	came = true
+	g.trace = trace.Join(g.trace, in.Trace)
+	in.Trace = nil // it would keep the request's memory
 	g.items, g.bytes, g.last = items, g.bytes+size, in
 	if reason == "" {
 		g.wind()
@@ -344,7 +348,7 @@ func (c *crew) take(g *group) {
 	tally.Add(groupBegins + g.reason)
 	taken := c.spool.add(func(ctx context.Context) {
 		defer c.finished(g)
-		if g.result, g.err = c.step.work(ctx, g.last, groupValue(g.key, g.reason, g.items)); g.err != nil {
+		if g.result, g.err = c.step.work(ctx, g.input(), groupValue(g.key, g.reason, g.items)); g.err != nil {
 			tally.Add(groupFailed)
 			c.log(g, "the steps of an aggregate failed: its items are not worked on", slog.String("step", g.err.Step), slog.String("error", g.err.Error()))
 		}
@@ -355,6 +359,11 @@ func (c *crew) take(g *group) {
 		c.log(g, "a group of an aggregate is lost: the program has ended")
 		go c.finished(g) // the lock of all groups can be held here
 	}
+}
+
+// input is what the steps know of who they run for.
+func (g *group) input() *engine.Input {
+	return &engine.Input{ID: g.last.ID, Log: g.last.Log, Trace: g.trace}
 }
 
 func (c *crew) finished(g *group) {

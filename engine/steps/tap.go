@@ -7,6 +7,7 @@ import (
 
 	"github.com/weir-run/weir/dsl"
 	"github.com/weir-run/weir/engine"
+	"github.com/weir-run/weir/engine/trace"
 )
 
 type tapConfig struct {
@@ -74,7 +75,8 @@ func (s *tap) Describe(p *engine.PlanStep) {
 func (s *tap) Run(ctx context.Context, x *engine.Exchange) error {
 	copied := s.steps.Snapshot(x)
 	tally := s.tally.It()
-	taken := s.spool.It().add(func(ctx context.Context) {
+	taken := s.spool.It().add(func(apart context.Context) {
+		ctx := trace.Continue(apart, ctx)
 		e := s.steps.Run(ctx, copied)
 		if e == nil {
 			tally.Add(tapDone)

@@ -81,18 +81,21 @@ func TestTheSpansOfARequestAreBounded(t *testing.T) {
 	}
 }
 
-func TestABranchIsLinkedToWhatItIsOf(t *testing.T) {
+func TestAJointTraceIsLinkedToThoseItIsOf(t *testing.T) {
 	a, out := begun(t)
 	b, _ := begun(t)
-	quiet := &Trace{}
-	branch := Branch([]*Trace{nil, quiet, a, b})
-	branch.Own(time.Now()).End(time.Now())
-	own := out.spans[0]
-	if own.Trace == a.context.TraceID || own.Parent.Valid() || len(own.Links) != 2 || own.Links[0] != a.context || own.Links[1] != b.context {
-		t.Errorf("%+v", own)
+	joint := Join(Join(nil, nil), &Trace{})
+	if joint != nil {
+		t.Error("a trace of nothing that is recorded")
 	}
-	if Branch([]*Trace{nil, quiet}) != nil {
-		t.Error("a branch of nothing that is recorded")
+	joint = Join(Join(joint, a), b)
+	for range 2 * maxLinks {
+		joint = Join(joint, b)
+	}
+	joint.Own(time.Now()).End(time.Now())
+	own := out.spans[0]
+	if own.Trace == a.context.TraceID || own.Parent.Valid() || len(own.Links) != maxLinks || own.Links[0].SpanID != a.context.SpanID || own.Links[1].SpanID != b.context.SpanID {
+		t.Errorf("%+v", own)
 	}
 }
 

@@ -82,7 +82,8 @@ func Propagated(name string) bool {
 	return name == headerParent || name == headerState || name == headerBaggage
 }
 
-// Own begins the request's own span. It is begun once.
+// Own begins the request's own span, within which all others are. It is begun
+// once, and can be when they have ended.
 func (t *Trace) Own(at time.Time) *Span {
 	if !t.Recording() {
 		return nil
@@ -130,25 +131,27 @@ func (s SpanID) At(n int) SpanID {
 	return s
 }
 
-// Branch is a trace of its own for work that several requests have in common: it
-// is recorded if one of theirs is, and linked to each. Nil is none of them.
-func Branch(of []*Trace) *Trace {
-	var t *Trace
-	for _, other := range of {
-		if !other.Recording() {
-			continue
-		}
-		if t == nil {
-			t = &Trace{tracer: other.tracer, recording: true}
-			t.context = Context{TraceID: t.tracer.newTraceID(), SpanID: t.tracer.newSpanID(), Flags: Random | Sampled}
-			t.field.set(t.context.TraceID, t.context.SpanID, t.context.Flags)
-			t.parents = t.field.values[:]
-		}
-		if len(t.links) < maxLinks {
-			t.links = append(t.links, other.context)
-		}
+// Join makes other one of those that joint is work for, and gives joint: a trace
+// of its own, linked to each of theirs. It is begun with the first that is
+// recorded; until then it is nil. It keeps nothing of other, and is not safe for
+// concurrent use before its work begins.
+func Join(joint, other *Trace) *Trace {
+	if !other.Recording() {
+		return joint
 	}
-	return t
+	if joint == nil {
+		tr := other.tracer
+		joint = &Trace{tracer: tr, recording: true}
+		joint.context = Context{TraceID: tr.newTraceID(), SpanID: tr.newSpanID(), Flags: Random | Sampled}
+		joint.field.set(joint.context.TraceID, joint.context.SpanID, joint.context.Flags)
+		joint.parents = joint.field.values[:]
+	}
+	if len(joint.links) < maxLinks {
+		c := other.context
+		c.State = "" // a part of the request's memory
+		joint.links = append(joint.links, c)
+	}
+	return joint
 }
 
 // maxLinks is the limit that OpenTelemetry has.

@@ -53,6 +53,9 @@ func (s Sampler) samples(id TraceID, parent Context, has bool) bool {
 // Records reports whether there can be spans at all.
 func (tr *Tracer) Records() bool { return tr != nil && tr.Sink != nil && !tr.NoContext }
 
+// Carries reports whether a request has anything to pass on.
+func Carries(h http.Header) bool { return len(h[headerParent]) > 0 || len(h[headerBaggage]) > 0 }
+
 // Accept begins t with what a request carries. It reports whether there is
 // anything in it: to record, or to pass on.
 func (tr *Tracer) Accept(t *Trace, h http.Header) bool {

@@ -22,6 +22,7 @@ import (
 	"github.com/weir-run/weir/dsl"
 	"github.com/weir-run/weir/engine"
 	"github.com/weir-run/weir/engine/steps"
+	"github.com/weir-run/weir/engine/trace"
 	"github.com/weir-run/weir/flows"
 	"github.com/weir-run/weir/gateway"
 	"github.com/weir-run/weir/gateway/policies"
@@ -57,6 +58,17 @@ type World struct {
 // can use all verbs of the language, and those of the test.
 func Serve(t testing.TB, text string, backends Backends, verbs ...engine.StepKind) *World {
 	t.Helper()
+	return serve(t, nil, text, backends, verbs)
+}
+
+// ServeTraced is Serve with a tracer.
+func ServeTraced(t testing.TB, tracer *trace.Tracer, text string, backends Backends) *World {
+	t.Helper()
+	return serve(t, tracer, text, backends, nil)
+}
+
+func serve(t testing.TB, tracer *trace.Tracer, text string, backends Backends, verbs []engine.StepKind) *World {
+	t.Helper()
 	w := &World{Network: &Network{}, t: t, log: &journal{}, redactor: &dsl.Redactor{}, backends: backends, verbs: verbs}
 	for name, handler := range backends {
 		if handler != nil {
@@ -68,7 +80,7 @@ func Serve(t testing.TB, text string, backends Backends, verbs ...engine.StepKin
 		t.Fatal(err)
 	}
 	w.Host = flows.NewHost(flows.HostOptions{
-		Log: w.logger(), Metrics: metrics, Redactor: w.redactor, Drain: 10 * time.Second, Listen: w.Listen, Dial: w.Dial,
+		Log: w.logger(), Metrics: metrics, Redactor: w.redactor, Drain: 10 * time.Second, Listen: w.Listen, Dial: w.Dial, Tracer: tracer,
 	})
 	t.Cleanup(func() {
 		if err := w.Host.Shutdown(context.Background()); err != nil {
