@@ -174,7 +174,7 @@ GET /profiles/{id} %[1]v status_code=200
 			}
 		}
 		if got, want := strings.Join(attrs, " "), "http.request.method=GET0 http.route=/profiles/{id}0 weir.flow=profile0 url.path=/profiles/70 url.scheme=http0 "+
-			"network.protocol.version=1.10 server.address=public0 client.address=pipe0 user_agent.original=Go-http-client/1.10 weir.gateway=public0 "+
+			"network.protocol.version=1.10 server.address=public0 client.address=127.0.0.10 user_agent.original=Go-http-client/1.10 weir.gateway=public0 "+
 			"http.response.status_code=200"; got != want {
 			t.Errorf("got %s", got)
 		}
