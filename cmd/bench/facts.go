@@ -94,7 +94,7 @@ func (l *lab) check(ctx context.Context, job string, flows []string, tries int) 
 	}
 	var used []float64
 	for range tries {
-		p, err := launch(l.cores, anyCore, l.dir, []string{l.binary, "check", dir})
+		p, err := launch(l.cores, anyCore, l.dir, []string{l.weir, "check", dir})
 		if err != nil {
 			return fact{}, err
 		}

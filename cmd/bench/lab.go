@@ -15,7 +15,8 @@ import (
 type lab struct {
 	options
 	self    string // this program
-	binary  string // Weir's; empty when no target needs it
+	weir    string // Weir's binary; empty when no target needs it
+	base    string // that of the build it is compared with
 	dir     string
 	cores   cores
 	backend string
@@ -42,7 +43,12 @@ func (l *lab) open(ctx context.Context) (err error) {
 		return err
 	}
 	if l.wants("weir") {
-		if err := l.build(ctx); err != nil {
+		if l.weir, err = l.build(ctx, "weir", l.options.weir); err != nil {
+			return err
+		}
+	}
+	if l.wants("base") {
+		if l.base, err = l.build(ctx, "base", l.options.base); err != nil {
 			return err
 		}
 	}
@@ -58,23 +64,22 @@ func (l *lab) open(ctx context.Context) (err error) {
 	return l.process.ready(ctx, 10*time.Second, time.Millisecond, func() error { return knock(l.backend) })
 }
 
-// build makes l.binary: a directory is built as a package, a file is taken as it is.
-func (l *lab) build(ctx context.Context) error {
-	info, err := os.Stat(l.weir)
+// build gives the binary of a Weir: a directory is built as a package, a file is taken as it is.
+func (l *lab) build(ctx context.Context, name, from string) (string, error) {
+	info, err := os.Stat(from)
 	if err != nil {
-		return fmt.Errorf("weir to measure: %w (-weir names another package directory or binary, -target floor does without)", err)
+		return "", fmt.Errorf("weir to measure: %w (-weir names another package directory or binary, -target floor does without)", err)
 	}
 	if !info.IsDir() {
-		l.binary, err = filepath.Abs(l.weir)
-		return err
+		return filepath.Abs(from)
 	}
-	l.binary = filepath.Join(l.dir, "weir")
-	cmd := exec.CommandContext(ctx, "go", "build", "-o", l.binary, ".")
-	cmd.Dir = l.weir
+	binary := filepath.Join(l.dir, name)
+	cmd := exec.CommandContext(ctx, "go", "build", "-o", binary, ".")
+	cmd.Dir = from
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("build %s: %w\n%s", l.weir, err, out)
+		return "", fmt.Errorf("build %s: %w\n%s", from, err, out)
 	}
-	return nil
+	return binary, nil
 }
 
 // close stops the backend and removes the files.
@@ -104,12 +109,12 @@ func (l *lab) start(target string, flows []string, where placement) (*server, er
 		}
 	}
 	argv := []string{l.self, target, "-listen", s.listen, "-admin", s.admin, "-upstream", l.backend}
-	if target == "weir" {
+	if binary, ok := map[string]string{"weir": l.weir, "base": l.base}[target]; ok {
 		dir, err := l.site(flows, s.listen)
 		if err != nil {
 			return nil, err
 		}
-		argv = []string{l.binary, "run", dir, "--admin", s.admin}
+		argv = []string{binary, "run", dir, "--admin", s.admin}
 	}
 	s.process, err = launch(l.cores, where, l.dir, argv)
 	return s, err

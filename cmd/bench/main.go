@@ -11,7 +11,8 @@
 // and the backend (canned answers on raw connections) have another. Every answer is compared with the expected one
 // before timing starts, and its status and length while timing. `-target floor` measures the floor against itself,
 // which shows what the machine is good for today: the ratio should be 1.00. `-target weir,hybrid` adds the fastest
-// hand-written service that keeps net/http's server, which shows how much room is left.
+// hand-written service that keeps net/http's server, which shows how much room is left. `-target weir,base -base FILE`
+// compares two builds of Weir turn by turn, which shows differences that two runs would not.
 //
 // Start and memory are measured with both cores free. Memory per request is what the server's heap counters grew by.
 package main
@@ -31,7 +32,7 @@ import (
 
 // options are the driver's flags.
 type options struct {
-	weir        string
+	weir, base  string
 	targets     []string
 	jobs        []string
 	rounds      int
@@ -91,7 +92,8 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 	set := flag.NewFlagSet("bench", flag.ContinueOnError)
 	set.SetOutput(stderr)
 	set.StringVar(&o.weir, "weir", "./cmd/weir", "package `directory` of Weir, which is built, or a ready binary")
-	targets := set.String("target", "weir", "what to compare with the floor: any of weir,hybrid,floor")
+	set.StringVar(&o.base, "base", "", "another `directory or binary` of Weir, for the target base")
+	targets := set.String("target", "weir", "what to compare with the floor: any of weir,base,hybrid,floor")
 	names := set.String("jobs", strings.Join(allJobs(), ","), "which jobs to run")
 	set.IntVar(&o.rounds, "rounds", 5, "rounds per server and job")
 	set.IntVar(&o.requests, "requests", 0, "requests per round; 0 is a number fit for each job")
@@ -111,7 +113,10 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 	if err := known("job", o.jobs, allJobs()); err != nil {
 		return o, err
 	}
-	return o, known("target", o.targets, []string{"weir", "hybrid", "floor"})
+	if o.wants("base") && o.base == "" {
+		return o, errors.New("the target base needs -base")
+	}
+	return o, known("target", o.targets, []string{"weir", "base", "hybrid", "floor"})
 }
 
 func known(what string, given, allowed []string) error {

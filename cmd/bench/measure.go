@@ -99,7 +99,7 @@ func (l *lab) measure(ctx context.Context, j job) (results []result, err error) 
 }
 
 func flowsFor(target string, j job) []string {
-	if target != "weir" {
+	if target != "weir" && target != "base" {
 		return nil
 	}
 	return j.flows()

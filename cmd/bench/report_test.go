@@ -71,7 +71,7 @@ func TestOptions(t *testing.T) {
 		"":                             "",
 		"--jobs get,flows --rounds 1":  "",
 		"--jobs get,fly":               `unknown job "fly"; there are get, post, compose, chain, blob, routes, start, flows`,
-		"--target nginx":               `unknown target "nginx"; there are weir, hybrid, floor`,
+		"--target nginx":               `unknown target "nginx"; there are weir, base, hybrid, floor`,
 		"--rounds 0":                   "-rounds and -connections must be at least 1, -requests at least 0",
 		"--rounds 1 surplus":           `unexpected argument "surplus"`,
 		"--target floor --requests 10": "",

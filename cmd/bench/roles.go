@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// roles are what the program does beprivates driving: it starts itself again for each of them.
+// roles are what the program does besides driving: it starts itself again for each of them.
 var roles = map[string]func(ctx context.Context, listen, admin, upstream string) error{
 	"backend": func(ctx context.Context, listen, _, _ string) error {
 		l, err := net.Listen("tcp", listen)
