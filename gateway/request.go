@@ -116,7 +116,15 @@ func (c *requestContext) Unwatched() time.Duration { return 5 * time.Millisecond
 func (c *requestContext) Done() <-chan struct{} { return c.arm().Done() }
 
 func (c *requestContext) Err() error {
-	if !c.deadline.IsZero() && !time.Now().Before(c.deadline) {
+	if c.deadline.IsZero() {
+		return c.Context.Err()
+	}
+	return c.ErrAt(time.Now())
+}
+
+// ErrAt is Err for those who know what time it is.
+func (c *requestContext) ErrAt(now time.Time) error {
+	if !c.deadline.IsZero() && !now.Before(c.deadline) {
 		return c.arm().Err()
 	}
 	return c.current().Err()

@@ -14,6 +14,7 @@ type run struct {
 	service *Service
 	req     *http.Request // the caller's
 	sent    *http.Request // req, but for the body
+	now     time.Time     // at the last look at the clock, before an attempt
 	held    *heldBody
 	until   time.Time // when [Config].Deadline has passed; zero is never
 	tried   tried
@@ -44,9 +45,10 @@ func (r *run) attempts(call *Call) (*http.Response, Class, error) {
 			closeBody(r.sent)
 			return nil, NoEndpoint, err
 		}
+		r.now = time.Now()
 	}
 	for {
-		if err := ctx.Err(); err != nil {
+		if err := endedAt(ctx, r.now); err != nil {
 			closeBody(r.sent)
 			return nil, contextClass(err), err
 		}
@@ -82,7 +84,7 @@ func (r *run) attempts(call *Call) (*http.Response, Class, error) {
 		if r.sent, err = again(r.req, r.held); err != nil {
 			return nil, Rejected, err
 		}
-		r.wait = pause
+		r.wait, r.now = pause, time.Now()
 		r.service.retries.Add(1)
 	}
 }
@@ -144,6 +146,7 @@ func (s *Service) attempt(p pick, req *http.Request, call *Call, until time.Time
 	}
 	out.start = time.Now()
 	out.resp, out.err = e.transport.roundTrip(req, h1.Options{
+		Start:     out.start,
 		Deadline:  s.attemptDeadline(out.start, until, req, call),
 		Stream:    call.Stream,
 		Prompt:    call.Prompt,
@@ -171,11 +174,12 @@ func (s *Service) attempt(p pick, req *http.Request, call *Call, until time.Time
 	settled = true
 	out.took = time.Since(out.start)
 	p.leave.end(out.class, out.took)
-	e.ejection.end(s, e, out.class, out.took)
-	e.latency.learn(s.clock(), out.took, out.class, out.resp)
+	now := out.start.Add(out.took).Sub(s.opened)
+	e.ejection.end(s, e, out.class, now, out.took)
+	e.latency.learn(now, out.took, out.class, out.resp)
 	switch {
 	case out.class == OK && !call.aside:
-		s.observe(out.took)
+		s.observe(now, out.took)
 	case out.class != OK && !lost:
 		e.failures.count(out.class, out.start.Add(out.took))
 	}
@@ -218,9 +222,9 @@ func (s *Service) attemptDeadline(now, until time.Time, req *http.Request, call 
 const longBody = 64 << 10
 
 // observe learns how long good replies take.
-func (s *Service) observe(took time.Duration) {
+func (s *Service) observe(now, took time.Duration) {
 	if s.hedge != nil {
-		s.hedge.latencies.observe(s.clock(), took)
+		s.hedge.latencies.observe(now, took)
 	}
 	const weight = 8
 	old := s.typical.Load()
@@ -253,6 +257,15 @@ func (r *run) left() (left time.Duration, bound bool) {
 		deadline, bound = r.until, true
 	}
 	return time.Until(deadline), bound
+}
+
+// endedAt is ctx.Err for those who know what time it is: a context that keeps a
+// deadline without a timer would have to ask.
+func endedAt(ctx context.Context, now time.Time) error {
+	if late, ok := ctx.(h1.LateWatcher); ok {
+		return late.ErrAt(now)
+	}
+	return ctx.Err()
 }
 
 func sleep(ctx context.Context, d time.Duration) error {

@@ -153,11 +153,10 @@ func (j *ejection) out() bool {
 
 // end takes what came of an attempt. What began before the endpoint was back
 // says nothing of how it is now.
-func (j *ejection) end(s *Service, e *Endpoint, class Class, took time.Duration) {
+func (j *ejection) end(s *Service, e *Endpoint, class Class, now, took time.Duration) {
 	if j == nil || class.neutral() {
 		return
 	}
-	now := j.by.clock()
 	if until := j.until.Load(); until != 0 && int64(now-took) < until {
 		return
 	}

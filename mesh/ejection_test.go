@@ -178,7 +178,7 @@ func TestWhatBeganBeforeAnEndpointWasBackDoesNotCount(t *testing.T) {
 		time.Sleep(30 * time.Second)
 		e := s.set.Load().endpoints[1]
 		for range 5 {
-			e.ejection.end(s, e, Timeout, time.Second)
+			e.ejection.end(s, e, Timeout, s.clock(), time.Second)
 		}
 		wantEjected(t, s)
 	})

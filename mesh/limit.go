@@ -228,7 +228,8 @@ func (r *run) queue(in *line, taken string, places int, try func() bool) (Class,
 	defer l.waiting.Add(-1)
 	start := time.Now()
 	err := in.wait(r.req.Context(), patience, try)
-	r.queued += time.Since(start)
+	r.now = time.Now()
+	r.queued += r.now.Sub(start)
 	switch {
 	case err == nil:
 		return OK, nil

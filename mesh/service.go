@@ -152,10 +152,10 @@ func (s *Service) Do(req *http.Request, call *Call) (*http.Response, error) {
 	s.inFlight.Add(1)
 	defer s.inFlight.Add(-1)
 
-	r := run{service: s, req: req}
+	r := run{service: s, req: req, now: time.Now()}
 	r.tried.version = s.split.choose(req)
 	if s.cfg.Deadline > 0 {
-		r.until = time.Now().Add(s.cfg.Deadline)
+		r.until = r.now.Add(s.cfg.Deadline)
 	}
 	if s.cfg.Inject.drawn(s.cfg.Random) {
 		if resp, class, err := r.inject(); resp != nil || err != nil {
@@ -174,7 +174,7 @@ func (s *Service) Do(req *http.Request, call *Call) (*http.Response, error) {
 		return nil, err
 	}
 	if s.budget != nil {
-		now := s.clock()
+		now := r.now.Sub(s.opened)
 		s.budget.deposit(now)
 		if s.hedge != nil {
 			s.hedge.budget.deposit(now)

@@ -273,11 +273,11 @@ func TestEjectionComparesEndpointsOfOneVersion(t *testing.T) {
 	s := open(t, Config{Versions: versions, Transport: always(status(200), nil), Ejection: Ejection{Failures: 3}})
 	all := s.set.Load().endpoints
 	for range 10 {
-		all[0].ejection.end(s, all[0], OK, 0)
+		all[0].ejection.end(s, all[0], OK, s.clock(), 0)
 	}
 	for range 10 {
 		for _, e := range all[1:] {
-			e.ejection.end(s, e, Status, 0)
+			e.ejection.end(s, e, Status, s.clock(), 0)
 		}
 	}
 	for i, want := range []bool{false, true, false} {

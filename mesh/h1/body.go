@@ -59,12 +59,16 @@ func (x *exchange) receive(cn *conn, h head) {
 // giveBack ends the exchange. The connection is kept if nothing more is coming
 // over it in either direction.
 func (x *exchange) giveBack(cn *conn, clean bool) {
+	now := x.start // near enough for one that has not lasted until it was watched
+	if cn.unsettled == nil {
+		now = time.Now()
+	}
 	cn.unsettled, cn.idle = nil, 0
 	if x.stop != nil && !x.stop() {
 		clean = false // the context's end aborts the connection at any moment
 	}
 	if clean && x.keep && !x.closing && x.uploaded(cn) && !cn.aborted.Load() {
-		cn.release()
+		cn.release(now)
 	} else if clean {
 		cn.close()
 	} else {

@@ -67,6 +67,9 @@ type Client struct {
 
 // Options are the parts of a call that are not in the request.
 type Options struct {
+	// Start is when the call begins, for a caller that has just looked at the
+	// clock; zero is now.
+	Start time.Time
 	// Deadline is when the call times out, beside the context's own deadline;
 	// zero is never. It is kept apart so that no context has to be made for it,
 	// and so that the error tells which of the two passed.
@@ -126,7 +129,11 @@ func (c *Client) Do(req *http.Request, o Options) (*http.Response, error) {
 		closeBody(req)
 		return nil, &Error{Op: OpRequest, Addr: c.addr, Err: err}
 	}
-	x := &exchange{client: c, req: req, ctx: req.Context(), framing: frame(req, o.Prompt), remaining: o.Remaining}
+	x := &exchange{client: c, req: req, ctx: req.Context(), framing: frame(req, o.Prompt), remaining: o.Remaining, start: o.Start}
+	if x.start.IsZero() {
+		x.start = time.Now()
+	}
+	x.late, _ = x.ctx.(LateWatcher)
 	if x.framing.body {
 		x.payload = req.Body
 	}
@@ -146,16 +153,24 @@ func (c *Client) Do(req *http.Request, o Options) (*http.Response, error) {
 // closed, it uses a new one: the next idle one is likely to be as stale.
 func (x *exchange) do(o Options) (*http.Response, error) {
 	c := x.client
-	if err := x.ctx.Err(); err != nil {
+	if err := x.ended(); err != nil {
 		return nil, &Error{Op: OpDial, Addr: c.addr, Err: err}
 	}
-	if cn := c.idle(x); cn != nil {
+	for {
+		cn := c.idle(x)
+		if cn == nil {
+			break
+		}
 		resp, err := x.run(cn, o)
-		if err == nil || !x.maySendAgain(err) {
+		stale := err == errStale
+		if err == nil || !stale && !x.maySendAgain(err) {
 			return resp, err
 		}
 		if err := x.rewind(); err != nil {
 			return nil, err
+		}
+		if !stale {
+			break
 		}
 	}
 	cn, err := c.dial(x)
@@ -165,8 +180,17 @@ func (x *exchange) do(o Options) (*http.Response, error) {
 	return x.run(cn, o)
 }
 
+// ended is why the call need not begin, or nil.
+func (x *exchange) ended() error {
+	if x.late != nil {
+		return x.late.ErrAt(x.start)
+	}
+	return x.ctx.Err()
+}
+
 // idle takes a connection from the pool that the server has not closed, with the
-// call's deadline set; nil if there is none.
+// call's deadline set; nil if there is none. One that is asked in one go finds
+// out by itself.
 func (c *Client) idle(x *exchange) *conn {
 	for {
 		cn := c.pool.take()
@@ -174,7 +198,7 @@ func (c *Client) idle(x *exchange) *conn {
 			return nil
 		}
 		x.begin(cn)
-		if cn.quiet() {
+		if x.inOneGo(cn) || cn.quiet() {
 			return cn
 		}
 		cn.close()
@@ -211,7 +235,7 @@ func (c *Client) dial(x *exchange) (*conn, error) {
 // been used; a call that is made next will.
 func (c *Client) Add(nc net.Conn) {
 	c.dialed.Add(1)
-	c.pool.put(newConn(c, nc))
+	c.pool.put(newConn(c, nc), time.Now())
 }
 
 // Close closes idle connections now and those in use when their calls end. Calls

@@ -31,7 +31,7 @@ type conn struct {
 	out    []byte // the request's header and small body
 	short  bool   // a response did not fit into in
 
-	timed     bool          // a deadline is set
+	deadline  time.Time     // as it was last set; zero is none
 	idle      time.Duration // how long a read may wait; 0 is no bound of its own
 	bound     time.Time     // what bounds reads beside idle; zero is none
 	unsettled *exchange     // whose deadline and context do not apply yet; else nil
@@ -40,7 +40,8 @@ type conn struct {
 
 	raw    syscall.RawConn // nil where there is none
 	probe  func(fd uintptr) bool
-	silent bool // what probe found
+	silent bool    // what probe found
+	ask    *asking // nil where a request cannot be sent in one go
 
 	abort     func()      // fails reads and writes under way, and all to come
 	aborted   atomic.Bool // abort was called
@@ -63,6 +64,7 @@ func newConn(c *Client, nc net.Conn) *conn {
 		cn.expires = time.Now().Add(c.cfg.MaxAge - tenth + rand.N(2*tenth+1))
 	}
 	cn.initProbe()
+	cn.initAsking()
 	return cn
 }
 
@@ -70,11 +72,11 @@ var longAgo = time.Unix(1, 0)
 
 // setDeadline may be called while another goroutine calls abort.
 func (cn *conn) setDeadline(t time.Time) {
-	if t.IsZero() && !cn.timed {
+	if t.IsZero() && cn.deadline.IsZero() {
 		return
 	}
 	cn.nc.SetDeadline(t) // fails only on a closed connection, as the next read does
-	cn.timed = !t.IsZero()
+	cn.deadline = t
 	if cn.aborted.Load() {
 		cn.nc.SetDeadline(longAgo) // abort came before: it has the last word
 	}
@@ -181,7 +183,7 @@ func (cn *conn) refusal(err error) error {
 }
 
 // release gives the connection back after an exchange that ended cleanly.
-func (cn *conn) release() {
+func (cn *conn) release(now time.Time) {
 	if cn.buffered() > 0 {
 		cn.close() // the server sent more than its response
 		return
@@ -196,7 +198,7 @@ func (cn *conn) release() {
 	if cap(cn.out) > keepBuffer {
 		cn.out = nil
 	}
-	cn.client.pool.put(cn)
+	cn.client.pool.put(cn, now)
 }
 
 // close closes the connection. It is called once, by whoever owns it.

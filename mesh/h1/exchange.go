@@ -20,6 +20,8 @@ type exchange struct {
 	client  *Client
 	req     *http.Request
 	ctx     context.Context
+	late    LateWatcher // ctx, if it is one
+	start   time.Time
 	framing framing
 	payload io.ReadCloser // the request's body, until it is sent; nil without one
 
@@ -62,11 +64,16 @@ func (x *exchange) setDeadline(o Options) {
 // is costly then cn gets a nearer deadline than the call's, and the watch begins
 // when that has passed: see [conn.settle].
 func (x *exchange) begin(cn *conn) {
-	if w, ok := x.ctx.(LateWatcher); ok && (!x.framing.body || x.framing.inline) {
-		unwatched := time.Now().Add(w.Unwatched())
+	if x.late != nil && (!x.framing.body || x.framing.inline) {
+		patience := x.late.Unwatched()
+		unwatched := x.start.Add(patience)
 		if x.deadline.IsZero() || unwatched.Before(x.deadline) {
 			cn.unsettled = x
-			cn.setDeadline(unwatched)
+			// Moving a deadline costs more than a look at where it is: one that the
+			// exchange before has left there is near enough.
+			if left := cn.deadline.Sub(x.start); left < patience/2 || left > patience {
+				cn.setDeadline(unwatched)
+			}
 			return
 		}
 	}
@@ -117,6 +124,8 @@ type LateWatcher interface {
 	CancelWatcher
 	// Unwatched is how long a call may go on before it watches.
 	Unwatched() time.Duration
+	// ErrAt is Err for those who know what time it is.
+	ErrAt(now time.Time) error
 }
 
 // watch calls f when ctx is cancelled, until stop. stop is nil if it cannot be.

@@ -24,6 +24,8 @@ const unwatched = 5 * time.Millisecond
 
 func (c *late) Unwatched() time.Duration { return unwatched }
 
+func (c *late) ErrAt(time.Time) error { return c.Err() }
+
 func (c *late) AfterCancel(f func()) (stop func() bool) {
 	c.watched++
 	return context.AfterFunc(c.Context, f)

@@ -33,8 +33,7 @@ func (p *pool) take() *conn {
 }
 
 // put keeps cn, or closes it.
-func (p *pool) put(cn *conn) {
-	now := time.Now()
+func (p *pool) put(cn *conn, now time.Time) {
 	if !cn.expires.IsZero() && now.After(cn.expires) {
 		cn.close()
 		return

@@ -19,7 +19,10 @@ func (cn *conn) initProbe() {
 	b := make([]byte, 1)
 	cn.probe = func(fd uintptr) bool {
 		_, err := syscall.Read(int(fd), b)
-		cn.silent = err == syscall.EAGAIN || err == syscall.EINTR
+		for err == syscall.EINTR {
+			_, err = syscall.Read(int(fd), b)
+		}
+		cn.silent = err == syscall.EAGAIN
 		return true // never wait for more
 	}
 }

@@ -1,6 +1,7 @@
 package h1
 
 import (
+	"errors"
 	"net/http"
 	"strconv"
 	"strings"
@@ -173,9 +174,16 @@ func (x *exchange) send(cn *conn) error {
 		x.upload(cn, out)
 		return nil
 	}
-	n, err := cn.send(cn.out)
+	write := cn.send
+	if x.inOneGo(cn) {
+		write = cn.sendInOneGo
+	}
+	n, err := write(cn.out)
 	if n > 0 {
 		x.progress = sentSome
+	}
+	if err == errStale {
+		return err
 	}
 	if err != nil {
 		return x.failed(cn, OpWrite, err)
@@ -184,6 +192,16 @@ func (x *exchange) send(cn *conn) error {
 		x.upload(cn, nil)
 	}
 	return nil
+}
+
+// errStale says that nothing was sent, because the server has closed the
+// connection, or sent what nobody asked for.
+var errStale = errors.New("the connection was not quiet")
+
+// inOneGo reports whether the request is sent by [conn.sendInOneGo]: it has to be
+// all there, and at hand once more should cn be stale.
+func (x *exchange) inOneGo(cn *conn) bool {
+	return cn.ask != nil && !cn.fresh && !x.framing.body
 }
 
 // upload writes the body, after prefix, on a goroutine of its own, which reports
