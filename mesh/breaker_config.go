@@ -68,14 +68,7 @@ func (b Breaker) withDefaults() Breaker {
 func (b Breaker) validate(f *faults, in string) {
 	add := func(field, message, hint string) { f.add(in+"."+field, message, hint) }
 	switch {
-	case b.Failures < 0:
-		add("failures", "a count cannot be negative", "")
-	case !(b.Ratio >= 0 && b.Ratio <= 1): // also catches NaN
-		add("failures", "a share of failures lies between 0% and 100%", "")
-	case b.Failures > 0 && b.Ratio > 0:
-		add("failures", "failures is either a count or a share", "write failures: 5, or failures: 50%")
-	case b.Of < 0:
-		add("of", "a count cannot be negative", "")
+	case f.failures(in, b.Failures, b.Ratio, b.Of, "50%"):
 	case b.Of > 0 && !b.enabled():
 		add("of", "of needs failures", "write failures: 50%")
 	case b.Of > 0 && b.Failures > b.Of:
@@ -87,16 +80,52 @@ func (b Breaker) validate(f *faults, in string) {
 		add("within", "within needs failures", "write failures: 50%")
 	}
 	f.nonNegative(in+".within", b.Within)
-	f.nonNegative(in+".open", b.Open)
-	f.nonNegative(in+".max_open", b.MaxOpen)
-	if open := orDefault(b.Open, defaultBreakerOpen); b.MaxOpen > 0 && b.Open >= 0 && b.MaxOpen < open {
-		add("max_open", fmt.Sprintf("%v is shorter than open, %v", b.MaxOpen, open), fmt.Sprintf("write max_open: %v or more, or a shorter open", open))
-	}
+	f.growing(in, "open", b.Open, defaultBreakerOpen, b.MaxOpen)
 	f.nonNegative(in+".slow.over", b.Slow.Over)
-	switch {
-	case !(b.Slow.Ratio >= 0 && b.Slow.Ratio <= 1):
-		add("slow.share", "a share lies between 0% and 100%", "")
-	case b.Slow.Ratio > 0 && b.Slow.Over == 0:
+	if f.share(in+".slow.share", b.Slow.Ratio) && b.Slow.Ratio > 0 && b.Slow.Over == 0 {
 		add("slow.share", "share needs over", "write over: 2s")
 	}
 }
+
+// failures adds the fault of what counts as too many failures: a number of them
+// or a share, of so many attempts. It reports whether there is one.
+func (f *faults) failures(in string, number int, ratio float64, of int, share string) bool {
+	add := func(field, message, hint string) { f.add(in+"."+field, message, hint) }
+	switch {
+	case number < 0:
+		add("failures", "a count cannot be negative", "")
+	case !isShare(ratio):
+		add("failures", "a share of failures lies between 0% and 100%", "")
+	case number > 0 && ratio > 0:
+		add("failures", "failures is either a count or a share", "write failures: 5, or failures: "+share)
+	case of < 0:
+		add("of", "a count cannot be negative", "")
+	default:
+		return false
+	}
+	return true
+}
+
+// growing adds the faults of a time that grows from first, or from its default,
+// to most, whose name begins with max.
+func (f *faults) growing(in, name string, first, def, most time.Duration) {
+	f.nonNegative(in+"."+name, first)
+	f.nonNegative(in+".max_"+name, most)
+	if first >= 0 && most > 0 && most < orDefault(first, def) {
+		first = orDefault(first, def)
+		f.add(in+".max_"+name, fmt.Sprintf("%v is shorter than %s, %v", most, name, first),
+			fmt.Sprintf("write max_%s: %v or more, or a shorter %s", name, first, name))
+	}
+}
+
+// share adds the fault of a share, and reports whether there is none.
+func (f *faults) share(field string, v float64) bool {
+	if !isShare(v) {
+		f.add(field, "a share lies between 0% and 100%", "")
+		return false
+	}
+	return true
+}
+
+// isShare also catches NaN.
+func isShare(v float64) bool { return v >= 0 && v <= 1 }

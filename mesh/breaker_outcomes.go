@@ -1,7 +1,6 @@
 package mesh
 
 import (
-	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -68,59 +67,18 @@ func (w *lastMarks) reset() {
 }
 
 // timedMarks are the outcomes within a time, to a tenth of it.
-type timedMarks struct {
-	width   time.Duration // of one bucket
-	mu      sync.Mutex    // held while a bucket turns to another time
-	buckets [10]bucket
+type timedMarks struct{ *spans }
+
+func newTimedMarks(within time.Duration) timedMarks { return timedMarks{newSpans(within, 10)} }
+
+func (w timedMarks) add(now time.Duration, m mark) {
+	c := w.at(now)
+	c[0].Add(1)
+	c[1].Add(m.bit(failed))
+	c[2].Add(m.bit(slow))
 }
 
-// bucket counts what ended in one span of the window's width.
-type bucket struct {
-	span                atomic.Int64 // since the clock began
-	total, failed, slow atomic.Int64
-}
-
-func newTimedMarks(within time.Duration) *timedMarks {
-	return &timedMarks{width: max(1, within/time.Duration(len(timedMarks{}.buckets)))}
-}
-
-// add may lose one outcome at the turn of a bucket.
-func (w *timedMarks) add(now time.Duration, m mark) {
-	span := int64(now / w.width)
-	b := &w.buckets[span%int64(len(w.buckets))]
-	if b.span.Load() < span {
-		w.mu.Lock()
-		if b.span.Load() < span {
-			b.clear()
-			b.span.Store(span)
-		}
-		w.mu.Unlock()
-	}
-	b.total.Add(1)
-	b.failed.Add(m.bit(failed))
-	b.slow.Add(m.bit(slow))
-}
-
-func (b *bucket) clear() {
-	b.total.Store(0)
-	b.failed.Store(0)
-	b.slow.Store(0)
-}
-
-func (w *timedMarks) count(now time.Duration) (t tally) {
-	oldest := int64(now/w.width) - int64(len(w.buckets)) + 1
-	for i := range w.buckets {
-		if b := &w.buckets[i]; b.span.Load() >= oldest {
-			t.total += b.total.Load()
-			t.failed += b.failed.Load()
-			t.slow += b.slow.Load()
-		}
-	}
-	return t
-}
-
-func (w *timedMarks) reset() {
-	for i := range w.buckets {
-		w.buckets[i].clear()
-	}
+func (w timedMarks) count(now time.Duration) tally {
+	sum := w.sum(now)
+	return tally{total: sum[0], failed: sum[1], slow: sum[2]}
 }

@@ -2,7 +2,6 @@ package mesh
 
 import (
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -18,9 +17,9 @@ import (
 type budget struct {
 	share   float64
 	reserve float64 // per window, whatever the number of calls
-	slots   [budgetSlots]budgetSlot
+	counted *spans  // calls and spent
 
-	mu sync.Mutex // turns slots, and spends
+	mu sync.Mutex // held while it is spent
 }
 
 const (
@@ -28,38 +27,20 @@ const (
 	budgetSlots  = 20
 )
 
-// budgetSlot counts during a part of the window.
-type budgetSlot struct {
-	epoch atomic.Int64 // which one: it is reused
-	calls atomic.Int64
-	spent atomic.Int64
-}
+// What is counted.
+const (
+	budgetCalls = iota
+	budgetSpent
+)
 
 func newBudget(share, perSecond float64) *budget {
-	return &budget{share: share, reserve: perSecond * budgetWindow.Seconds()}
-}
-
-// slot is the one of the moment. A call that is counted while it turns may be
-// counted in either.
-func (b *budget) slot(now time.Duration) *budgetSlot {
-	epoch := int64(now / (budgetWindow / budgetSlots))
-	s := &b.slots[epoch%budgetSlots]
-	if s.epoch.Load() != epoch {
-		b.mu.Lock()
-		if s.epoch.Load() < epoch {
-			s.calls.Store(0)
-			s.spent.Store(0)
-			s.epoch.Store(epoch)
-		}
-		b.mu.Unlock()
-	}
-	return s
+	return &budget{share: share, reserve: perSecond * budgetWindow.Seconds(), counted: newSpans(budgetWindow, budgetSlots)}
 }
 
 // deposit counts a call.
 func (b *budget) deposit(now time.Duration) {
 	if b != nil {
-		b.slot(now).calls.Add(1)
+		b.counted.at(now)[budgetCalls].Add(1)
 	}
 }
 
@@ -68,20 +49,19 @@ func (b *budget) withdraw(now time.Duration) bool {
 	if b == nil {
 		return true
 	}
-	s := b.slot(now)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.balance(now) < 1 {
 		return false
 	}
-	s.spent.Add(1)
+	b.counted.at(now)[budgetSpent].Add(1)
 	return true
 }
 
 // restore gives back what was taken and not used.
 func (b *budget) restore(now time.Duration) {
 	if b != nil {
-		b.slot(now).spent.Add(-1)
+		b.counted.at(now)[budgetSpent].Add(-1)
 	}
 }
 
@@ -94,14 +74,7 @@ func (b *budget) left(now time.Duration) int {
 }
 
 func (b *budget) balance(now time.Duration) float64 {
-	oldest := int64(now/(budgetWindow/budgetSlots)) - budgetSlots
-	var calls, spent int64
-	for i := range b.slots {
-		if s := &b.slots[i]; s.epoch.Load() > oldest {
-			calls += s.calls.Load()
-			spent += s.spent.Load()
-		}
-	}
+	sum := b.counted.sum(now)
 	const rounding = 1e-9 // a fifth of 5 calls is one retry
-	return b.share*float64(calls) + b.reserve - float64(spent) + rounding
+	return b.share*float64(sum[budgetCalls]) + b.reserve - float64(sum[budgetSpent]) + rounding
 }

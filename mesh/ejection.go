@@ -64,30 +64,12 @@ func (c Ejection) withDefaults() Ejection {
 
 func (c Ejection) validate(f *faults) {
 	add := func(field, message, hint string) { f.add("ejection."+field, message, hint) }
-	switch {
-	case c.Failures < 0:
-		add("failures", "a count cannot be negative", "")
-	case !(c.Ratio >= 0 && c.Ratio <= 1): // also catches NaN
-		add("failures", "a share of failures lies between 0% and 100%", "")
-	case c.Failures > 0 && c.Ratio > 0:
-		add("failures", "failures is either a count or a share", "write failures: 5, or failures: 30%")
-	case c.Of < 0:
-		add("of", "a count cannot be negative", "")
-	case c.Of > 0 && c.Ratio == 0:
+	if !f.failures("ejection", c.Failures, c.Ratio, c.Of, "30%") && c.Of > 0 && c.Ratio == 0 {
 		add("of", "of needs failures as a share", "write failures: 30%, or leave out of")
 	}
 	f.nonNegative("ejection.within", c.Within)
-	f.nonNegative("ejection.for", c.For)
-	f.nonNegative("ejection.max_for", c.MaxFor)
-	if first := orDefault(c.For, defaultEjectionFor); c.MaxFor > 0 && c.For >= 0 && c.MaxFor < first {
-		add("max_for", fmt.Sprintf("%v is shorter than for, %v", c.MaxFor, first), fmt.Sprintf("write max_for: %v or more, or a shorter for", first))
-	}
-	if !(c.AtMost >= 0 && c.AtMost <= 1) {
-		add("at_most", "a share lies between 0% and 100%", "")
-		return
-	}
-	if !(c.Panic >= 0 && c.Panic <= 1) {
-		add("panic", "a share lies between 0% and 100%", "")
+	f.growing("ejection", "for", c.For, defaultEjectionFor, c.MaxFor)
+	if !f.share("ejection.at_most", c.AtMost) || !f.share("ejection.panic", c.Panic) {
 		return
 	}
 	c = c.withDefaults()
@@ -120,7 +102,7 @@ type ejection struct {
 	by     *ejector
 	until  atomic.Int64 // when it is back, or was; 0 if it was never out
 	inARow atomic.Int64 // failures since the last success
-	window *timedMarks
+	window timedMarks
 
 	// What the mutex of by guards.
 	last    time.Duration // how long it was left out last
