@@ -103,6 +103,10 @@ limit: { concurrent: 100, per_endpoint: 60, queue: 50, wait: 200ms }
 endpoints: ["http://127.0.0.1:9001", "http://127.0.0.1:9002", "http://127.0.0.1:9003"]
 ejection: { failures: 30%, for: 30s, at_most: 50% }
 `},
+	dsl.Example{Name: "endpoints that are asked whether they are well", YAML: `
+endpoints: ["http://127.0.0.1:9001", "http://127.0.0.1:9002"]
+health: { http: { path: /health }, interval: 5s, unhealthy_after: 2 }
+`},
 	dsl.Example{Name: "a service that asks for a key", YAML: `
 endpoints: ["https://payments.example"]
 headers: { authorization: Bearer $(secret.PAYMENTS_KEY) }
@@ -221,6 +225,10 @@ func (s *Service) OpenOver(transport http.RoundTripper) (err error) {
 	config.Transport, config.Endpoints, config.Inject = transport, s.Endpoints(), mesh.Inject{}
 	config.Versions, config.Sticky, config.Mirror = nil, mesh.Sticky{}, mesh.Mirror{} // mocks answer for all of them
 	config.Protocol, config.TLS = "", mesh.TLS{}                                      // there is nothing to speak to
+	config.Health = mesh.Health{}                                                     // nor to check
+	if config.Ejection == (mesh.Ejection{}) {
+		config.Panic = 0
+	}
 	s.client, err = mesh.Open(s.Name.Value, config)
 	return err
 }

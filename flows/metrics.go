@@ -66,6 +66,10 @@ var (
 	endpointEjected  = describe("endpoint_ejected", "1 while the endpoint is left out for failing more than the others.", "service", "endpoint")
 	endpointEjection = describe("endpoint_ejections_total", "How often the endpoint was ejected.", "service", "endpoint")
 
+	endpointHealthy      = describe("endpoint_healthy", "1 while the checks of the endpoint's health let it be used.", "service", "endpoint")
+	endpointChecks       = describe("endpoint_checks_total", "Checks of the endpoint's health.", "service", "endpoint")
+	endpointChecksFailed = describe("endpoint_check_failures_total", "Checks of the endpoint's health that failed.", "service", "endpoint")
+
 	endpointBreakerOpenings = describe("endpoint_breaker_openings_total", "How often the endpoint's breaker opened.", "service", "endpoint")
 )
 
@@ -80,6 +84,7 @@ func (serviceMetrics) Describe(out chan<- *prometheus.Desc) {
 		limitInUse, limitWaiting, limitRefused,
 		serviceBreaker, breakerOpenings, endpointBreakerOpenings,
 		servicePanic, panicAttempts, endpointEjected, endpointEjection,
+		endpointHealthy, endpointChecks, endpointChecksFailed,
 		sourceTargets, sourceFailures, sourceSuccess, tlsFailures, tlsExpiry,
 		stepEvents, stepLevel,
 	} {
@@ -167,6 +172,11 @@ func (m serviceMetrics) Collect(out chan<- prometheus.Metric) {
 				gauge(endpointEjected, one(e.Ejection.Out), name, e.Address)
 				counter(endpointEjection, e.Ejection.Times, name, e.Address)
 			}
+			if h := e.Health; h != nil {
+				gauge(endpointHealthy, one(h.Healthy), name, e.Address)
+				counter(endpointChecks, h.Checks, name, e.Address)
+				counter(endpointChecksFailed, h.Failures, name, e.Address)
+			}
 		}
 	}
 }
@@ -199,6 +209,9 @@ func byAddress(endpoints []mesh.EndpointStats) (all []mesh.EndpointStats) {
 		sum.Breaker.Openings += e.Breaker.Openings
 		if breakerLevels[e.Breaker.State] > breakerLevels[sum.Breaker.State] {
 			sum.Breaker.State = e.Breaker.State
+		}
+		if h := e.Health; h != nil {
+			sum.Health = &mesh.HealthStats{Healthy: sum.Health.Healthy && h.Healthy, Checks: sum.Health.Checks + h.Checks, Failures: sum.Health.Failures + h.Failures}
 		}
 		for class, n := range e.Failures {
 			sum.Failures[class] += n

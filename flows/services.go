@@ -91,6 +91,14 @@ type ejectionState struct {
 	Times   int64     `json:"times"`
 }
 
+type healthState struct {
+	Since       time.Time `json:"since"`
+	Checks      int64     `json:"checks"`
+	Failures    int64     `json:"failures"`
+	LastFailure time.Time `json:"last_failure,omitzero"`
+	Failure     string    `json:"failure,omitempty"`
+}
+
 type hedgeState struct {
 	After   string `json:"after,omitempty"`
 	Started int64  `json:"started"`
@@ -126,6 +134,7 @@ type endpointState struct {
 	Dialed      int64          `json:"dialed"`
 	Breaker     *breakerState  `json:"breaker,omitempty"`
 	Ejection    *ejectionState `json:"ejection,omitempty"`
+	Health      *healthState   `json:"health,omitempty"`
 	Failures    []failureState `json:"failures"`
 }
 
@@ -174,7 +183,7 @@ func serviceStateOf(name string, s mesh.Stats) serviceState {
 			Address: e.Address, State: stateOf(e), Host: e.Target.Host, Weight: max(1, e.Target.Weight), Zone: e.Target.Zone,
 			Priority: e.Target.Priority, Version: e.Target.Version,
 			Attempts: e.Attempts, InFlight: e.InFlight, Connections: e.Dialed - e.Closed, Dialed: e.Dialed,
-			Breaker: breakerStateOf(e.Breaker), Ejection: ejectionStateOf(e.Ejection), Failures: failureStates(e.Failures, e.Failed),
+			Breaker: breakerStateOf(e.Breaker), Ejection: ejectionStateOf(e.Ejection), Health: healthStateOf(e.Health), Failures: failureStates(e.Failures, e.Failed),
 		})
 	}
 	for _, f := range s.Sources {
@@ -205,6 +214,8 @@ func stateOf(e mesh.EndpointStats) string {
 		return "probing"
 	case e.Ejection != nil && e.Ejection.Out:
 		return "ejected"
+	case e.Health != nil && !e.Health.Healthy:
+		return "unhealthy"
 	case e.Target.Draining:
 		return "draining"
 	}
@@ -225,6 +236,17 @@ func ejectionStateOf(e *mesh.EjectionStats) *ejectionState {
 		return nil
 	}
 	return &ejectionState{Until: e.Until.UTC(), Because: e.Because, Times: e.Times}
+}
+
+func healthStateOf(h *mesh.HealthStats) *healthState {
+	if h == nil {
+		return nil
+	}
+	out := &healthState{Since: h.Since.UTC(), Checks: h.Checks, Failures: h.Failures, LastFailure: h.LastFailure.UTC()}
+	if h.Failure != nil {
+		out.Failure = h.Failure.Error()
+	}
+	return out
 }
 
 // failureStates gives what failed last first.

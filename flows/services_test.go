@@ -66,14 +66,22 @@ var shownBy = map[string][2]string{
 	"LimitStats.Waiting": {"weir_service_limit_waiting", "waiting"},
 	"LimitStats.Refused": {"weir_service_limit_refused_total", "refused"},
 
-	"Stats.Panic":            {"- with ejection: weir_service_panic", "- with ejection: panic"},
-	"PanicStats.Now":         {"- with ejection: weir_service_panic", "- with ejection: now"},
-	"PanicStats.Attempts":    {"- with ejection: weir_service_panic_attempts_total", "- with ejection: attempts"},
+	"Stats.Panic":            {"weir_service_panic", "panic"},
+	"PanicStats.Now":         {"weir_service_panic", "now"},
+	"PanicStats.Attempts":    {"weir_service_panic_attempts_total", "attempts"},
 	"EndpointStats.Ejection": {"- with ejection: weir_service_endpoint_ejected", "- with ejection: ejection"},
 	"EjectionStats.Out":      {"- with ejection: weir_service_endpoint_ejected", "state"},
 	"EjectionStats.Until":    {"- weir_service_endpoint_ejected tells when it is over", "- with ejection: until"},
 	"EjectionStats.Because":  {"- words", "- with ejection: because"},
 	"EjectionStats.Times":    {"- with ejection: weir_service_endpoint_ejections_total", "- with ejection: times"},
+
+	"EndpointStats.Health":    {"weir_service_endpoint_healthy", "health"},
+	"HealthStats.Healthy":     {"weir_service_endpoint_healthy", "state"},
+	"HealthStats.Since":       {"- the series of weir_service_endpoint_healthy tells it", "since"},
+	"HealthStats.Checks":      {"weir_service_endpoint_checks_total", "checks"},
+	"HealthStats.Failures":    {"weir_service_endpoint_check_failures_total", "failures"},
+	"HealthStats.LastFailure": {"- the rate of weir_service_endpoint_check_failures_total tells it", "last_failure"},
+	"HealthStats.Failure":     {"- words", "failure"},
 
 	"Stats.Versions":         {"- with versions: weir_service_version_requests_total", "- with versions: versions"},
 	"VersionStats.Name":      {"- with versions: a label", "- with versions: version"},
@@ -106,7 +114,7 @@ var shownBy = map[string][2]string{
 	"Target.Draining": {"- what an endpoint is, not what it does", "state"},
 }
 
-// troubled has a service that is found, and one that fails.
+// troubled has a service that is found, one that fails, and one that is unhealthy.
 const troubled = `
 flow: orders
 trigger: { http: GET /orders, deadline: 2s }
@@ -120,6 +128,12 @@ steps:
   - { id: all, call: "GET stock /private/Ada" }
   - return: $(all)
 ---
+flow: offers
+trigger: { http: GET /offers, deadline: 2s }
+steps:
+  - { id: all, call: GET offers /all }
+  - return: $(all)
+---
 services:
   orders: { endpoints: ["consul://orders/v2?server=http://consul"] }
   stock:
@@ -129,12 +143,16 @@ services:
     hedge: { extra: 1% }
     breaker: { failures: 2, open: 10s }
     service_breaker: { failures: 20, open: 10s }
+  offers:
+    endpoints: ["http://offers-1"]
+    health: { http: { path: /health } }
 `
 
 func inTrouble(t *testing.T) *flowtest.World {
 	backends := places(&registry{})
 	backends["stock-1"] = flowtest.JSON(503, `"who is Ada"`)
 	backends["stock-2"] = flowtest.JSON(503, `"who is Ada"`)
+	backends["offers-1"] = flowtest.JSON(503, `"who is Ada"`)
 	w := flowtest.Serve(t, troubled, backends)
 	w.Get("/orders").Is(t, 200, `"orders.service.consul/v2/all"`)
 	for _, status := range []int{502, 502, 503} {
@@ -179,7 +197,7 @@ func TestWhatTheMeshCountsIsShown(t *testing.T) {
 		w := inTrouble(t)
 		metrics, page := metricsOf(t, w), servicesOf(t, w)
 		fields := 0
-		for _, of := range []any{mesh.Stats{}, mesh.EndpointStats{}, mesh.BreakerStats{}, mesh.SourceStats{}, mesh.TLSStats{}, mesh.LimitStats{}, mesh.PanicStats{}, mesh.EjectionStats{}, mesh.VersionStats{}, mesh.MirrorStats{}, mesh.EndpointStats{}.Target} {
+		for _, of := range []any{mesh.Stats{}, mesh.EndpointStats{}, mesh.BreakerStats{}, mesh.SourceStats{}, mesh.TLSStats{}, mesh.LimitStats{}, mesh.PanicStats{}, mesh.EjectionStats{}, mesh.HealthStats{}, mesh.VersionStats{}, mesh.MirrorStats{}, mesh.EndpointStats{}.Target} {
 			typ := reflect.TypeOf(of)
 			for i := range typ.NumField() {
 				fields++
@@ -221,10 +239,13 @@ func TestServicesShowWhyCallsFail(t *testing.T) {
 				Sources   []map[string]any
 			}
 		}
-		if err := json.Unmarshal([]byte(text), &got); err != nil || len(got.Services) != 2 {
+		if err := json.Unmarshal([]byte(text), &got); err != nil || len(got.Services) != 3 {
 			t.Fatal(err, text)
 		}
-		orders, stock := got.Services[0], got.Services[1]
+		offers, orders, stock := got.Services[0], got.Services[1], got.Services[2]
+		if health, _ := offers.Endpoints[0]["health"].(map[string]any); health["checks"] != 1.0 || health["failures"] != 1.0 || health["failure"] != "the status is 503, and not 2xx" {
+			t.Errorf("%+v", offers)
+		}
 		if orders.Service != "orders" || orders.Requests != 1 || len(orders.Failures) != 0 || orders.Breaker != nil ||
 			orders.Endpoints[0]["state"] != "ready" || orders.Endpoints[0]["host"] != "orders.service.consul" ||
 			orders.Sources[0]["targets"] != 1.0 || orders.Sources[0]["last_success"] == nil {

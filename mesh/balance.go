@@ -21,9 +21,10 @@ type Choice struct {
 	panic     *set // in which too few are usable; nil if enough are
 }
 
-// Usable reports whether the call has not tried the endpoint yet, it is not
-// ejected, its breaker lets attempts pass, and [Limit].PerEndpoint one more of
-// them. If too few endpoints are usable, ejection and breakers do not matter.
+// Usable reports whether the call has not tried the endpoint yet, it is neither
+// ejected nor unhealthy, its breaker lets attempts pass, and [Limit].PerEndpoint
+// one more of them. If too few endpoints are usable, only the first and the last
+// matter.
 func (c Choice) Usable(i int) bool {
 	e := c.Endpoints[i]
 	return !c.tried.has(e.index) && (e.usable() || c.panic != nil && e.inPanic(c.panic)) && e.hasRoom()

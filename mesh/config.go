@@ -75,6 +75,13 @@ type Config struct {
 	Limit Limit
 	// Ejection is off unless Failures or Ratio is set.
 	Ejection Ejection
+	// Health is off unless Check is set.
+	Health Health
+	// Panic is the share of the endpoints, from 0 to 1, below which too few are
+	// usable, neither ejected, nor unhealthy, nor stopped by their breakers: then
+	// all are used again that are not draining. It needs Ejection or Health. 0 is a
+	// half.
+	Panic float64
 	// SlowStart is how long an endpoint that is new, was ejected, or whose breaker
 	// has just closed, takes to get its whole share of the attempts. 0 is none: it gets it
 	// at once, as those do that a service begins with.
@@ -101,10 +108,11 @@ type Config struct {
 	// the runtime. It is safe for concurrent use.
 	Random func() uint64
 
-	host    string   // of one endpoint: what its target says
-	ramps   *ramps   // of the endpoints of a service
-	ejector *ejector // of a service with ejection
-	trust   *trust   // what TLS comes to; nil with a Transport
+	host     string    // of one endpoint: what its target says
+	ramps    *ramps    // of the endpoints of a service
+	overload *overload // of a service that leaves out endpoints
+	ejector  *ejector  // of a service with ejection
+	trust    *trust    // what TLS comes to; nil with a Transport
 }
 
 // ConfigError is one fault of a [Config]. Field is the path of the value at
@@ -142,7 +150,10 @@ func (c Config) withDefaults() Config {
 	c.Hedge = c.Hedge.withDefaults()
 	c.Limit = c.Limit.withDefaults()
 	c.Breaker, c.ServiceBreaker = c.Breaker.withDefaults(), c.ServiceBreaker.withDefaults()
-	c.Ejection = c.Ejection.withDefaults()
+	c.Ejection, c.Health = c.Ejection.withDefaults(), c.Health.withDefaults()
+	if c.Ejection.enabled() || c.Health.enabled() {
+		c.Panic = orDefault(c.Panic, defaultPanic)
+	}
 	c.Mirror = c.Mirror.withDefaults(c.Timeout)
 	return c
 }
@@ -188,6 +199,8 @@ func Validate(c Config) []ConfigError {
 	c.Breaker.validate(&faults, "breaker")
 	c.ServiceBreaker.validate(&faults, "service_breaker")
 	c.Ejection.validate(&faults)
+	c.validateHealth(&faults)
+	c.validatePanic(&faults)
 	faults.nonNegative("slow_start", c.SlowStart)
 	return faults
 }

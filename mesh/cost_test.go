@@ -48,6 +48,7 @@ func allPolicies(base string) Config {
 		ServiceBreaker: Breaker{Ratio: 0.5, Within: 10 * time.Second},
 		SlowStart:      time.Minute,
 		Ejection:       Ejection{Ratio: 0.3},
+		Health:         Health{Check: checkTCP, Interval: time.Hour},
 	}
 }
 

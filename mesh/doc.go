@@ -46,11 +46,13 @@
 //     ([Config].Endpoints), is waited for before the first attempt if nothing is
 //     known yet, and is asked for anew by each attempt.
 //     Draining, priority and zone decide, in this order, which endpoints the
-//     balancer is shown; the next ones are for when none of those is usable. Ejection
-//     is asked here and not behind the breaker, because it compares endpoints; if
-//     too few are left ([Ejection].Panic), it and the breakers are passed over. An
-//     endpoint that is new passes a part of its attempts on, outside the balancer,
-//     so that none has to know of it.
+//     balancer is shown; the next ones are for when none of those is usable.
+//     Ejection is asked here and not behind the breaker, because it compares
+//     endpoints; so is what checks of their health found ([Health]), which go over
+//     the transport and through nothing else of this list. If too few are left
+//     ([Config].Panic), all that and the breakers are passed over. An endpoint that
+//     is new passes a part of its attempts on, outside the balancer, so that none
+//     has to know of it.
 //  10. Breaker of the endpoint. It counts attempts, not calls: a call that
 //     succeeds on its second endpoint still leaves its mark on the first.
 //  11. Limit of the endpoint. Innermost of what refuses, with the choice: an

@@ -33,10 +33,6 @@ type Ejection struct {
 	// AtMost is the share of the endpoints, from 0 to 1, that may be left out at
 	// the same time, rounded down. 0 is a half.
 	AtMost float64
-	// Panic is the share of the endpoints, from 0 to 1, below which too few are
-	// usable, neither ejected nor stopped by their breakers: then all are used
-	// again that are not draining. 0 is a half.
-	Panic float64
 }
 
 const (
@@ -45,7 +41,6 @@ const (
 	defaultEjectionFor    = 30 * time.Second
 	defaultEjectionMaxFor = 5 * time.Minute
 	defaultEjectionAtMost = 0.5
-	defaultEjectionPanic  = 0.5
 )
 
 func (c Ejection) enabled() bool { return c.Failures > 0 || c.Ratio > 0 }
@@ -58,24 +53,27 @@ func (c Ejection) withDefaults() Ejection {
 	c.For = orDefault(c.For, defaultEjectionFor)
 	c.MaxFor = orDefault(c.MaxFor, max(defaultEjectionMaxFor, c.For))
 	c.AtMost = orDefault(c.AtMost, defaultEjectionAtMost)
-	c.Panic = orDefault(c.Panic, defaultEjectionPanic)
 	return c
 }
 
 func (c Ejection) validate(f *faults) {
-	add := func(field, message, hint string) { f.add("ejection."+field, message, hint) }
 	if !f.failures("ejection", c.Failures, c.Ratio, c.Of, "30%") && c.Of > 0 && c.Ratio == 0 {
-		add("of", "of needs failures as a share", "write failures: 30%, or leave out of")
+		f.add("ejection.of", "of needs failures as a share", "write failures: 30%, or leave out of")
 	}
 	f.nonNegative("ejection.within", c.Within)
 	f.growing("ejection", "for", c.For, defaultEjectionFor, c.MaxFor)
-	if !f.share("ejection.at_most", c.AtMost) || !f.share("ejection.panic", c.Panic) {
+	f.share("ejection.at_most", c.AtMost)
+}
+
+// spares adds the fault of taking away so many that the rest panics.
+func (c Ejection) spares(f *faults, panic float64) {
+	if !isShare(c.AtMost) || !c.enabled() {
 		return
 	}
 	c = c.withDefaults()
-	if left := 1 - c.AtMost; left < c.Panic-rounding {
-		add("at_most", fmt.Sprintf("ejecting %.4g%% leaves %.4g%%, with which all endpoints are used again: panic is %.4g%%", 100*c.AtMost, 100*left, 100*c.Panic),
-			fmt.Sprintf("write at_most: %.4g%% or less, or a lower panic", 100*(1-c.Panic)))
+	if left := 1 - c.AtMost; left < panic-rounding {
+		f.add("ejection.at_most", fmt.Sprintf("ejecting %.4g%% leaves %.4g%%, with which all endpoints are used again: panic is %.4g%%", 100*c.AtMost, 100*left, 100*panic),
+			fmt.Sprintf("write at_most: %.4g%% or less, or a lower panic", 100*(1-panic)))
 	}
 }
 
@@ -87,12 +85,8 @@ const rounding = 1e-9
 // ejection.
 type ejector struct {
 	Ejection
-	clock func() time.Duration
-	// hurt is when all endpoints are usable again, unless another one is lost; 0 if
-	// all are, so that as long as nothing fails one look is enough.
-	hurt     atomic.Int64
-	changes  atomic.Uint64 // of what endpoints are usable
-	panicked atomic.Int64  // picks of an attempt's endpoint with too few usable
+	clock    func() time.Duration
+	overload *overload
 
 	mu sync.Mutex // held while an endpoint is judged, and by who reads why it is out
 }
@@ -110,11 +104,11 @@ type ejection struct {
 	because string
 }
 
-func newEjector(c Ejection, clock func() time.Duration) *ejector {
+func newEjector(c Ejection, o *overload, clock func() time.Duration) *ejector {
 	if !c.enabled() {
 		return nil
 	}
-	return &ejector{Ejection: c, clock: clock}
+	return &ejector{Ejection: c, clock: clock, overload: o}
 }
 
 func (x *ejector) endpoint() *ejection {
@@ -179,7 +173,7 @@ func (x *ejector) judge(e *Endpoint, s *set) {
 	j.window.reset()
 	e.warmup.beginAt(now + j.last)
 	j.until.Store(int64(now + j.last))
-	x.changed(now + j.last)
+	x.overload.changed(now + j.last)
 }
 
 // fault is how the endpoint stands out; empty if it does not.
@@ -224,7 +218,7 @@ func (x *ejector) spares(e *Endpoint, s *set) bool {
 		case other.vitals == e.vitals:
 		case other.ejection.out():
 			out++
-		case !other.target.Draining && other.breaker.mayPass():
+		case !other.target.Draining && other.usable():
 			usable++
 		}
 	}

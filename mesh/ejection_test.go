@@ -79,10 +79,11 @@ func TestWhoIsEjected(t *testing.T) {
 		{"no more than a half", row, 5, sick{"a": true, "b": true, "c": true}, []string{"a", "b"}},
 		{"no more than at_most", with(row, func(c *Ejection) { c.AtMost = 0.2 }), 5, sick{"a": true, "b": true}, []string{"a"}},
 		{"nobody if at_most is less than one", with(row, func(c *Ejection) { c.AtMost = 0.2 }), 4, sick{"a": true}, nil},
-		{"as many as at_most allows", with(row, func(c *Ejection) { c.AtMost, c.Panic = 0.9, 0.1 }), 4, sick{"a": true, "b": true, "d": true}, []string{"a", "b", "d"}},
+		{"as many as at_most allows", with(row, func(c *Ejection) { c.AtMost = 0.9 }), 4, sick{"a": true, "b": true, "d": true}, []string{"a", "b", "d"}},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			s := open(t, Config{Endpoints: hosts(c.endpoints), Transport: c.sick, Ejection: c.config})
+			left := 1 - max(0.5, c.config.AtMost)
+			s := open(t, Config{Endpoints: hosts(c.endpoints), Transport: c.sick, Ejection: c.config, Panic: left})
 			calls(t, s, 60)
 			if got := ejected(s); !slices.Equal(got, c.want) {
 				t.Errorf("%s: ejected are %v, want %v", c.name, got, c.want)
@@ -312,7 +313,6 @@ func TestFaultsOfEjection(t *testing.T) {
 		{Ejection{Failures: 1, Of: 3}, "of", "share"},
 		{Ejection{Failures: 1, For: time.Hour, MaxFor: time.Minute}, "max_for", "shorter"},
 		{Ejection{Failures: 1, AtMost: 2}, "at_most", "between"},
-		{Ejection{Failures: 1, Panic: -1}, "panic", "between"},
 		{Ejection{Failures: 1, AtMost: 0.8}, "at_most", "all endpoints are used again"},
 	} {
 		faults := Validate(Config{Endpoints: hosts(2), Ejection: c.config})
@@ -357,7 +357,7 @@ func eject(e *Endpoint, d time.Duration) {
 	x := e.ejection.by
 	until := x.clock() + d
 	e.ejection.until.Store(int64(until))
-	x.changed(until)
+	x.overload.changed(until)
 }
 
 // What is known of panic is what a look at all endpoints would find, whatever
@@ -365,13 +365,14 @@ func eject(e *Endpoint, d time.Duration) {
 func TestPanicIsKnownWithoutLookingAtAll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		random := rand.New(rand.NewPCG(5, 6))
-		s := open(t, Config{Endpoints: hosts(5), Transport: sick{}, Breaker: Breaker{Failures: 1, Open: 10 * time.Second}, Ejection: Ejection{Failures: 1}})
+		s := open(t, Config{Endpoints: hosts(5), Transport: sick{}, Breaker: Breaker{Failures: 1, Open: 10 * time.Second}, Ejection: Ejection{Failures: 1},
+			Health: Health{Check: checkHTTP, HTTP: HTTPCheck{Path: "/"}, Interval: time.Hour * 24 * 365}})
 		var probe permit
 		panics := 0
 		for range 5000 {
 			set := s.set.Load()
 			e := set.endpoints[random.IntN(len(set.endpoints))]
-			switch random.IntN(6) {
+			switch random.IntN(7) {
 			case 0:
 				e.breaker.mu.Lock()
 				e.breaker.open(time.Duration(random.IntN(20)) * time.Second)
@@ -389,10 +390,14 @@ func TestPanicIsKnownWithoutLookingAtAll(t *testing.T) {
 			case 5:
 				s.update(at(hosts(3 + random.IntN(4))...))
 				set = s.set.Load()
+			case 6:
+				e.health.mu.Lock()
+				e.health.become(!e.health.out())
+				e.health.mu.Unlock()
 			}
-			known := s.cfg.ejector.panics(set, 0)
+			known := s.cfg.overload.panics(set, 0)
 			set.verdicts[0].Store(nil)
-			if s.cfg.ejector.panics(set, 0) != known {
+			if s.cfg.overload.panics(set, 0) != known {
 				t.Fatalf("known is %v", known)
 			}
 			if known {

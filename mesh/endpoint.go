@@ -26,6 +26,7 @@ type vitals struct {
 	latency   *latency  // nil unless the balancer asks for it
 	warmup    *warmup   // nil without a slow start
 	ejection  *ejection // nil without one
+	health    *health   // nil without checks
 
 	attempts atomic.Int64
 	inFlight atomic.Int64
@@ -55,13 +56,20 @@ func newEndpoint(target discovery.Target, cfg Config, clock func() time.Duration
 	e := &Endpoint{target: target, vitals: &vitals{breaker: newBreaker(cfg.Breaker, "attempts", cfg.Timeout, clock, cfg.Random), warmup: newWarmup(cfg, clock), ejection: cfg.ejector.endpoint()}}
 	if e.breaker != nil {
 		e.breaker.closed = e.warmup.begin
-		if cfg.ejector != nil {
-			e.breaker.changed = cfg.ejector.changed
+		if cfg.overload != nil {
+			e.breaker.changed = cfg.overload.changed
 		}
 	}
 	if cfg.Balance == balancePeakEWMA {
 		e.latency = new(latency)
 	}
 	e.transport = newTransport(u, cfg)
+	e.health = newHealth(u, cfg, e.vitals)
 	return e
+}
+
+// close ends what the endpoint does by itself.
+func (e *Endpoint) close() {
+	e.health.close()
+	e.transport.close()
 }

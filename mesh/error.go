@@ -80,7 +80,7 @@ type Error struct {
 	Attempts int      // attempts made, the failed ones included
 	Stopped  Decision // why there were no more of them
 	Records  Attempts // of the attempts
-	Panic    bool     // an attempt was made with too few of the endpoints usable; see [Ejection]
+	Panic    bool     // an attempt was made with too few of the endpoints usable; see [Config].Panic
 	Err      error
 }
 

@@ -100,16 +100,24 @@ const (
 
 func newAutoTransport(base *url.URL, cfg Config) *autoTransport {
 	t := &autoTransport{
-		addr: base.Host,
+		addr: hostPort(base),
 		h1:   newH1Transport(base, cfg),
 		std:  newStdTransport(base, cfg, protoHTTP2, protoHTTP1),
 	}
 	t.std.dials = t.h1.dials
 	t.dial = cfg.dialTLS(base, t.std.dials.made, protoHTTP2, protoHTTP1)
-	if base.Port() == "" {
-		t.addr = net.JoinHostPort(base.Hostname(), "443")
-	}
 	return t
+}
+
+// hostPort is what is dialled.
+func hostPort(base *url.URL) string {
+	switch {
+	case base.Port() != "":
+		return base.Host
+	case base.Scheme == "https":
+		return net.JoinHostPort(base.Hostname(), "443")
+	}
+	return net.JoinHostPort(base.Hostname(), "80")
 }
 
 func (t *autoTransport) roundTrip(req *http.Request, o h1.Options) (*http.Response, error) {

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -129,14 +130,25 @@ func parseOutcome(s string) (class Class, from, to int, ok bool) {
 			return c, 0, 0, true
 		}
 	}
-	switch s {
-	case "4xx":
-		return OK, 400, 499, true
-	case "5xx":
-		return OK, 500, 599, true
+	from, to, ok = parseStatus(s, 400)
+	return OK, from, to, ok
+}
+
+// parseStatus reads a status code from least to 599, or a class of them such as
+// "5xx": the statuses from the first to the last.
+func parseStatus(s string, least int) (from, to int, ok bool) {
+	class, isClass := strings.CutSuffix(s, "xx")
+	if isClass {
+		s = class + "00"
 	}
 	n, err := strconv.Atoi(s)
-	return OK, n, n, err == nil && len(s) == 3 && n >= 400 && n <= 599
+	if err != nil || len(s) != 3 || n < least || n > 599 {
+		return 0, 0, false
+	}
+	if isClass {
+		return n, n + 99, true
+	}
+	return n, n, true
 }
 
 // lists reports whether an outcome is one to retry on.

@@ -115,7 +115,8 @@ func Open(name string, cfg Config) (*Service, error) {
 		s.budget = newBudget(cfg.Retry.Budget, cfg.Retry.MinPerSecond)
 	}
 	s.limit = newLimiter(cfg.Limit)
-	s.cfg.ejector = newEjector(cfg.Ejection, s.clock)
+	s.cfg.overload = newOverload(cfg, s.clock)
+	s.cfg.ejector = newEjector(cfg.Ejection, s.cfg.overload, s.clock)
 	s.breaker = newBreaker(cfg.ServiceBreaker, "calls", 0, s.clock, cfg.Random)
 	s.split = newSplit(cfg)
 	s.mirror = newMirror(s)
@@ -203,14 +204,14 @@ func (r *run) end(call *Call, resp *http.Response, class Class, err error) (*htt
 }
 
 // Close closes idle connections now, and those in use when their calls end. The
-// service may still be called; connections are then not kept, endpoints not
-// looked for, and calls not copied.
+// service may still be called; connections are then not kept, endpoints neither
+// looked for nor checked, and calls not copied.
 func (s *Service) Close() {
 	if s.finder != nil {
 		s.finder.close()
 	}
 	s.mirror.close()
 	for _, e := range s.set.Load().endpoints {
-		e.transport.close()
+		e.close()
 	}
 }

@@ -40,6 +40,7 @@ func (s *Service) update(targets []discovery.Target) {
 		} else {
 			next.endpoints[i] = newEndpoint(target, s.cfg, s.clock)
 			next.endpoints[i].limit = s.limit.perEndpoint()
+			next.endpoints[i].health.begin()
 			if old != nil && len(old.endpoints) > 0 {
 				next.endpoints[i].warmup.begin()
 			}
@@ -55,7 +56,7 @@ func (s *Service) update(targets []discovery.Target) {
 		s.limit.picks.wake() // where to go may be new
 	}
 	for _, e := range before {
-		e.transport.close()
+		e.close()
 	}
 }
 
@@ -132,12 +133,12 @@ func (t *tried) pick(service *Service, req *http.Request) (pick, error) {
 	if t.marks != 0 {
 		why = pickedUntried
 	}
-	x := service.cfg.ejector
+	o := service.cfg.overload
 	for range 2 * len(s.endpoints) {
 		if t.fallBack(service.split) {
 			why = pickedFallback
 		}
-		panics := x.panics(s, t.version)
+		panics := o.panics(s, t.version)
 		e := s.choose(req, t.marks, t.version, panics)
 		switch {
 		case e != nil:
@@ -145,7 +146,7 @@ func (t *tried) pick(service *Service, req *http.Request) (pick, error) {
 			leave, ok := e.breaker.acquire()
 			if (ok || panics) && e.enter() {
 				if panics {
-					x.panicked.Add(1)
+					o.attempts.Add(1)
 					t.panicked, why = true, pickedInPanic
 				}
 				return pick{e, leave, why}, nil
@@ -155,7 +156,7 @@ func (t *tried) pick(service *Service, req *http.Request) (pick, error) {
 			}
 		case t.marks != 0:
 			t.marks, why = 0, pickedAgain
-		case x == nil:
+		case o == nil:
 			return pick{}, t.unavailable(service)
 		} // the last usable one was lost since panics looked, or all are full
 	}
@@ -179,7 +180,7 @@ func (s *set) breakersOpen(version int) error {
 		if e.version != version {
 			continue
 		}
-		err = errAllEjected
+		err = errNoneUsable
 		if e.breaker != nil && (first == nil || e.breaker.blockedUntil.Load() < first.blockedUntil.Load()) {
 			first = e.breaker
 		}
@@ -190,11 +191,11 @@ func (s *set) breakersOpen(version int) error {
 	return errors.New("the breakers of all endpoints are " + first.refusal())
 }
 
-var errAllEjected = errors.New("all endpoints are ejected")
+var errNoneUsable = errors.New("all endpoints are left out")
 
 func (s *set) anyUsable(version int) bool {
 	for _, e := range s.endpoints {
-		if e.version == version && (e.ejection != nil || e.breaker.mayPass()) { // with ejection, all are if none is
+		if e.version == version && (e.ejection != nil || e.health != nil || e.breaker.mayPass()) { // where endpoints are left out, all are usable if none is
 			return true
 		}
 	}

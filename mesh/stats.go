@@ -26,7 +26,7 @@ type Stats struct {
 	HedgeAfter time.Duration
 	Breaker    BreakerStats // of the service
 	Limit      LimitStats
-	Panic      *PanicStats    // nil without ejection
+	Panic      *PanicStats    // nil without ejection and health checks
 	Versions   []VersionStats // in their order; none without versions
 	Mirror     *MirrorStats   // nil without
 	Endpoints  []EndpointStats
@@ -44,6 +44,7 @@ type EndpointStats struct {
 	Failed   map[Class]time.Time // when an attempt last failed so
 	Breaker  BreakerStats
 	Ejection *EjectionStats // nil without
+	Health   *HealthStats   // nil without checks
 	Dialed   int64          // connections made; 0 with Config.Transport
 	Closed   int64          // connections closed; Dialed-Closed are open
 }
@@ -59,7 +60,7 @@ func (s *Service) Stats() Stats {
 		Budget:   s.budget.left(s.clock()),
 		Breaker:  s.breaker.stats(s.opened),
 		Limit:    s.limit.stats(),
-		Panic:    s.cfg.ejector.stats(s.set.Load()),
+		Panic:    s.cfg.overload.stats(s.set.Load()),
 		Versions: s.split.stats(),
 		Mirror:   s.mirror.stats(),
 		Sources:  s.finder.stats(),
@@ -78,6 +79,7 @@ func (s *Service) Stats() Stats {
 			InFlight: e.inFlight.Load(),
 			Breaker:  e.breaker.stats(s.opened),
 			Ejection: e.ejection.stats(s.opened),
+			Health:   e.health.stats(),
 		}
 		es.Failures, es.Failed = e.failures.read()
 		es.Dialed, es.Closed = e.transport.connections()

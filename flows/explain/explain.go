@@ -424,6 +424,15 @@ func serviceSettings(s *connectors.Service) []Setting {
 			effective["ejection.of"] = fmt.Sprint(j.Of)
 		}
 	}
+	if h := c.Health; h.Check != "" {
+		effective["health.timeout"] = shown(h.Timeout)
+		if h.Check == "http" {
+			effective["health.http.status"] = strings.Join(h.HTTP.Status, ", ")
+		}
+	}
+	if c.Panic > 0 {
+		effective["panic"] = dsl.Percent(c.Panic).String()
+	}
 	all := settings(connectors.ServiceKind.Schema(), s.Written(), effective, "endpoints")
 	for i := range all {
 		if value, known := effective[all[i].Key]; known && strings.Contains(all[i].Value, "$(") {
