@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strings"
 
 	"github.com/weir-run/weir/connectors"
 	"github.com/weir-run/weir/dsl"
@@ -108,9 +109,10 @@ func (c *checker) bundleOf(name dsl.String) *policies.Bundle {
 	return nil
 }
 
-// serviceOf finds a service that a policy names.
+// serviceOf finds a service that a policy names. An origin is a service that
+// nobody has to define: the policies that name it share it.
 func (c *checker) serviceOf(name dsl.String, r dsl.Reporter) (client func() http.RoundTripper, ok bool) {
-	if c.env.Index != nil {
+	if c.env.Index != nil && !strings.Contains(name.Value, "://") {
 		c.env.Index.Use("service", name, dsl.Span{})
 	}
 	var known []string
@@ -119,6 +121,17 @@ func (c *checker) serviceOf(name dsl.String, r dsl.Reporter) (client func() http
 			return func() http.RoundTripper { return roundTripper{s} }, true
 		}
 		known = append(known, s.Name.Value)
+	}
+	if strings.Contains(name.Value, "://") {
+		text := fmt.Sprintf("endpoints: [%q]", name.Value)
+		for _, n := range dsl.Parse(dsl.NewSource(name.Value, text), &c.ds) {
+			if s, ok := connectors.ServiceKind.Compile(&c.ds, n); ok {
+				s.Name = name
+				c.program.Services = append(c.program.Services, s)
+				return func() http.RoundTripper { return roundTripper{s} }, true
+			}
+		}
+		return nil, false
 	}
 	if !c.partial {
 		d := dsl.Diagnostic{Span: name.Span, Code: "unknown-service", Message: fmt.Sprintf("there is no service %q", name.Value), Hint: "define it in services:"}

@@ -106,6 +106,9 @@ func (h *recorder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.limitBody(q, inner)
 	q.input = engine.Input{ID: q.ID, Request: inner, Params: q, Remote: remote(r), Trace: q.Trace}
 	h.chains.of(h.router, q, r).ServeHTTP(&q.w, inner)
+	if len(q.editors) > 0 && !q.w.begun() {
+		q.w.WriteHeader(http.StatusOK) // as the server does
+	}
 	completed = true
 }
 

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"net/http"
 	"sync"
 	"time"
 
@@ -44,6 +45,8 @@ type Request struct {
 	input    engine.Input
 	varRoom  [4]Var
 	idRoom   [1]string
+	editors  []HeaderEditor // the innermost is the last
+	room     [4]HeaderEditor
 	redactor *dsl.Redactor
 }
 
@@ -52,6 +55,27 @@ func (q *Request) Env() {}
 
 // Input is what the flow will run on. Policies may set its Consumer.
 func (q *Request) Input() *engine.Input { return &q.input }
+
+// A HeaderEditor has a say in the header of an answer, whoever makes the answer:
+// a flow, a backend that it passes on, another policy, or a problem.
+type HeaderEditor interface {
+	EditHeader(q *Request, status int, h http.Header)
+}
+
+// BeforeAnswer lets e edit the header of the answer when it begins, after those
+// that are called further inside: the outermost has the last word.
+func (q *Request) BeforeAnswer(e HeaderEditor) {
+	if q.editors == nil {
+		q.editors = q.room[:0]
+	}
+	q.editors = append(q.editors, e)
+}
+
+func (q *Request) edit(status int, h http.Header) {
+	for i := len(q.editors) - 1; i >= 0; i-- {
+		q.editors[i].EditHeader(q, status, h)
+	}
+}
 
 // FromContext is the record of the request that ctx belongs to, or nil outside
 // of a gateway.

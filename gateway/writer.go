@@ -52,6 +52,7 @@ func (w *responseWriter) WriteHeader(status int) {
 		if w.request.body.refused.Load() {
 			w.Header()["Connection"] = connectionClose
 		}
+		w.request.edit(status, w.Header())
 	}
 	w.ResponseWriter.WriteHeader(status)
 }

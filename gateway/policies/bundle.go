@@ -156,9 +156,9 @@ func (c Catalog) Apply(gatewayOf, route []*Bundle, without []dsl.String, at dsl.
 				if k := len(byPlace[p]); k > 0 && !e.kind.Together {
 					if last := byPlace[p][k-1]; last.level == level && last.entry != e {
 						r.Report(dsl.Diagnostic{Span: e.key.Span, Code: "policy-twice",
-							Message: fmt.Sprintf("%s has the policy %s already, from %s", at, e.kind.Name, last.bundle.Whose),
+							Message: fmt.Sprintf("%s has the policy %s, and so has %s, which applies beside it", b.Whose, e.kind.Name, last.bundle.Whose),
 							Hint:    "leave out one of them: bundles have no order that could choose",
-							Related: []dsl.Related{{Span: last.key.Span, Message: "the other one"}}})
+							Related: []dsl.Related{{Span: last.key.Span, Message: "the other one"}, {Span: at, Message: "where both apply"}}})
 						continue
 					}
 					byPlace[p] = nil

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"net/http"
+	"net/url"
 	"slices"
 
 	"github.com/weir-run/weir/dsl"
@@ -33,8 +34,8 @@ type Language struct {
 	Secret    *dsl.Name         // what the name secret stands for; nil: there are none
 	Documents *schema.Documents // the files that flow files refer to; nil: none
 	Index     dsl.Index         // nil but for editors
-	// Service finds a service by its name, or reports that there is none. The
-	// client is there once the program is served.
+	// Service finds a service by its name, or makes one of the origin of a URL,
+	// or reports what is wrong. The client is there once the program is served.
 	Service func(name dsl.String, r dsl.Reporter) (client func() http.RoundTripper, ok bool)
 }
 
@@ -66,9 +67,22 @@ func (c *Compiler) Text(t dsl.Text, place dsl.Place) *dsl.TextTemplate {
 	return c.exprs.Text(t.Node, place, c.scope)
 }
 
-// Service finds a service by its name, or reports that there is none.
+// Service finds a service by its name, or reports that there is none. Requests
+// to it have URLs of which only the path and the query count.
 func (c *Compiler) Service(name dsl.String) (client func() http.RoundTripper, ok bool) {
 	return c.lang.Service(name, c)
+}
+
+// Fetch finds the client for a URL (http or https), and gives the URL: what is
+// fetched has the timeouts, retries and breakers of a service like any other.
+func (c *Compiler) Fetch(at dsl.String) (client func() http.RoundTripper, u *url.URL, ok bool) {
+	u, err := url.Parse(at.Value)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.Fragment != "" {
+		c.Report(dsl.Diagnostic{Span: at.Span, Code: "bad-url", Message: fmt.Sprintf("%q is not a URL that something can be fetched from", at.Value), Hint: "write one such as https://id.example/keys"})
+		return nil, nil, false
+	}
+	client, ok = c.lang.Service(dsl.String{Value: u.Scheme + "://" + u.Host, Span: at.Span}, c)
+	return client, u, ok
 }
 
 // Documents are the files that flow files refer to.
