@@ -79,7 +79,9 @@ func (s *forward) Describe(p *engine.PlanStep) {
 
 // Run is what engine.Step asks for.
 func (s *forward) Run(ctx context.Context, x *engine.Exchange) error {
-	req, err := s.request(ctx, x)
+	p := passings.Get().(*passing)
+	defer p.release()
+	req, err := s.request(ctx, x, p)
 	if err != nil {
 		return err
 	}
@@ -89,10 +91,10 @@ func (s *forward) Run(ctx context.Context, x *engine.Exchange) error {
 		// the server holds it back until the body has ended.
 		_ = http.NewResponseController(w).EnableFullDuplex() // not there: no need of it either
 	}
-	how := mesh.Call{Stream: true, Prompt: true} // the gateway bounds how long a caller may take for its body
-	observe(ctx, x, req, &how)
-	resp, err := s.service.client.Do(req, &how)
-	s.service.tell(ctx, x, &how)
+	p.call = mesh.Call{Stream: true, Prompt: true, Fields: p.got} // the gateway bounds how long a caller may take for its body
+	observe(ctx, x, req, &p.call)
+	resp, err := s.service.client.Do(req, &p.call)
+	s.service.tell(ctx, x, &p.call)
 	if err != nil {
 		err = upstreamError(ctx, err)
 		if sent, ok := req.Body.(*upload); ok {
@@ -103,6 +105,7 @@ func (s *forward) Run(ctx context.Context, x *engine.Exchange) error {
 	defer resp.Body.Close()
 	x.Return(engine.Answer{Status: resp.StatusCode, Written: true})
 	if resp.StatusCode == http.StatusSwitchingProtocols {
+		p.call.Free = false
 		return s.upgrade(w, req, resp)
 	}
 	h := w.Header()
@@ -132,18 +135,42 @@ func (s *forward) Run(ctx context.Context, x *engine.Exchange) error {
 	return engine.ErrReturn
 }
 
+// passing is what one request is passed on with. Most of it serves the next one.
+type passing struct {
+	call   mesh.Call
+	url    url.URL
+	sent   http.Header
+	got    http.Header
+	values [3]string // of fields of sent
+}
+
+var passings = sync.Pool{New: func() any { return &passing{sent: http.Header{}, got: http.Header{}} }}
+
+// release gives p back, unless something may still refer to it.
+func (p *passing) release() {
+	const most = 64 // fields: a map never shrinks, and clearing it takes as long as it is large
+	if !p.call.Free || len(p.sent) > most || len(p.got) > most {
+		return
+	}
+	clear(p.sent)
+	clear(p.got)
+	*p = passing{sent: p.sent, got: p.got}
+	passings.Put(p)
+}
+
 var via = []string{"1.1 weir"}
 
-func (s *forward) request(ctx context.Context, x *engine.Exchange) (*http.Request, error) {
+func (s *forward) request(ctx context.Context, x *engine.Exchange, p *passing) (*http.Request, error) {
 	in := x.In.Request
-	u := &url.URL{Path: in.URL.Path, RawPath: in.URL.RawPath, RawQuery: in.URL.RawQuery}
+	u := &p.url
+	u.Path, u.RawPath, u.RawQuery = in.URL.Path, in.URL.RawPath, in.URL.RawQuery
 	if s.path != nil {
 		u.Path, u.RawPath = "", ""
 		if err := setPath(ctx, x, u, s.path); err != nil {
 			return nil, err
 		}
 	}
-	h := make(http.Header, len(in.Header)+4)
+	h := p.sent
 	listed := connectionOptions(in.Header)
 	for k, v := range in.Header {
 		// The body is asked for with Expect when the upstream wants it.
@@ -165,7 +192,7 @@ func (s *forward) request(ctx context.Context, x *engine.Exchange) (*http.Reques
 	} else {
 		h["Via"] = via
 	}
-	values := new([3]string) // one allocation for all
+	values := &p.values
 	h["X-Request-Id"] = append(values[:0:1], x.In.ID)
 	if x.In.Remote != in.RemoteAddr { // it has a port, so it is an address of the network
 		h["X-Forwarded-For"] = append(values[1:1:2], x.In.Remote)

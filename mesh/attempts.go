@@ -134,6 +134,9 @@ func (o *outcome) status() int {
 func (s *Service) attempt(p pick, req *http.Request, call *Call, until time.Time) (out outcome) {
 	e := p.endpoint
 	e.attempts.Add(1)
+	if _, fast := e.transport.(h1Transport); !fast {
+		call.Free = false // net/http's goroutines may outlast the call
+	}
 	settled := false
 	defer func() {
 		if !settled { // a transport or a request body panicked
@@ -152,6 +155,7 @@ func (s *Service) attempt(p pick, req *http.Request, call *Call, until time.Time
 		Prompt:    call.Prompt,
 		Idle:      s.cfg.StreamIdleTimeout,
 		Remaining: s.cfg.DeadlineHeader,
+		Fields:    call.Fields,
 	})
 	switch {
 	case out.err != nil:

@@ -148,6 +148,7 @@ func (r *run) raced(first pick, delay time.Duration, call *Call) (pick, outcome)
 		return first, out
 	}
 	r.tried = h.tried
+	call.Free = false // the one that loses may go on for a while
 	call.Attempts++
 	lost := Attempt{Number: call.Attempts, Hedge: true, Next: Lost}
 	if h.lost {

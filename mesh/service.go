@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"sync/atomic"
 	"time"
+
+	"github.com/weir-run/weir/mesh/h1"
 )
 
 // Service calls one service through the stack that the package comment
@@ -69,6 +71,9 @@ type Call struct {
 	Record bool
 	// Observer, if set, follows the attempts.
 	Observer Observer
+	// Fields, if set, may become the header of the reply, so that none has to be
+	// made for it. What is in it is lost.
+	Fields http.Header
 
 	aside bool // it is no call, and says nothing of how long calls take
 
@@ -83,6 +88,10 @@ type Call struct {
 	// Body is the whole body of the reply if Buffer was set. It belongs to the
 	// caller.
 	Body []byte
+	// Free says that nothing refers to the request, its URL and its header any more
+	// once the body of the reply is closed, or Do has failed: they may then be used
+	// for another. Not all transports can promise that.
+	Free bool
 }
 
 // Open makes the client of the service called name. It does not dial: the first
@@ -149,6 +158,7 @@ func (s *Service) Do(req *http.Request, call *Call) (*http.Response, error) {
 	}
 	call.Attempts, call.Endpoint, call.Body = 0, "", nil
 	call.Stopped, call.Records = Done, nil
+	call.Free = !h1.HasBody(req) // what sends one may go on with it
 	s.requests.Add(1)
 	s.inFlight.Add(1)
 	defer s.inFlight.Add(-1)

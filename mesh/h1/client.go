@@ -82,6 +82,9 @@ type Options struct {
 	// Remaining names a header field in which the server is told how long the
 	// caller still waits; empty is none. See [AppendRemaining].
 	Remaining string
+	// Fields becomes the header of the response, so that none has to be made for
+	// it. What is in it is lost. It may be nil.
+	Fields http.Header
 	// Prompt says that reading the request's body does not wait for longer than
 	// the call may take, so that the caller's goroutine can do it if the body is
 	// small. It is a matter of cost alone, and implied by GetBody.
@@ -129,7 +132,7 @@ func (c *Client) Do(req *http.Request, o Options) (*http.Response, error) {
 		closeBody(req)
 		return nil, &Error{Op: OpRequest, Addr: c.addr, Err: err}
 	}
-	x := &exchange{client: c, req: req, ctx: req.Context(), framing: frame(req, o.Prompt), remaining: o.Remaining, start: o.Start}
+	x := &exchange{client: c, req: req, ctx: req.Context(), framing: frame(req, o.Prompt), remaining: o.Remaining, start: o.Start, fields: o.Fields}
 	if x.start.IsZero() {
 		x.start = time.Now()
 	}

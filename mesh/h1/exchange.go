@@ -33,6 +33,8 @@ type exchange struct {
 
 	idle time.Duration // how long a read of the body may wait; 0 is no bound
 
+	fields http.Header // for the response; nil: it gets a map of its own
+
 	stop      func() bool // ends the watch on ctx; nil if there is none
 	progress  progress
 	uploading bool // an upload will report on conn.upload
@@ -168,7 +170,7 @@ func (x *exchange) converse(cn *conn) (head, error) {
 		}
 		x.progress = answered
 		limit -= len(block)
-		h, err := parseHead(block, lines, x.req.Method, &x.resp)
+		h, err := parseHead(block, lines, x.req.Method, &x.resp, x.fields)
 		if err != nil {
 			return head{}, x.failed(cn, OpParse, err)
 		}

@@ -73,10 +73,11 @@ func plausible(b []byte) bool {
 	return string(b[:n]) == start[:n]
 }
 
-// parseHead reads a header block into resp. All strings are parts of block, and
-// all values of the header lie in one array, so that a header costs four
-// allocations, however many fields it has.
-func parseHead(block string, lines int, method string, resp *http.Response) (head, error) {
+// parseHead reads a header block into resp, and its fields into the map fields,
+// if that is not nil. All strings are parts of block, and all values of the
+// header lie in one array, so that a header costs four allocations at most,
+// however many fields it has.
+func parseHead(block string, lines int, method string, resp *http.Response, fields http.Header) (head, error) {
 	*resp = http.Response{}
 	line, block, ok := cutLine(block)
 	if !ok {
@@ -85,7 +86,11 @@ func parseHead(block string, lines int, method string, resp *http.Response) (hea
 	if err := parseStatusLine(line, resp); err != nil {
 		return head{}, err
 	}
-	fields := make(http.Header, lines-1)
+	if fields == nil {
+		fields = make(http.Header, lines-1)
+	} else {
+		clear(fields)
+	}
 	values := make([]string, lines-1)
 	for i := 0; block != ""; i++ {
 		if line, block, ok = cutLine(block); !ok {
@@ -137,18 +142,36 @@ func parseStatusLine(line string, resp *http.Response) error {
 // parseField reads "name: value". A line that begins with a space would continue
 // the one before it, which RFC 9112 section 5.2 has abolished.
 func parseField(line string) (name, value string, err error) {
-	name, value, ok := strings.Cut(line, ":")
-	if !ok || !validToken(name) {
+	colon := strings.IndexByte(line, ':')
+	if colon < 0 || !validToken(line[:colon]) {
 		return "", "", malformedf("header line %.32q", line)
 	}
-	value = strings.Trim(value, " \t")
+	name, value = line[:colon], trimBlanks(line[colon+1:])
 	if !validValue(value) {
 		return "", "", malformedf("value of header %s", name)
 	}
 	return textproto.CanonicalMIMEHeaderKey(name), value, nil
 }
 
-func cutLine(s string) (line, rest string, ok bool) { return strings.Cut(s, "\r\n") }
+// trimBlanks is strings.Trim(s, " \t").
+func trimBlanks(s string) string {
+	for s != "" && (s[0] == ' ' || s[0] == '\t') {
+		s = s[1:]
+	}
+	for s != "" && (s[len(s)-1] == ' ' || s[len(s)-1] == '\t') {
+		s = s[:len(s)-1]
+	}
+	return s
+}
+
+// cutLine takes the first line of a block, in which each LF has its CR.
+func cutLine(s string) (line, rest string, ok bool) {
+	end := strings.IndexByte(s, '\n')
+	if end < 1 {
+		return s, "", false
+	}
+	return s[:end-1], s[end+1:], true
+}
 
 // parseFraming finds where the body ends and what becomes of the connection.
 func parseFraming(method string, resp *http.Response) (head, error) {
