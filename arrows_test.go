@@ -24,6 +24,7 @@ var arrows = map[string][]string{
 	"engine/codec":       {"dsl"},
 	"engine/schema":      {"dsl"},
 	"engine/steps":       {"engine", "engine/codec", "engine/schema", "engine/trace", "dsl"},
+	"engine/trace/otlp":  {"engine/trace"},
 	"engine/trace":       {}, // contexts and spans: what they are of does not matter
 	"mesh":               {"mesh/discovery", "mesh/h1"},
 	"mesh/discovery":     {},
@@ -34,7 +35,7 @@ var arrows = map[string][]string{
 	"gateway":            {"engine", "engine/trace", "dsl"},
 	"gateway/policies":   {"gateway", "engine", "engine/schema", "dsl"},
 	"flows":              {"connectors", "engine", "engine/schema", "engine/steps", "engine/trace", "gateway", "gateway/policies", "mesh", "dsl"},
-	"cmd/weir":           {"connectors/openapi", "flows", "flows/suite", "flows/explain", "flows/language", "flows/lsp", "connectors", "engine", "engine/steps", "gateway", "gateway/policies", "dsl"},
+	"cmd/weir":           {"connectors/openapi", "flows", "flows/suite", "flows/explain", "flows/language", "flows/lsp", "connectors", "engine", "engine/steps", "engine/trace", "engine/trace/otlp", "gateway", "gateway/policies", "dsl"},
 	"cmd/bench":          {}, // measures the binary from outside
 
 	"flows/suite":    {"flows", "connectors", "connectors/openapi", "engine", "gateway", "dsl"},
@@ -70,6 +71,7 @@ var exclusive = map[string][]string{
 	"github.com/gorilla/mux":                {"gateway"},
 	"github.com/failsafe-go/failsafe-go":    {"mesh"},
 	"github.com/fsnotify/fsnotify":          {"flows"},
+	"google.golang.org/protobuf":            {"engine/trace/otlp"},
 	"github.com/prometheus/client_golang":   {"gateway", "flows", "flows/flowtest", "cmd/weir"},
 	"github.com/spf13/cobra":                {"cmd/weir"},
 	"github.com/creachadair/jrpc2":          {"flows/lsp"},

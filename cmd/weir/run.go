@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/spf13/cobra"
 
+	"github.com/weir-run/weir/engine/trace/otlp"
 	"github.com/weir-run/weir/flows"
 	"github.com/weir-run/weir/gateway"
 )
@@ -52,7 +53,10 @@ once.
 A secret that the files name with $(secret.NAME) is the file NAME below --secrets,
 or else the variable NAME. One that is not there keeps the files from being
 served; one that changes is taken up as a change of the files is. No secret is
-printed.`,
+printed.
+
+Traces are exported if OTEL_EXPORTER_OTLP_ENDPOINT is set; the other variables of
+OpenTelemetry say how.`,
 		Example: `  weir run flows/
   weir run flows/ shared/services.yaml --admin :9900
   WEIR_LOG_LEVEL=debug weir run flows/ --drain 10s`,
@@ -92,6 +96,7 @@ type server struct {
 	host     *flows.Host
 	reloader *flows.Reloader
 	admin    *gateway.Listener // nil: off
+	exporter *otlp.Exporter    // of spans; nil: nobody asked for it
 	state    atomic.Pointer[string]
 	start    time.Time
 }
@@ -110,11 +115,11 @@ func (p *process) serve(ctx context.Context, dirs []string, o *runOptions) error
 	s.state.Store(&starting)
 	signals, stop := p.notify()
 	defer stop()
+	defer s.close()
 	if err := s.open(dirs, o, p); err != nil {
 		s.Error("cannot start", "error", err) // the log may be for machines: nothing goes beside it
 		return errReported
 	}
-	defer s.close()
 	first := s.reloader.Load()
 	if !first.OK() {
 		return errReported
@@ -155,7 +160,11 @@ func (s *server) open(dirs []string, o *runOptions, p *process) error {
 	if err != nil {
 		return err
 	}
-	s.host = flows.NewHost(flows.HostOptions{Log: s.Logger, Metrics: metrics, Drain: o.drain, Redactor: p.redactor})
+	tracer, err := s.tracing(p, registry)
+	if err != nil {
+		return err
+	}
+	s.host = flows.NewHost(flows.HostOptions{Log: s.Logger, Metrics: metrics, Drain: o.drain, Redactor: p.redactor, Tracer: tracer})
 	registry.MustRegister(s.host.Collector())
 	s.reloader, err = flows.NewReloader(s.host, flows.ReloadOptions{
 		Paths: dirs, Catalog: c, Environment: flows.Environment{Env: p.env, Log: s.Logger}, Secrets: secrets,
@@ -249,7 +258,11 @@ func (s *server) drain(signals <-chan os.Signal, o *runOptions) error {
 		case <-time.After(o.shutdownDelay):
 		case <-ctx.Done():
 		}
-		done <- s.host.Shutdown(ctx)
+		err := s.host.Shutdown(ctx)
+		if lost := s.flush(ctx); lost != nil { // of what has ended until now
+			s.Warn("traces are lost", "error", lost)
+		}
+		done <- err
 	}()
 	for {
 		select {
@@ -269,11 +282,12 @@ func (s *server) drain(signals <-chan os.Signal, o *runOptions) error {
 	}
 }
 
-// close ends the admin endpoints, which tell of everything else until then.
+// close ends what tells of everything else until then.
 func (s *server) close() {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	_ = s.flush(ctx) // told where it failed, if there was anything
 	if s.admin != nil {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-		defer cancel()
 		_ = s.admin.Shutdown(ctx) // a scrape that takes longer is cut off
 	}
 }

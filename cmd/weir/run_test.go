@@ -28,7 +28,10 @@ type world struct {
 	admin   string
 }
 
-func newWorld(t *testing.T, args ...string) *world {
+func newWorld(t *testing.T, args ...string) *world { return newWorldIn(t, nil, args...) }
+
+// newWorldIn is newWorld with variables of the environment.
+func newWorldIn(t *testing.T, env map[string]string, args ...string) *world {
 	w := &world{t: t, signals: make(chan os.Signal, 2), exit: make(chan int, 1), arrived: make(chan struct{}, 1), release: make(chan struct{})}
 	backend := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		w.arrived <- struct{}{}
@@ -55,7 +58,7 @@ gateways: { public: { listen: "127.0.0.1:0" } }
 	p := &process{
 		args:   append([]string{"run", dir, "--admin", "127.0.0.1:0", "--log-format", "json"}, args...),
 		stdout: io.Discard, stderr: &w.log,
-		env:      func(string) (string, bool) { return "", false },
+		env:      func(name string) (string, bool) { value, ok := env[name]; return value, ok },
 		terminal: func(io.Writer) bool { return false },
 		notify:   func() (<-chan os.Signal, func()) { return w.signals, func() {} },
 	}
