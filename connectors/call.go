@@ -345,6 +345,7 @@ var kinds = map[mesh.Class]engine.Kind{
 	mesh.Connect: engine.KindConnect, mesh.Refused: engine.KindConnect, mesh.Timeout: engine.KindTimeout, mesh.Reset: engine.KindReset,
 	mesh.Malformed: engine.KindMalformed, mesh.TooLarge: engine.KindTooLarge, mesh.Canceled: engine.KindCanceled,
 	mesh.Deadline: engine.KindDeadline, mesh.BreakerOpen: engine.KindBreaker, mesh.NoEndpoint: engine.KindConnect, mesh.Overloaded: engine.KindOverloaded,
+	mesh.NoCredentials: engine.KindNoCredentials,
 }
 
 // upstreamError says why a call under ctx failed. The mesh knows that the time

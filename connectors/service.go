@@ -31,7 +31,7 @@ type Service struct {
 
 	config  mesh.Config
 	headers []serviceHeader // of each request; no part of the key
-	auth    serviceAuth     // nor is this
+	auth    serviceAuth
 	written []engine.Setting
 	key     string
 	openAPI dsl.String        // the path of a document; empty: there is none
@@ -51,7 +51,7 @@ type serviceConfig struct {
 	serviceBalance
 	serviceCalls
 	serviceTransport
-	Auth    *authConfig `yaml:"auth" doc:"What the service knows us by: an Authorization that every request is sent with, in place of a caller's. A step can set another."`
+	Auth    *authConfig `yaml:"auth" doc:"What the service knows us by: an Authorization that every request is sent with, in place of a caller's. A step can set another. If the service answers with 401, and there is another token to be had, the request is sent once more."`
 	OpenAPI dsl.String  `yaml:"openapi" doc:"The service's OpenAPI document, 3.0 or 3.1: a file, relative to this one. Calls are checked against it, and expressions that read their results."`
 	MaxBody dsl.Size    `yaml:"max_body" doc:"How large an answer that a call reads may be." default:"10MB" min:"1B"`
 	serviceHealth
@@ -115,6 +115,16 @@ headers: { authorization: Bearer $(secret.PAYMENTS_KEY) }
 endpoints: ["https://payments.example"]
 tls: { ca: certs/ca.pem, cert: certs/client.pem, key: certs/client.key }
 `},
+	dsl.Example{Name: "a service that wants access tokens, which login gives", YAML: `
+endpoints: ["https://ledger.example"]
+auth:
+  oauth2:
+    service: login
+    path: /oauth2/token
+    client_id: shop
+    client_secret: $(secret.LEDGER_CLIENT)
+    scopes: [entries.read]
+`},
 	dsl.Example{Name: "a service that is found in DNS", YAML: `
 endpoints: ["dns+srv://_orders._tcp.shop.local"]
 `})
@@ -129,7 +139,9 @@ func newService(r dsl.Reporter, at *dsl.Node, cfg *serviceConfig) *Service {
 		}
 	}
 	s.headers = headersOf(r, at.Field("headers"), cfg.Headers)
-	s.auth = authOf(r, at.Field("auth"), cfg.Auth, s.headers)
+	var basic []serviceHeader
+	s.auth, basic = authOf(r, at.Field("auth"), cfg.Auth, s.headers)
+	s.headers = append(s.headers, basic...)
 	for _, fault := range mesh.Validate(s.config) {
 		r.Report(dsl.Diagnostic{Span: place(at, fault.Field), Code: "bad-service", Message: fault.Message, Hint: fault.Hint})
 	}
@@ -168,7 +180,9 @@ func (s *Service) addHeaders(h http.Header) {
 	for i := range s.headers {
 		h[s.headers[i].name] = s.headers[i].values
 	}
-	s.auth.add(h)
+	if s.auth.any() {
+		delete(h, authorization) // of a caller
+	}
 }
 
 // place finds the node of a field path such as retry.on[0].
@@ -195,22 +209,23 @@ type Dial = func(ctx context.Context, network, addr string) (net.Conn, error)
 
 // Key is equal for services of equal configuration: one can take over the
 // connections, breakers and statistics of the other.
-func (s *Service) Key() string { return s.Name.Value + " " + s.key }
+func (s *Service) Key() string { return s.Name.Value + " " + s.key + s.auth.key() }
 
-// Open makes the service callable. from is the client of an equal service of
+// Open makes the service callable, after the one that gives its tokens. from is the client of an equal service of
 // the program before this one, or nil. Open dials nothing itself; connections
 // are made by dial, or by net.Dialer if it is nil.
 // What is told of endpoints that are looked for goes to log.
 func (s *Service) Open(from *mesh.Service, dial Dial, log *slog.Logger) (err error) {
-	if err := s.auth.open(s.Name.Value); err != nil {
-		return err
+	if s.client = from; from != nil {
+		return nil
 	}
-	if s.client = from; from == nil {
-		config := s.config
-		config.Dial = dial
-		config.Discovery.Changed = s.logs(log)
-		s.client, err = mesh.Open(s.Name.Value, config)
+	config := s.config
+	config.Dial = dial
+	config.Discovery.Changed = s.logs(log)
+	if config.Credentials, err = s.auth.open(); err != nil {
+		return fmt.Errorf("service %s: auth: %w", s.Name.Value, err)
 	}
+	s.client, err = mesh.Open(s.Name.Value, config)
 	return err
 }
 

@@ -17,26 +17,27 @@ type Kind string
 
 // The kinds of failure.
 const (
-	KindStatus     Kind = "status"       // a backend answered with a status that the step does not accept
-	KindTimeout    Kind = "timeout"      // a step or one attempt took longer than its timeout
-	KindDeadline   Kind = "deadline"     // the whole flow ran out of time
-	KindConnect    Kind = "connect"      // no connection to the backend
-	KindReset      Kind = "reset"        // the backend broke the connection
-	KindBreaker    Kind = "breaker_open" // the breaker let nothing through
-	KindOverloaded Kind = "overloaded"   // a limit of ours was reached
-	KindMalformed  Kind = "malformed"    // a backend's answer is not what it claims to be
-	KindTooLarge   Kind = "too_large"    // a body is larger than its limit
-	KindInput      Kind = "input"        // the caller sent something wrong
-	KindExpression Kind = "expression"   // an expression failed on the values of this request
-	KindFail       Kind = "fail"         // a fail step
-	KindCanceled   Kind = "canceled"     // the caller went away, or a sibling failed
-	KindInternal   Kind = "internal"     // a fault of Weir
+	KindStatus        Kind = "status"         // a backend answered with a status that the step does not accept
+	KindTimeout       Kind = "timeout"        // a step or one attempt took longer than its timeout
+	KindDeadline      Kind = "deadline"       // the whole flow ran out of time
+	KindConnect       Kind = "connect"        // no connection to the backend
+	KindReset         Kind = "reset"          // the backend broke the connection
+	KindBreaker       Kind = "breaker_open"   // the breaker let nothing through
+	KindOverloaded    Kind = "overloaded"     // a limit of ours was reached
+	KindNoCredentials Kind = "no_credentials" // there is no token for the backend
+	KindMalformed     Kind = "malformed"      // a backend's answer is not what it claims to be
+	KindTooLarge      Kind = "too_large"      // a body is larger than its limit
+	KindInput         Kind = "input"          // the caller sent something wrong
+	KindExpression    Kind = "expression"     // an expression failed on the values of this request
+	KindFail          Kind = "fail"           // a fail step
+	KindCanceled      Kind = "canceled"       // the caller went away, or a sibling failed
+	KindInternal      Kind = "internal"       // a fault of Weir
 )
 
 // kinds are all of them, as expressions see them.
 var kinds = []string{
 	string(KindStatus), string(KindTimeout), string(KindDeadline), string(KindConnect), string(KindReset), string(KindBreaker), string(KindOverloaded),
-	string(KindMalformed), string(KindTooLarge), string(KindInput), string(KindExpression), string(KindFail), string(KindCanceled), string(KindInternal),
+	string(KindNoCredentials), string(KindMalformed), string(KindTooLarge), string(KindInput), string(KindExpression), string(KindFail), string(KindCanceled), string(KindInternal),
 }
 
 // Error is why a step failed. Message is for logs and handlers: nothing of it
@@ -79,7 +80,7 @@ func (e *Error) Unwrap() error { return e.Err }
 // never passed on.
 func (e *Error) HTTPStatus() int {
 	switch e.Kind {
-	case KindStatus, KindConnect, KindReset, KindMalformed, KindTooLarge:
+	case KindStatus, KindConnect, KindNoCredentials, KindReset, KindMalformed, KindTooLarge:
 		return http.StatusBadGateway
 	case KindTimeout, KindDeadline:
 		return http.StatusGatewayTimeout

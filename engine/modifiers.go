@@ -40,7 +40,7 @@ type RetryConfig struct {
 // retryable are the kinds that an author can retry on.
 var retryable = []string{
 	string(KindStatus), string(KindTimeout), string(KindConnect), string(KindReset), string(KindBreaker),
-	string(KindOverloaded), string(KindMalformed), string(KindFail),
+	string(KindOverloaded), string(KindNoCredentials), string(KindMalformed), string(KindFail),
 }
 
 var retryByDefault = []string{string(KindConnect), string(KindTimeout), string(KindReset), "502", "503", "504"}

@@ -41,6 +41,11 @@ func (c *checker) advise() {
 		a.unreadInput(f)
 		a.worst(f)
 	}
+	for _, s := range c.program.Services {
+		if by := s.Issuer(); by.Value != "" {
+			a.called[by.Value] = &most{open: true}
+		}
+	}
 	a.serviceTimeouts(c.program.Services)
 	c.unusedServices(a.called)
 	c.unusedFlows()

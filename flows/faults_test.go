@@ -191,7 +191,7 @@ func check(files []*dsl.Source) []dsl.Diagnostic {
 
 // jargon is what the libraries below and Go itself say, and no author should
 // have to read.
-var jargon = regexp.MustCompile(`yaml:|reflect|interface|nil|map\[|\[\]|Operator|token|EOF|unmarshal|func\(|float64|int64|[^"]types\.|goroutine|runtime|%!`)
+var jargon = regexp.MustCompile(`yaml:|reflect|interface|nil|map\[|\[\]|Operator|(unexpected|any|unknown|invalid) token|EOF|unmarshal|func\(|float64|int64|[^"]types\.|goroutine|runtime|%!`)
 
 // judge holds what every diagnostic owes its reader.
 func judge(t *testing.T, d dsl.Diagnostic) {

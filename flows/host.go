@@ -251,7 +251,7 @@ func (h *Host) leave(l *gateway.Listener) {
 
 // openServices opens the services of p, taking over the clients of equal ones.
 func (h *Host) openServices(p *Program) (keys []string, err error) {
-	for _, s := range p.Services {
+	for _, s := range connectors.IssuersFirst(p.Services) {
 		key := s.Key()
 		c := h.clients[key]
 		if c == nil {

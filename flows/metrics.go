@@ -46,6 +46,11 @@ var (
 	endpointDials       = describe("endpoint_connections_opened_total", "Connections made to an endpoint.", "service", "endpoint")
 	tlsFailures         = describe("tls_reload_failures_total", "Looks at the files of a service's tls that found what cannot be used.", "service")
 	tlsExpiry           = describe("tls_certificate_expiry_timestamp_seconds", "When the certificate that a service knows us by expires.", "service")
+	credentialsExpiry   = describe("credentials_expiry_timestamp_seconds", "When the token that a service knows us by expires, if that is known.", "service")
+	credentialsRefresh  = describe("credentials_last_refresh_timestamp_seconds", "When the token that a service knows us by was had.", "service")
+	credentialsHad      = describe("credentials_refreshes_total", "Tokens that were had for a service.", "service")
+	credentialsRefused  = describe("credentials_refused_total", "Answers with status 401 that were a reason to look for another token.", "service")
+	credentialsFailures = describe("credentials_failures_total", "Looks for a token of a service that gave none.", "service")
 	sourceTargets       = describe("discovery_targets", "Places that a source has found last.", "service", "source")
 	sourceFailures      = describe("discovery_failures_total", "Looks of a source that failed.", "service", "source")
 	sourceFailure       = describe("discovery_last_failure_timestamp_seconds", "When a look of a source last failed.", "service", "source")
@@ -86,6 +91,7 @@ func (serviceMetrics) Describe(out chan<- *prometheus.Desc) {
 		servicePanic, panicAttempts, endpointEjected, endpointEjection,
 		endpointHealthy, endpointChecks, endpointChecksFailed,
 		sourceTargets, sourceFailures, sourceSuccess, tlsFailures, tlsExpiry,
+		credentialsExpiry, credentialsRefresh, credentialsHad, credentialsRefused, credentialsFailures,
 		stepEvents, stepLevel,
 	} {
 		out <- d
@@ -143,6 +149,17 @@ func (m serviceMetrics) Collect(out chan<- prometheus.Metric) {
 			counter(tlsFailures, s.TLS.Failures, name)
 			if !s.TLS.NotAfter.IsZero() {
 				gauge(tlsExpiry, float64(s.TLS.NotAfter.Unix()), name)
+			}
+		}
+		if c := s.Credentials; c != nil {
+			counter(credentialsHad, c.Refreshes, name)
+			counter(credentialsRefused, c.Refused, name)
+			counter(credentialsFailures, c.Failures, name)
+			if !c.Refreshed.IsZero() {
+				gauge(credentialsRefresh, float64(c.Refreshed.UnixMilli())/1000, name)
+			}
+			if !c.Expires.IsZero() {
+				gauge(credentialsExpiry, float64(c.Expires.Unix()), name)
 			}
 		}
 		for _, f := range s.Sources {

@@ -382,7 +382,11 @@ func (c *checker) compile() {
 	slices.SortFunc(p.Services, func(a, b *connectors.Service) int { return strings.Compare(a.Name.Value, b.Name.Value) })
 	slices.SortFunc(p.Gateways, func(a, b *Gateway) int { return strings.Compare(a.Name.Value, b.Name.Value) })
 	lang := &engine.Language{Steps: c.catalog.Steps, Resources: &engine.Resources{Partial: c.partial}, Env: c.env.Env, Secret: c.secret, Probe: c.env.Probe, Index: c.env.Index, Documents: c.documents}
+	connectors.Link(p.Services, c.partial, &c.ds)
 	for _, s := range p.Services {
+		if by := s.Issuer(); by.Value != "" && c.env.Index != nil {
+			c.env.Index.Use("service", by, dsl.Span{})
+		}
 		s.Describe(c.documents, &c.ds)
 		if c.env.Probe == nil { // tests are held against the document, too
 			defer s.Forget()

@@ -50,6 +50,8 @@ type serviceState struct {
 	Endpoints []endpointState `json:"endpoints"`
 	Sources   []sourceState   `json:"sources,omitempty"`
 	TLS       *tlsState       `json:"tls,omitempty"`
+
+	Credentials *credentialsState `json:"credentials,omitempty"`
 }
 
 type versionState struct {
@@ -156,6 +158,17 @@ type tlsState struct {
 	Failure     string    `json:"failure,omitempty"`
 }
 
+type credentialsState struct {
+	Kind        string    `json:"kind"`
+	Refreshed   time.Time `json:"refreshed,omitzero"`
+	Expires     time.Time `json:"expires,omitzero"`
+	Refreshes   int64     `json:"refreshes"`
+	Refused     int64     `json:"refused"`
+	Failures    int64     `json:"failures"`
+	LastFailure time.Time `json:"last_failure,omitzero"`
+	Failure     string    `json:"failure,omitempty"`
+}
+
 func serviceStateOf(name string, s mesh.Stats) serviceState {
 	out := serviceState{
 		Service: name, Requests: s.Requests, InFlight: s.InFlight, Retries: s.Retries, Injected: s.Injected,
@@ -200,6 +213,15 @@ func serviceStateOf(name string, s mesh.Stats) serviceState {
 		out.TLS = &tlsState{Loaded: t.Loaded.UTC(), Expires: t.NotAfter.UTC(), LastFailure: t.LastFailure.UTC(), Failures: t.Failures}
 		if t.Failure != nil {
 			out.TLS.Failure = t.Failure.Error()
+		}
+	}
+	if c := s.Credentials; c != nil {
+		out.Credentials = &credentialsState{
+			Kind: c.Kind, Refreshed: c.Refreshed.UTC(), Expires: c.Expires.UTC(),
+			Refreshes: c.Refreshes, Refused: c.Refused, Failures: c.Failures, LastFailure: c.LastFailure.UTC(),
+		}
+		if c.Failure != nil {
+			out.Credentials.Failure = c.Failure.Error()
 		}
 	}
 	return out

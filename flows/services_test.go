@@ -105,6 +105,16 @@ var shownBy = map[string][2]string{
 	"TLSStats.Failures":    {"- where there are files: weir_service_tls_reload_failures_total", "- where there are files: failures"},
 	"TLSStats.Failure":     {"- words", "- where there are files: failure"},
 
+	"Stats.Credentials":            {"- with auth: weir_service_credentials_refreshes_total", "- with auth: credentials"},
+	"CredentialsStats.Kind":        {"- words", "- with auth: kind"},
+	"CredentialsStats.Refreshed":   {"- with auth: weir_service_credentials_last_refresh_timestamp_seconds", "- with auth: refreshed"},
+	"CredentialsStats.Expires":     {"- with auth: weir_service_credentials_expiry_timestamp_seconds", "- with auth: expires"},
+	"CredentialsStats.Refreshes":   {"- with auth: weir_service_credentials_refreshes_total", "- with auth: refreshes"},
+	"CredentialsStats.Refused":     {"- with auth: weir_service_credentials_refused_total", "- with auth: refused"},
+	"CredentialsStats.Failures":    {"- with auth: weir_service_credentials_failures_total", "- with auth: failures"},
+	"CredentialsStats.LastFailure": {"- the rate of weir_service_credentials_failures_total tells it", "- with auth: last_failure"},
+	"CredentialsStats.Failure":     {"- words", "- with auth: failure"},
+
 	"Target.URL":      {"weir_service_endpoint_attempts_total", "address"},
 	"Target.Host":     {"- what an endpoint is, not what it does", "host"},
 	"Target.Weight":   {"- what an endpoint is, not what it does", "weight"},
@@ -197,7 +207,7 @@ func TestWhatTheMeshCountsIsShown(t *testing.T) {
 		w := inTrouble(t)
 		metrics, page := metricsOf(t, w), servicesOf(t, w)
 		fields := 0
-		for _, of := range []any{mesh.Stats{}, mesh.EndpointStats{}, mesh.BreakerStats{}, mesh.SourceStats{}, mesh.TLSStats{}, mesh.LimitStats{}, mesh.PanicStats{}, mesh.EjectionStats{}, mesh.HealthStats{}, mesh.VersionStats{}, mesh.MirrorStats{}, mesh.EndpointStats{}.Target} {
+		for _, of := range []any{mesh.Stats{}, mesh.EndpointStats{}, mesh.BreakerStats{}, mesh.SourceStats{}, mesh.TLSStats{}, mesh.LimitStats{}, mesh.PanicStats{}, mesh.EjectionStats{}, mesh.HealthStats{}, mesh.VersionStats{}, mesh.MirrorStats{}, mesh.CredentialsStats{}, mesh.EndpointStats{}.Target} {
 			typ := reflect.TypeOf(of)
 			for i := range typ.NumField() {
 				fields++

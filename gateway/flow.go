@@ -183,7 +183,7 @@ func failureProblem(e *engine.Error) Problem {
 	switch e.Kind {
 	case engine.KindStatus:
 		p.Code, p.Detail = CodeUpstreamFailed, "A service that this answer needs could not give its part."
-	case engine.KindConnect, engine.KindReset:
+	case engine.KindConnect, engine.KindReset, engine.KindNoCredentials:
 		p.Code, p.Detail = CodeUpstreamUnreachable, "A service that this answer needs could not be reached."
 	case engine.KindTimeout:
 		p.Code, p.Detail = CodeUpstreamTimeout, "A service that this answer needs took too long."

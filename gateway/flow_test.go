@@ -43,19 +43,20 @@ func TestWhatTheCallerIsToldOfAFailure(t *testing.T) {
 		status int
 		code   string
 	}{
-		engine.KindStatus:     {502, "upstream-failed"},
-		engine.KindTimeout:    {504, "upstream-timeout"},
-		engine.KindDeadline:   {504, "deadline-exceeded"},
-		engine.KindConnect:    {502, "upstream-unreachable"},
-		engine.KindReset:      {502, "upstream-unreachable"},
-		engine.KindBreaker:    {503, "unavailable"},
-		engine.KindOverloaded: {503, "overloaded"},
-		engine.KindMalformed:  {502, "upstream-malformed"},
-		engine.KindTooLarge:   {502, "upstream-malformed"},
-		engine.KindInput:      {400, "bad-request"},
-		engine.KindExpression: {500, "expression-failed"},
-		engine.KindInternal:   {500, "internal-error"},
-		"":                    {500, "internal-error"}, // a panic
+		engine.KindStatus:        {502, "upstream-failed"},
+		engine.KindTimeout:       {504, "upstream-timeout"},
+		engine.KindDeadline:      {504, "deadline-exceeded"},
+		engine.KindConnect:       {502, "upstream-unreachable"},
+		engine.KindReset:         {502, "upstream-unreachable"},
+		engine.KindBreaker:       {503, "unavailable"},
+		engine.KindOverloaded:    {503, "overloaded"},
+		engine.KindNoCredentials: {502, "upstream-unreachable"},
+		engine.KindMalformed:     {502, "upstream-malformed"},
+		engine.KindTooLarge:      {502, "upstream-malformed"},
+		engine.KindInput:         {400, "bad-request"},
+		engine.KindExpression:    {500, "expression-failed"},
+		engine.KindInternal:      {500, "internal-error"},
+		"":                       {500, "internal-error"}, // a panic
 	} {
 		t.Run("of kind "+string(kind), func(t *testing.T) {
 			w := flowtest.Serve(t, flowtest.Flow("- break: true"), nil, breaks(kind))

@@ -12,7 +12,7 @@ import (
 // it: what is stored with a body that escapes would escape, too.
 type run struct {
 	service *Service
-	req     *http.Request // the caller's
+	req     *http.Request // the caller's, with the service's credentials
 	sent    *http.Request // req, but for the body
 	now     time.Time     // at the last look at the clock, before an attempt
 	held    *heldBody
@@ -21,6 +21,9 @@ type run struct {
 	tries   int           // hedges are not counted
 	wait    time.Duration // before the attempt at hand
 	hedged  bool          // whose outcome is that of its hedge
+
+	presented []string // the service's credentials, if they are in req
+	renewed   bool     // others were looked for
 
 	placed bool           // it has a place among the calls of the service
 	queued time.Duration  // how long it has waited for places
@@ -72,7 +75,9 @@ func (r *run) attempts(call *Call) (*http.Response, Class, error) {
 		a.describe(p, &out)
 		a.Next, a.Pause = next, pause
 		r.record(call, &a)
-		if next != Retried {
+		if next == Renewed {
+			r.tries-- // it had no chance
+		} else if next != Retried {
 			call.Body = out.body
 			return out.resp, out.class, out.err
 		}
@@ -96,6 +101,8 @@ func (r *run) next(out *outcome, call *Call) (Decision, time.Duration) {
 	s := r.service
 	listed := s.retry.lists(out)
 	switch {
+	case r.renew(out):
+		return Renewed, 0
 	case out.class == OK && !listed:
 		return Done, 0
 	case out.class == Canceled || out.class == Deadline:

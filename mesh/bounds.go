@@ -3,7 +3,8 @@ package mesh
 import "time"
 
 // Bounds is what one call can come to at most. A reply's Retry-After can ask for
-// longer pauses than are counted here.
+// longer pauses than are counted here; nor is a wait for credentials, or the
+// attempt after the one that failed for them.
 type Bounds struct {
 	Requests int           // how many requests endpoints can get to see
 	Attempts int           // how many are begun: those that find no connection, too

@@ -97,6 +97,9 @@ type Config struct {
 	Protocol string
 	// TLS is for https endpoints.
 	TLS TLS
+	// Credentials, if set, are what requests are sent with that have no field
+	// Authorization of their own. They may be those of several services.
+	Credentials Credentials
 	// Dial, if set, makes connections in place of net.Dialer, those of discovery
 	// ("udp", too) included. Its context ends with ConnectTimeout, or with the
 	// bound of what is looked up.

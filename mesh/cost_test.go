@@ -101,6 +101,7 @@ func TestCostInAllocations(t *testing.T) {
 	}{
 		{"h1, no policy", open(t, Config{Endpoints: []string{base}}), bareH1 + 1},
 		{"h1, all policies", open(t, allPolicies(base)), bareH1 + 1},
+		{"h1, credentials", open(t, Config{Endpoints: []string{base}, Credentials: known{}}), bareH1 + 4},
 		{"h1, all policies and hedging", learned(t, base), bareH1 + 10},
 		{"net/http, no policy", overStd(open(t, Config{Endpoints: []string{base}})), bareStd + 3 + varies},
 		{"net/http, all policies", overStd(open(t, allPolicies(base))), bareStd + 13 + varies},
@@ -157,6 +158,15 @@ func BenchmarkStack(b *testing.B) {
 		}
 	})
 }
+
+// known are credentials that are always there.
+type known struct{}
+
+var knownToken = []string{"Bearer t"}
+
+func (known) Authorization(context.Context) ([]string, error)   { return knownToken, nil }
+func (known) Renew(context.Context, []string) ([]string, error) { return nil, errSameToken }
+func (known) Stats() CredentialsStats                           { return CredentialsStats{} }
 
 type nothing struct{ resp *http.Response }
 

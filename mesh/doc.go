@@ -27,19 +27,23 @@
 //  5. Breaker of the service. Outside retry, because it counts what callers got:
 //     a call that fails in spite of all its attempts. Inside the deadline, so
 //     that callers who had no time left do not speak against the service.
-//  6. Mirror ([Config].Mirror). Inside everything that refuses calls, so that
+//  6. Credentials ([Config].Credentials). Outside retry, because what is waited
+//     for is the same for all attempts and no endpoint is to be kept waiting for it;
+//     inside the limit, so that those who wait are bounded, too. An attempt that
+//     they fail, with status 401, is repeated once with others.
+//  7. Mirror ([Config].Mirror). Inside everything that refuses calls, so that
 //     what is copied is what is called; outside retry, so that a call is copied
 //     once. The copy goes to its version at once, past all layers before the
 //     pick: whatever becomes of it is nothing that calls are to know.
-//  7. Retry, within its budget. Outside everything that belongs to one endpoint,
+//  8. Retry, within its budget. Outside everything that belongs to one endpoint,
 //     so that each attempt is free to go elsewhere and is seen by the breaker of
 //     the endpoint it went to. The budget belongs to the service, because it is
 //     the service that many calls overload together; it is asked last and before
 //     the wait, so that a denial costs the caller nothing.
-//  8. Hedge. Inside retry, so that an attempt and its hedge are one failure if
+//  9. Hedge. Inside retry, so that an attempt and its hedge are one failure if
 //     both fail; outside the choice of an endpoint, because it goes to another.
 //     It takes from the same budget: both are load that nobody asked for.
-//  9. Pick endpoint. Inside retry, so that a second attempt prefers an endpoint
+//  10. Pick endpoint. Inside retry, so that a second attempt prefers an endpoint
 //     that has not failed this call; outside the breaker, because breakers
 //     belong to endpoints, and one that is open is a reason to pick another
 //     rather than to fail. What is there to pick from may be looked for
@@ -53,15 +57,15 @@
 //     ([Config].Panic), all that and the breakers are passed over. An endpoint that
 //     is new passes a part of its attempts on, outside the balancer, so that none
 //     has to know of it.
-//  10. Breaker of the endpoint. It counts attempts, not calls: a call that
+//  11. Breaker of the endpoint. It counts attempts, not calls: a call that
 //     succeeds on its second endpoint still leaves its mark on the first.
-//  11. Limit of the endpoint. Innermost of what refuses, with the choice: an
+//  12. Limit of the endpoint. Innermost of what refuses, with the choice: an
 //     endpoint without room is passed over, and only when none has room does the
 //     call wait, in the queue of the service. A hedge never waits.
-//  12. Attempt timeout, and the header that tells what is left of it. Innermost of
+//  13. Attempt timeout, and the header that tells what is left of it. Innermost of
 //     the policies, so that a timeout is an outcome which the breaker counts and
 //     retry may act on, where the expiry of the caller's own deadline is neither.
-//  13. Transport. HTTP/1.1 goes through package h1, with TLS or without; HTTP/2 (by
+//  14. Transport. HTTP/1.1 goes through package h1, with TLS or without; HTTP/2 (by
 //     ALPN, or as [Config].Protocol says) through a tuned net/http.Transport.
 //
 // # What is retried
@@ -70,7 +74,8 @@
 // an idempotency key, when the body can be replayed (there is none, Request.GetBody
 // is set, or no more than [Retry].Replay of it has been read) and the outcome is
 // one of [Retry].On. Any other request is retried only if it provably was not
-// sent: the connection was never made, or the stream refused. The reply of a
+// sent: the connection was never made, or the stream refused; or if the endpoint
+// refused its credentials, which it does before it acts. The reply of a
 // retried attempt is drained, within bounds, and closed.
 //
 // # Whose fault it was

@@ -54,6 +54,9 @@ const (
 	// Overloaded: [Config].Limit was reached, and waiting was of no use; nothing
 	// was sent, but for attempts before.
 	Overloaded
+	// NoCredentials: [Config].Credentials have no value for the request; nothing
+	// was sent.
+	NoCredentials
 
 	classes // their number
 )
@@ -62,6 +65,7 @@ var classNames = [classes]string{
 	OK: "ok", Connect: "connect", Timeout: "timeout", Refused: "refused_stream", Reset: "reset", Malformed: "malformed",
 	TooLarge: "too_large", Status: "status", Canceled: "canceled", Deadline: "deadline",
 	Rejected: "rejected", BreakerOpen: "breaker_open", NoEndpoint: "no_endpoint", Overloaded: "overloaded",
+	NoCredentials: "no_credentials",
 }
 
 // String returns the class as it is written in configuration and metrics.
@@ -124,7 +128,7 @@ func (c Class) endpointFault() bool {
 // neutral reports whether the class says nothing about the endpoint at all.
 func (c Class) neutral() bool {
 	switch c {
-	case Canceled, Deadline, Rejected, BreakerOpen, NoEndpoint, Overloaded:
+	case Canceled, Deadline, Rejected, BreakerOpen, NoEndpoint, Overloaded, NoCredentials:
 		return true
 	}
 	return false

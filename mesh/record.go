@@ -119,13 +119,16 @@ const (
 	OverBudget
 	// Lost: another attempt that ran beside it gave the reply.
 	Lost
+	// Renewed: the endpoint did not take the credentials; another attempt follows
+	// with others, once in a call and beside [Retry].
+	Renewed
 
 	decisions // their number
 )
 
 var decisionNames = [decisions]string{
 	Done: "done", Retried: "retried", Ended: "ended", NotListed: "not_listed", Exhausted: "exhausted", Unsafe: "unsafe",
-	BodyGone: "body_gone", NoTime: "no_time", Unavailable: "unavailable", Declined: "declined", OverBudget: "over_budget", Lost: "lost",
+	BodyGone: "body_gone", NoTime: "no_time", Unavailable: "unavailable", Declined: "declined", OverBudget: "over_budget", Lost: "lost", Renewed: "renewed",
 }
 
 // String returns the decision as it is written in metrics.

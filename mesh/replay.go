@@ -34,13 +34,14 @@ type heldBody struct {
 
 // holdBody gives the request to send first: req itself where nothing is to be
 // gained from holding its body. What may be repeated only if it was not sent is
-// not kept.
+// not kept, unless the service may refuse its credentials.
 func (s *Service) holdBody(req *http.Request, call *Call) (*http.Request, *heldBody) {
-	if s.cfg.Retry.Attempts <= 1 || !h1.HasBody(req) || req.GetBody != nil {
+	renewable := s.cfg.Credentials != nil
+	if s.cfg.Retry.Attempts <= 1 && !renewable || !h1.HasBody(req) || req.GetBody != nil {
 		return req, nil
 	}
 	held := &heldBody{body: req.Body, turn: make(chan struct{}, 1)}
-	if repeatable(req, call) {
+	if renewable || repeatable(req, call) {
 		held.limit = s.cfg.Retry.Replay
 	}
 	return held.request(req), held

@@ -191,7 +191,12 @@ func (s *Service) Do(req *http.Request, call *Call) (*http.Response, error) {
 			s.hedge.budget.deposit(now)
 		}
 	}
-	sent, shadow := s.mirror.copy(req, r.tried.version)
+	if class, err := r.authorize(); err != nil {
+		leave.end(class)
+		closeBody(req)
+		return r.end(call, nil, class, err)
+	}
+	sent, shadow := s.mirror.copy(r.req, r.tried.version)
 	r.sent, r.held = s.holdBody(sent, call)
 	resp, class, err := r.attempts(call)
 	r.held.letGo()

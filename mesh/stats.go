@@ -32,6 +32,8 @@ type Stats struct {
 	Endpoints  []EndpointStats
 	Sources    []SourceStats // what finds endpoints; none if all are configured
 	TLS        *TLSStats     // of the files of Config.TLS; nil without any
+	// Credentials are the state of those of the configuration; nil without any.
+	Credentials *CredentialsStats
 }
 
 // EndpointStats are the counters of one endpoint.
@@ -65,6 +67,8 @@ func (s *Service) Stats() Stats {
 		Mirror:   s.mirror.stats(),
 		Sources:  s.finder.stats(),
 		TLS:      s.cfg.trust.stats(),
+
+		Credentials: s.cfg.credentialsStats(),
 	}
 	st.Failures, st.Failed = s.failures.read()
 	if s.hedge != nil {

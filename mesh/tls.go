@@ -11,7 +11,6 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -84,9 +83,8 @@ type trust struct {
 	config atomic.Pointer[tls.Config] // read only
 	status atomic.Pointer[TLSStats]
 
-	looking sync.Mutex // held by the one who looks; nobody waits for it
-	looked  time.Time
-	read    [3][]byte // what config is made of: CA, Cert, Key
+	lookout lookout
+	read    [3][]byte // what config is made of: CA, Cert, Key; of the one who looks
 }
 
 // newTrust expects a valid configuration.
@@ -96,25 +94,25 @@ func newTrust(cfg TLS) (*trust, error) {
 	if err := t.load(); err != nil {
 		return nil, fmt.Errorf("tls: %w", err)
 	}
-	t.looked = time.Now()
+	t.lookout.looked()
 	return t, nil
 }
 
 // current is the configuration of a connection that is made now.
 func (t *trust) current() *tls.Config {
-	if t.hasFiles() && t.looking.TryLock() {
-		if now := time.Now(); now.Sub(t.looked) >= lookInterval {
-			t.looked = now
-			if err := t.load(); err != nil {
-				failed := *t.status.Load()
-				failed.Failures++
-				failed.Failure, failed.LastFailure = err, now
-				t.status.Store(&failed)
-			}
-		}
-		t.looking.Unlock()
+	if t.hasFiles() {
+		t.lookout.visit(lookInterval, t.look)
 	}
 	return t.config.Load()
+}
+
+func (t *trust) look(now time.Time) {
+	if err := t.load(); err != nil {
+		failed := *t.status.Load()
+		failed.Failures++
+		failed.Failure, failed.LastFailure = err, now
+		t.status.Store(&failed)
+	}
 }
 
 func (t *trust) hasFiles() bool { return t.cfg.CA != "" || t.cfg.Cert != "" }

@@ -1,74 +1,81 @@
 package mesh
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 )
 
 // TokenFile is a token that something else keeps fresh in a file, as Kubernetes
-// does with those of service accounts. It is safe for concurrent use.
+// does with those of service accounts.
 type TokenFile struct {
-	path   string
-	header atomic.Pointer[[]string]
-	status atomic.Pointer[TokenStats]
-
-	looking sync.Mutex   // held by the one who looks; nobody waits for it
-	looked  atomic.Int64 // in Unix nanoseconds
-}
-
-// TokenStats are what became of a [TokenFile].
-type TokenStats struct {
-	Failures    int64     // looks that found no token
-	LastFailure time.Time // of the last one; zero if there was none
-	Failure     error     // why the token in use is not the file's; nil if it is
+	path    string
+	lookout lookout
+	header  atomic.Pointer[[]string]
+	status  atomic.Pointer[CredentialsStats]
+	refused atomic.Int64
 }
 
 const (
 	// tokenInterval bounds how often the file is looked at. Kubernetes replaces
 	// a token when a fifth of its time is left, minutes before its end.
 	tokenInterval = 10 * time.Second
-	maxToken      = 64 << 10 // bytes
+	// refusedInterval is the same when a server does not take the token.
+	refusedInterval = time.Second
+	maxToken        = 64 << 10 // bytes
 )
 
 // OpenTokenFile reads the token at path. The error does not quote it.
 func OpenTokenFile(path string) (*TokenFile, error) {
 	t := &TokenFile{path: path}
-	t.status.Store(&TokenStats{})
-	t.looked.Store(time.Now().UnixNano())
-	if err := t.load(); err != nil {
+	t.status.Store(&CredentialsStats{Kind: "token_file"})
+	t.lookout.looked()
+	if err := t.load(time.Now()); err != nil {
 		return nil, err
 	}
 	return t, nil
 }
 
-// Authorization is the value of the header of that name, as http.Header holds
-// it: "Bearer " and the token. It looks at the file if that was not done in the
-// last 10s; a file that cannot be used leaves the token what it was. The caller
-// does not change it.
-func (t *TokenFile) Authorization() []string {
-	now := time.Now()
-	if now.UnixNano()-t.looked.Load() >= int64(tokenInterval) && t.looking.TryLock() {
-		t.looked.Store(now.UnixNano())
-		status := *t.status.Load()
-		if status.Failure = t.load(); status.Failure != nil {
-			status.Failures++
-			status.LastFailure = now
-		}
-		t.status.Store(&status)
-		t.looking.Unlock()
-	}
-	return *t.header.Load()
+// Authorization is "Bearer " and the token. It looks at the file if that was not
+// done in the last 10s; a file that cannot be used leaves the token what it was.
+func (t *TokenFile) Authorization(context.Context) ([]string, error) {
+	t.lookout.visit(tokenInterval, t.look)
+	return *t.header.Load(), nil
 }
 
-// Stats returns what became of the file.
-func (t *TokenFile) Stats() TokenStats { return *t.status.Load() }
+// Renew looks at the file if that was not done in the last second.
+func (t *TokenFile) Renew(_ context.Context, refused []string) ([]string, error) {
+	t.refused.Add(1)
+	t.lookout.visit(refusedInterval, t.look)
+	if now := *t.header.Load(); now[0] != refused[0] {
+		return now, nil
+	}
+	return nil, errSameToken
+}
 
-func (t *TokenFile) load() error {
+var errSameToken = errors.New("there is no other token")
+
+func (t *TokenFile) look(now time.Time) {
+	if err := t.load(now); err != nil {
+		status := *t.status.Load()
+		status.Failures++
+		status.Failure, status.LastFailure = err, now
+		t.status.Store(&status)
+	}
+}
+
+// Stats is what [Credentials] asks for. When the token expires is not known.
+func (t *TokenFile) Stats() CredentialsStats {
+	st := *t.status.Load()
+	st.Refused = t.refused.Load()
+	return st
+}
+
+func (t *TokenFile) load(now time.Time) error {
 	info, err := os.Stat(t.path)
 	if err != nil {
 		return err
@@ -81,26 +88,31 @@ func (t *TokenFile) load() error {
 		return err
 	}
 	token := strings.TrimSpace(string(b))
-	if err := tokenFault(token); err != nil {
-		return fmt.Errorf("%s: %w", t.path, err)
+	if token == "" {
+		return fmt.Errorf("%s is empty", t.path)
 	}
+	if !validToken(token) {
+		return fmt.Errorf("%s holds something else than a token", t.path)
+	}
+	status := *t.status.Load()
+	status.Failure = nil
 	if header := "Bearer " + token; t.header.Load() == nil || (*t.header.Load())[0] != header {
 		t.header.Store(&[]string{header})
+		status.Refreshes++
+		status.Refreshed = now
 	}
+	t.status.Store(&status)
 	return nil
 }
 
-// tokenFault says why a text cannot be sent as a token: RFC 6750 section 2.1.
-func tokenFault(token string) error {
+// validToken reports whether a text can be sent as a token: RFC 6750 section 2.1.
+func validToken(token string) bool {
 	const others = "-._~+/="
-	if token == "" {
-		return errors.New("the file is empty")
-	}
 	for _, c := range token {
 		letter := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
 		if !letter && !strings.ContainsRune(others, c) {
-			return errors.New("the file holds something else than a token")
+			return false
 		}
 	}
-	return nil
+	return token != ""
 }

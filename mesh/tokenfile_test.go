@@ -23,10 +23,12 @@ func TestATokenIsReadAgain(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		failing := false
 		expect := func(want string, failures int64) {
 			t.Helper()
-			got := token.Authorization()[0]
-			if st := token.Stats(); got != want || st.Failures != failures || (st.Failure != nil) != (failures > 0) {
+			header, _ := token.Authorization(t.Context())
+			got := header[0]
+			if st := token.Stats(); got != want || st.Failures != failures || (st.Failure != nil) != failing {
 				t.Errorf("%q, %+v", got, st)
 			}
 		}
@@ -34,6 +36,7 @@ func TestATokenIsReadAgain(t *testing.T) {
 		expect("Bearer first", 0)
 		time.Sleep(tokenInterval)
 		expect("Bearer second", 0)
+		failing = true
 		for i, unusable := range []string{"", "two words", "line\r\nx-injected: 1", strings.Repeat("x", maxToken+1)} {
 			write(unusable)
 			time.Sleep(tokenInterval)
@@ -41,8 +44,34 @@ func TestATokenIsReadAgain(t *testing.T) {
 		}
 		write("third")
 		time.Sleep(tokenInterval)
-		if got := token.Authorization()[0]; got != "Bearer third" || token.Stats().Failure != nil {
-			t.Error(got, token.Stats())
+		failing = false
+		expect("Bearer third", 4)
+	})
+}
+
+// A server that does not take the token is a reason to look at once.
+func TestARefusedTokenIsReadAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "token")
+		os.WriteFile(path, []byte("first"), 0o600)
+		token, err := OpenTokenFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := &guarded{taken: "second"}
+		s := open(t, Config{Endpoints: []string{"http://a"}, Transport: b, Credentials: token})
+		for _, want := range []int{401, 401} { // there is no other, and no file is read for every call
+			if resp, err := s.RoundTrip(newRequest(t, "GET", "/", nil)); err != nil || resp.StatusCode != want {
+				t.Error(resp, err)
+			}
+		}
+		os.WriteFile(path, []byte("second"), 0o600)
+		time.Sleep(refusedInterval)
+		if resp, err := s.RoundTrip(newRequest(t, "GET", "/", nil)); err != nil || resp.StatusCode != 200 {
+			t.Error(resp, err)
+		}
+		if st := s.Stats().Credentials; st.Refused != 3 || st.Refreshes != 2 || st.Kind != "token_file" || b.calls.Load() != 4 {
+			t.Errorf("%+v, %d calls", st, b.calls.Load())
 		}
 	})
 }

@@ -56,7 +56,7 @@ type expectConfig struct {
 }
 
 type errorConfig struct {
-	Kind   string     `yaml:"kind" doc:"What error.kind says." enum:"status|timeout|deadline|connect|reset|breaker_open|overloaded|malformed|too_large|input|expression|fail|canceled|internal"`
+	Kind   string     `yaml:"kind" doc:"What error.kind says." enum:"status|timeout|deadline|connect|reset|breaker_open|overloaded|no_credentials|malformed|too_large|input|expression|fail|canceled|internal"`
 	Step   dsl.String `yaml:"step" doc:"The step that failed: its id, or its verb if it has none."`
 	Status dsl.Shape  `yaml:"status" doc:"The status that the backend gave, or the fail step."`
 	Code   dsl.Shape  `yaml:"code" doc:"The code that a fail step gave."`
