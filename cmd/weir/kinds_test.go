@@ -52,7 +52,7 @@ func components(t *testing.T) []component {
 	}
 	return append(all,
 		componentOf(connectors.ServiceKind, func(example string) string {
-			return "services:\n  example:\n" + indent(4, example) + "\n"
+			return "services:\n  login: { endpoints: [\"http://127.0.0.1:9001\"] }\n  example:\n" + indent(4, example) + "\n"
 		}),
 		componentOf(flows.GatewayKind, func(example string) string {
 			return "gateways:\n  example:\n" + indent(4, example) + "\n"
