@@ -30,6 +30,7 @@ var arrows = map[string][]string{
 	"mesh/discovery":     {},
 	"mesh/h1":            {},
 	"mesh/sim":           {"mesh"},
+	"mesh/failures":      {"mesh"},
 	"connectors":         {"connectors/openapi", "engine", "engine/schema", "engine/trace", "dsl", "mesh"},
 	"connectors/openapi": {"engine/schema", "dsl"},
 	"gateway":            {"engine", "engine/trace", "dsl"},

@@ -7,9 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"runtime"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -193,59 +191,5 @@ func BenchmarkPick(b *testing.B) {
 				})
 			}
 		}
-	}
-}
-
-// Each call is retried once. The replies that nobody sees must not keep their
-// connections.
-func TestRetriesLeaveNothingBehind(t *testing.T) {
-	const calls = 10_000
-	var n atomic.Int64
-	failing := []byte("HTTP/1.1 503 Service Unavailable\r\nContent-Length: 2000\r\n\r\n" + strings.Repeat("x", 2000))
-	fine := []byte("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n")
-	base := rawServer(t, func(conn net.Conn, in *bufio.Reader) {
-		for {
-			line, err := in.ReadSlice('\n')
-			if err != nil {
-				return
-			}
-			if len(line) > 2 {
-				continue
-			}
-			answer := fine
-			if n.Add(1)%2 == 1 {
-				answer = failing
-			}
-			if _, err := conn.Write(answer); err != nil {
-				return
-			}
-		}
-	})
-	for name, run := range map[string]struct {
-		calls int
-		over  func(*Service) *Service
-	}{
-		"h1":       {calls, func(s *Service) *Service { return s }},
-		"net/http": {calls / 10, overStd},
-	} {
-		t.Run(name, func(t *testing.T) {
-			s := run.over(open(t, Config{Endpoints: []string{base}, Timeout: time.Minute, Retry: Retry{Attempts: 2, Backoff: 1, MaxBackoff: 1, Budget: 1}}))
-			req, buf := newRequest(t, "GET", "/", nil), make([]byte, 100)
-			readReply(t, s, req, buf)
-			goroutines := runtime.NumGoroutine()
-			for range run.calls - 1 {
-				readReply(t, s, req, buf)
-			}
-			st := s.Stats()
-			if e := st.Endpoints[0]; st.Retries != int64(run.calls) || e.Attempts != int64(2*run.calls) || e.InFlight != 0 {
-				t.Errorf("%+v", st)
-			}
-			if e := st.Endpoints[0]; e.Dialed != 1 || e.Closed != 0 {
-				t.Errorf("%d connections made, %d closed", e.Dialed, e.Closed)
-			}
-			if n := runtime.NumGoroutine(); n > goroutines {
-				t.Errorf("%d goroutines more", n-goroutines)
-			}
-		})
 	}
 }

@@ -174,6 +174,9 @@ func classify(err error) Class {
 	if turnedAway(err) {
 		return Connect
 	}
+	if class := byText(err.Error()); class != OK {
+		return class
+	}
 	var op *net.OpError
 	var stream streamError
 	switch {
@@ -199,13 +202,41 @@ func classify(err error) Class {
 func isBroken(err error) bool {
 	var errno syscall.Errno
 	return errors.As(err, &errno) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
-		errors.Is(err, net.ErrClosed) || isLost(err.Error())
+		errors.Is(err, net.ErrClosed)
 }
 
-// isLost knows the errors of connections of HTTP/2 that ended, whose types
-// net/http keeps to itself.
-func isLost(text string) bool {
-	return strings.Contains(text, "http2: client connection lost") || strings.Contains(text, "http2: server sent GOAWAY")
+// texts are how errors begin whose types net/http keeps to itself. What follows
+// may be the server's words.
+var texts = []struct {
+	begin, then string
+	class       Class
+}{
+	{"http2: client conn could not be established", "", Connect}, // closed before a request was sent on it
+	// Streams that the server says it has not looked at, whose requests net/http
+	// would repeat if it had their bodies.
+	{"http2: Transport: cannot retry err [http2: Transport received Server's graceful shutdown GOAWAY]", "", Refused},
+	{"http2: Transport: cannot retry err [stream error: stream ID ", "; REFUSED_STREAM", Refused},
+	{"http2: Transport received Server's graceful shutdown GOAWAY", "", Refused},
+	{"http2: Transport received GOAWAY from server", "", Refused},
+	{"http2: client connection lost", "", Reset},
+	{"http2: client connection force closed", "", Reset}, // when another request could not be written to it
+	{"http2: client conn is closed", "", Reset},
+	{"http2: server sent GOAWAY", "", Reset},
+	{"http: server closed idle connection", "", Reset},
+}
+
+// byText is the class of an error of net/http's that says nothing but its text,
+// and else OK.
+func byText(text string) Class {
+	if !strings.HasPrefix(text, "http") {
+		return OK
+	}
+	for _, t := range texts {
+		if rest, ok := strings.CutPrefix(text, t.begin); ok && strings.Contains(rest, t.then) {
+			return t.class
+		}
+	}
+	return OK
 }
 
 // streamError has the form of an error of a stream of HTTP/2, by which net/http

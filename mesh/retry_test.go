@@ -86,6 +86,12 @@ func TestClassify(t *testing.T) {
 		{fmt.Errorf("proxy: %w", io.EOF), Reset},
 		{context.DeadlineExceeded, Deadline},
 		{errors.New("net/http: malformed HTTP response"), Malformed},
+		{errors.New("http2: client conn could not be established"), Connect},
+		{errors.New("http2: Transport: cannot retry err [stream error: stream ID 3; REFUSED_STREAM; received from peer] after Request.Body was written; define Request.GetBody to avoid this error"), Refused},
+		{errors.New("http2: Transport: cannot retry err [http2: Transport received Server's graceful shutdown GOAWAY] after Request.Body was written; define Request.GetBody to avoid this error"), Refused},
+		{errors.New("http2: client connection force closed via ClientConn.Close"), Reset},
+		{errors.New(`http2: server sent GOAWAY and closed the connection; LastStreamID=1, ErrCode=NO_ERROR, debug="REFUSED_STREAM"`), Reset},
+		{errors.New("http: server closed idle connection"), Reset},
 	} {
 		if got := classify(c.err); got != c.want {
 			t.Errorf("%v: %v, want %v", c.err, got, c.want)

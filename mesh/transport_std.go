@@ -337,15 +337,21 @@ func tellRemaining(out *http.Request, o h1.Options) {
 // watchedBody remembers why reading a request's body failed.
 type watchedBody struct {
 	io.ReadCloser
-	err atomic.Pointer[error]
+	err    atomic.Pointer[error]
+	closed atomic.Bool // what fails then fails because of it
 }
 
 func (b *watchedBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
-	if err != nil && err != io.EOF {
-		b.err.CompareAndSwap(nil, &err) // later ones are of its being closed
+	if err != nil && err != io.EOF && !b.closed.Load() {
+		b.err.CompareAndSwap(nil, &err)
 	}
 	return n, err
+}
+
+func (b *watchedBody) Close() error {
+	b.closed.Store(true)
+	return b.ReadCloser.Close()
 }
 
 // cause says why a round trip failed: the body, if it did.
