@@ -11,7 +11,7 @@ import (
 type serviceCalls struct {
 	Deadline          dsl.Duration `yaml:"deadline" doc:"How long a call may take with all its attempts and the pauses between them. What is left of the deadline of a step or a route bounds it, too." min:"1ms"`
 	DeadlineHeader    dsl.String   `yaml:"deadline_header" doc:"The header in which each attempt tells the service how many milliseconds its answer is waited for, such as X-Envoy-Expected-Rq-Timeout-Ms, or Grpc-Timeout, in the form that gRPC wants. Default: none."`
-	Timeout           dsl.Duration `yaml:"timeout" doc:"How long one attempt may take, with its body; forward counts to the header of the answer, and not at all while a long body is sent." default:"10s" min:"1ms"`
+	Timeout           dsl.Duration `yaml:"timeout" doc:"How long one attempt may take, with its body; forward counts to the header of the answer. While a long body is sent it starts anew with each piece that the service takes." default:"10s" min:"1ms"`
 	StreamIdleTimeout dsl.Duration `yaml:"stream_idle_timeout" doc:"How long forward waits for more of an answer that has begun." default:"5m" min:"1ms"`
 	ConnectTimeout    dsl.Duration `yaml:"connect_timeout" doc:"How long making a connection may take." default:"1s" min:"1ms"`
 	Retry             *retryConfig `yaml:"retry" doc:"Repeats attempts of calls whose method is idempotent (RFC 9110 section 9.2.2) or that have an idempotency key, and of others only if the service has not seen them."`

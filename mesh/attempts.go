@@ -154,16 +154,18 @@ func (s *Service) attempt(p pick, req *http.Request, call *Call, until time.Time
 	if call.Observer != nil {
 		req = observed(req, call)
 	}
+	req, upload := s.paced(req)
 	out.start = time.Now()
 	out.resp, out.err = e.transport.roundTrip(req, h1.Options{
 		Start:     out.start,
-		Deadline:  s.attemptDeadline(out.start, until, req, call),
+		Deadline:  s.attemptDeadline(out.start, until, req, upload != nil),
 		Stream:    call.Stream,
 		Prompt:    call.Prompt,
 		Idle:      s.cfg.StreamIdleTimeout,
 		Remaining: s.cfg.DeadlineHeader,
 		Fields:    call.Fields,
 	})
+	upload.reply(call.Stream)
 	switch {
 	case out.err != nil:
 		out.class = classify(out.err)
@@ -175,7 +177,7 @@ func (s *Service) attempt(p pick, req *http.Request, call *Call, until time.Time
 	switch {
 	case out.err == nil && out.resp.StatusCode >= 500:
 		out.class = Status
-	case out.class == Deadline && isOverdue(req.Context()):
+	case out.class == Deadline && isOverdue(req.Context()), out.class == Canceled && upload.ranOut():
 		out.class = Timeout
 	}
 	lost := out.err != nil && context.Cause(req.Context()) == errLost
@@ -195,10 +197,11 @@ func (s *Service) attempt(p pick, req *http.Request, call *Call, until time.Time
 		e.failures.count(out.class, out.start.Add(out.took))
 	}
 	if out.err != nil || call.Buffer {
+		upload.end()
 		e.exit()
 		return out
 	}
-	out.resp.Body = s.follow(out.resp.Body, e, call.Attempts)
+	out.resp.Body = s.follow(out.resp.Body, e, upload, call.Attempts)
 	return out
 }
 
@@ -210,16 +213,11 @@ func observed(req *http.Request, call *Call) *http.Request {
 }
 
 // attemptDeadline is when an attempt that starts now times out; zero if the
-// context ends before that, so that what ran out is never in doubt. An attempt
-// that passes on a long body has none: how long the sender takes is not the
-// endpoint's doing, and the context bounds it.
-func (s *Service) attemptDeadline(now, until time.Time, req *http.Request, call *Call) time.Time {
-	long := req.ContentLength < 0 || req.ContentLength > longBody
-	if call.Stream && long && h1.HasBody(req) && req.GetBody == nil {
-		return time.Time{}
-	}
+// context ends before that, so that what ran out is never in doubt. One with a
+// [pace] times out by that.
+func (s *Service) attemptDeadline(now, until time.Time, req *http.Request, paced bool) time.Time {
 	d := until
-	if s.cfg.Timeout > 0 && (d.IsZero() || now.Add(s.cfg.Timeout).Before(d)) {
+	if !paced && s.cfg.Timeout > 0 && (d.IsZero() || now.Add(s.cfg.Timeout).Before(d)) {
 		d = now.Add(s.cfg.Timeout)
 	}
 	if total, ok := req.Context().Deadline(); ok && !d.Before(total) {
@@ -227,10 +225,6 @@ func (s *Service) attemptDeadline(now, until time.Time, req *http.Request, call 
 	}
 	return d
 }
-
-// longBody is the length above which sending a body takes time of its own, in
-// bytes.
-const longBody = 64 << 10
 
 // observe learns how long good replies take.
 func (s *Service) observe(now, took time.Duration) {

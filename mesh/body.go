@@ -70,12 +70,13 @@ func (*buffered) Close() error { return nil }
 
 // follow watches a body that the caller reads: it turns its errors into [*Error]
 // and counts the attempt as in flight until the body ends.
-func (s *Service) follow(body io.ReadCloser, e *Endpoint, attempts int) io.ReadCloser {
+func (s *Service) follow(body io.ReadCloser, e *Endpoint, upload *pace, attempts int) io.ReadCloser {
 	if body == http.NoBody {
+		upload.end()
 		e.exit()
 		return body
 	}
-	live := &liveBody{ReadCloser: body, service: s, endpoint: e, attempts: attempts}
+	live := &liveBody{ReadCloser: body, service: s, endpoint: e, upload: upload, attempts: attempts}
 	if w, ok := body.(io.Writer); ok { // 101 Switching Protocols
 		return &liveConn{live, w}
 	}
@@ -87,6 +88,7 @@ type liveBody struct {
 	service  *Service
 	endpoint *Endpoint
 	attempts int
+	upload   *pace                   // of the attempt; mostly nil
 	release  context.CancelCauseFunc // of the context of an attempt that had a hedge; else nil
 	kept     bool                    // it has the place of its call
 	ended    atomic.Bool
@@ -151,6 +153,7 @@ func (b *liveBody) end() bool {
 	if b.ended.Swap(true) {
 		return false
 	}
+	b.upload.end()
 	b.endpoint.exit()
 	if b.kept {
 		b.service.limit.leave()

@@ -47,8 +47,9 @@ type Config struct {
 	// if it is "grpc-timeout". Empty is none.
 	DeadlineHeader string
 	// Timeout bounds one attempt, from picking an endpoint to the last byte of
-	// the body (the last of the header if [Call].Stream). 0 is none. It does not
-	// apply to a long body that a streaming call passes on.
+	// the body (the last of the header if [Call].Stream). 0 is none. While a long
+	// request body is sent it starts anew with each piece that the endpoint takes,
+	// and does not run while there is nothing to send.
 	Timeout time.Duration
 	// StreamIdleTimeout bounds each wait for more of the body of a streamed reply
 	// ([Call].Stream). 0 is none.

@@ -407,40 +407,96 @@ func TestAttemptTimeoutsUnderATotalDeadline(t *testing.T) {
 	})
 }
 
-func TestALongUploadHasNoAttemptTimeout(t *testing.T) {
+// While a long body is sent, the timeout is for what the endpoint does.
+func TestTheTimeoutOfALongUpload(t *testing.T) {
+	const timeout, piece, long = time.Second, 32 << 10, 1 << 20
+	waits := func(req *http.Request, d time.Duration) error {
+		select {
+		case <-req.Context().Done():
+			return context.Cause(req.Context())
+		case <-time.After(d):
+			return nil
+		}
+	}
 	for _, c := range []struct {
-		name   string
-		length int64
-		stream bool
-		class  Class
+		name     string
+		length   int64 // as it is announced
+		sender   time.Duration
+		takes    time.Duration // the endpoint, for each piece
+		answers  time.Duration
+		body     time.Duration // its last byte
+		class    Class
+		stream   Class // of a call that streams
+		lasts    time.Duration
+		atStream time.Duration
 	}{
-		{"streamed, of unknown length", -1, true, OK},
-		{"streamed and long", 1 << 20, true, OK},
-		{"streamed and short", 100, true, Timeout},
-		{"sent by a call that reads the answer", 1 << 20, false, Timeout},
+		{name: "is taken slowly", length: long, takes: 900 * time.Millisecond, lasts: 33 * 900 * time.Millisecond},
+		{name: "of unknown length is taken slowly", length: -1, takes: 900 * time.Millisecond, lasts: 33 * 900 * time.Millisecond},
+		{name: "comes slowly", length: long, sender: time.Minute, lasts: 32 * time.Minute},
+		{name: "is not taken any more", length: long, takes: 1100 * time.Millisecond, class: Timeout, stream: Timeout, lasts: timeout},
+		{name: "is not answered", length: long, takes: 900 * time.Millisecond, answers: 1100 * time.Millisecond, class: Timeout, stream: Timeout, lasts: 32*900*time.Millisecond + timeout},
+		{name: "has an answer that stops", length: long, answers: 900 * time.Millisecond, body: time.Minute, class: Timeout, lasts: timeout, atStream: time.Minute + 900*time.Millisecond},
+		{name: "is short, and comes slowly", length: piece, sender: 1100 * time.Millisecond, class: Timeout, stream: Timeout, lasts: timeout},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				f := &fake{play: func(_ int, req *http.Request) (*http.Response, error) {
-					select {
-					case <-req.Context().Done():
-						return nil, context.Cause(req.Context())
-					case <-time.After(time.Minute): // the upload
-						return reply(200), nil
+		for _, stream := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, streamed %v", c.name, stream), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					f := &fake{play: func(_ int, req *http.Request) (*http.Response, error) {
+						defer req.Body.Close()
+						for buf := make([]byte, piece); ; {
+							_, err := io.ReadFull(req.Body, buf)
+							if late := req.Context().Err(); late != nil {
+								return nil, context.Cause(req.Context())
+							}
+							if err == io.EOF {
+								break
+							}
+							if err := waits(req, c.takes); err != nil {
+								return nil, err
+							}
+						}
+						if err := waits(req, c.answers); err != nil {
+							return nil, err
+						}
+						r := reply(200)
+						r.Body = io.NopCloser(readerFunc(func([]byte) (int, error) {
+							if err := waits(req, c.body); err != nil {
+								return 0, err
+							}
+							return 0, io.EOF
+						}))
+						return r, nil
+					}}
+					s := open(t, Config{Endpoints: []string{"http://a"}, Transport: f, Timeout: timeout})
+					size := int64(long)
+					if c.length == piece {
+						size = piece
 					}
-				}}
-				s := open(t, Config{Endpoints: []string{"http://a"}, Transport: f, Timeout: time.Second})
-				req := newRequest(t, "POST", "/", io.NopCloser(strings.NewReader("x")))
-				req.ContentLength = c.length
-				resp, err := s.Do(req, &Call{Stream: c.stream})
-				if got := classOf(t, err); got != c.class {
-					t.Fatalf("got %v (%v), want %v", got, err, c.class)
-				}
-				if err == nil {
-					text(t, resp, nil)
-				}
+					data := io.LimitReader(readerFunc(func(p []byte) (int, error) {
+						time.Sleep(c.sender)
+						return len(p), nil
+					}), size)
+					req := newRequest(t, "POST", "/", data)
+					req.ContentLength = c.length
+					start := time.Now()
+					resp, err := s.Do(req, &Call{Stream: stream})
+					if err == nil {
+						_, err = io.ReadAll(resp.Body)
+						resp.Body.Close()
+					}
+					class, lasts := c.class, c.lasts
+					if stream {
+						class, lasts = c.stream, orDefault(c.atStream, lasts)
+					}
+					if took := time.Since(start); classOf(t, err) != class || took < lasts-timeout || took > lasts+timeout/5 {
+						t.Errorf("after %v, not %v: %v", took, lasts, err)
+					}
+					if e := s.Stats().Endpoints[0]; e.InFlight != 0 {
+						t.Errorf("%+v", e)
+					}
+				})
 			})
-		})
+		}
 	}
 }
 

@@ -57,7 +57,12 @@ func TestABackendThatBreaks(t *testing.T) {
 				// What is not safe to repeat is not repeated.
 				alone := t.open(mesh.Config{Timeout: timeout, Retry: mesh.Retry{Attempts: 3, On: []string{"connect", "reset", "timeout"}}}, t.scripted(c.script))
 				call := mesh.Call{Buffer: true}
-				if _, err := t.post(alone, strings.NewReader("once"), &call); t.class(err) != c.want || call.Attempts != 1 {
+				_, err := t.post(alone, strings.NewReader("once"), &call)
+				class := t.class(err)
+				if c.want == mesh.Malformed && class == mesh.Reset && (t.way.std || t.way.http2) {
+					class = c.want // net/http ends the connection, and may find that it cannot write any more first
+				}
+				if class != c.want || call.Attempts != 1 {
 					t.Errorf("%d attempts: %v", call.Attempts, err)
 				}
 

@@ -1,7 +1,9 @@
 package failures
 
 import (
+	"fmt"
 	"io"
+	"net/http"
 	"testing"
 	"time"
 
@@ -55,3 +57,44 @@ func TestABackendThatAnswersEarly(t *testing.T) {
 		}
 	})
 }
+
+// An upload may take longer than an attempt if the backend takes what there is;
+// one that it takes nothing of any more times out.
+func TestAnUploadOfItsOwnPace(t *testing.T) {
+	over(t, ways, func(t *trial) {
+		t.Run("slow", func(test *testing.T) {
+			test.Parallel()
+			t := &trial{T: test, way: t.way}
+			b := t.serve(func(w http.ResponseWriter, r *http.Request) {
+				n, _ := io.Copy(io.Discard, r.Body)
+				_, _ = fmt.Fprint(w, n)
+			})
+			s := t.open(mesh.Config{Timeout: patience}, b)
+			pieces := 0
+			resp, err := t.post(s, readerFunc(func(p []byte) (int, error) {
+				if pieces++; pieces > 3 {
+					return 0, io.EOF
+				}
+				time.Sleep(patience / 2)
+				return len(p), nil
+			}), &mesh.Call{Buffer: true})
+			if err != nil || resp.StatusCode != 200 {
+				t.Error(resp, err)
+			}
+		})
+		t.Run("stalled", func(test *testing.T) {
+			test.Parallel()
+			t := &trial{T: test, way: t.way}
+			stalls := t.scripted(func(c *serverConn) { c.request(); time.Sleep(2 * patience) })
+			s := t.open(mesh.Config{Timeout: patience}, stalls)
+			_, err := t.post(s, endless{}, &mesh.Call{Stream: true})
+			if t.class(err) != mesh.Timeout {
+				t.Error(err)
+			}
+		})
+	})
+}
+
+type readerFunc func([]byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }

@@ -30,7 +30,7 @@ const (
 //
 // Err is context.Canceled or context.DeadlineExceeded if it was the request's
 // context that ended, and matches os.ErrDeadlineExceeded if it was
-// [Options].Deadline.
+// [Options].Deadline, or if the context was cancelled with a cause that does.
 type Error struct {
 	Op   Op
 	Addr string // host:port of the server

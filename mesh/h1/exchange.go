@@ -230,6 +230,9 @@ func (x *exchange) ranOut(err error) error {
 	ended := x.ctx.Err()
 	switch {
 	case errors.Is(ended, context.Canceled):
+		if cause := context.Cause(x.ctx); errors.Is(cause, os.ErrDeadlineExceeded) {
+			return cause // whoever cancelled it did so because time was up
+		}
 		return ended
 	case x.idle > 0 && ended == nil && (x.deadline.IsZero() || time.Now().Before(x.deadline)):
 		return err
