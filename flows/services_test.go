@@ -2,6 +2,8 @@ package flows_test
 
 import (
 	"encoding/json"
+	"fmt"
+	"net/http"
 	"net/http/httptest"
 	"reflect"
 	"slices"
@@ -337,6 +339,41 @@ services:
 			if !strings.Contains(page, text) {
 				t.Errorf("there is no %s in %s", text, page)
 			}
+		}
+	})
+}
+
+func TestCredentialsAreShown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		login := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			fmt.Fprint(w, `{"access_token":"verysecret","token_type":"Bearer","expires_in":3600}`)
+		})
+		w := flowtest.Serve(t, `
+flow: entries
+trigger: { http: GET /entries }
+steps:
+  - { id: all, call: GET ledger /all }
+  - return: $(all)
+---
+services:
+  ledger: { endpoints: ["http://ledger"], auth: { oauth2: { service: login, path: /token, client_id: shop, client_secret: $(secret.LEDGER) } } }
+  login: { endpoints: ["http://login"] }
+`, flowtest.Backends{"ledger": flowtest.JSON(200, `[]`), "login": login})
+		w.Get("/entries").Is(t, 200, `[]`)
+		metrics, page := metricsOf(t, w), servicesOf(t, w)
+		for _, name := range []string{"refreshes_total", "refused_total", "failures_total", "last_refresh_timestamp_seconds", "expiry_timestamp_seconds"} {
+			if name = "weir_service_credentials_" + name; !slices.Contains(metrics, name) {
+				t.Errorf("there is no metric %s", name)
+			}
+		}
+		for _, text := range []string{`"kind": "oauth2"`, `"refreshed": "`, `"expires": "`, `"refreshes": 1`, `"refused": 0`} {
+			if !strings.Contains(page, text) {
+				t.Errorf("there is no %s in %s", text, page)
+			}
+		}
+		if strings.Contains(page, "verysecret") || strings.Contains(page, "made-up") {
+			t.Error(page)
 		}
 	})
 }

@@ -50,6 +50,7 @@ func (r *run) authorize() (Class, error) {
 	ctx, cancel := r.bounded()
 	defer cancel()
 	value, err := c.Authorization(ctx)
+	r.now = time.Now() // it may have been waited for
 	switch {
 	case err == nil:
 		r.present(value)
