@@ -138,6 +138,7 @@ func (s *forward) Run(ctx context.Context, x *engine.Exchange) error {
 // passing is what one request is passed on with. Most of it serves the next one.
 type passing struct {
 	call   mesh.Call
+	req    http.Request
 	url    url.URL
 	sent   http.Header
 	got    http.Header
@@ -156,6 +157,19 @@ func (p *passing) release() {
 	clear(p.got)
 	*p = passing{sent: p.sent, got: p.got}
 	passings.Put(p)
+}
+
+// request is one with ctx and nothing else. Only a copy takes a context: it is
+// that of in, mostly.
+func (p *passing) request(ctx context.Context, in *http.Request) *http.Request {
+	if ctx != in.Context() {
+		return blank.WithContext(ctx)
+	}
+	p.req = *in
+	p.req.TransferEncoding, p.req.Close, p.req.Host, p.req.Body, p.req.GetBody = nil, false, "", nil, nil
+	p.req.Form, p.req.PostForm, p.req.MultipartForm, p.req.Pattern = nil, nil, nil, ""
+	p.req.RemoteAddr, p.req.RequestURI, p.req.TLS = "", "", nil
+	return &p.req
 }
 
 var via = []string{"1.1 weir"}
@@ -207,7 +221,7 @@ func (s *forward) request(ctx context.Context, x *engine.Exchange, p *passing) (
 	if _, err := engine.AppendHeaders(ctx, x, h, s.headers); err != nil {
 		return nil, err
 	}
-	req := blank.WithContext(ctx)
+	req := p.request(ctx, in)
 	req.Method, req.URL, req.Header, req.ContentLength, req.Trailer = in.Method, u, h, in.ContentLength, in.Trailer
 	if host := h["Host"]; host != nil {
 		req.Host = host[0]

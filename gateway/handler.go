@@ -88,7 +88,7 @@ type recorder struct {
 
 func (h *recorder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	q := h.newRequest(r)
-	q.Start, q.ID, q.redactor = time.Now(), requestID(r.Header), h.options.Redactor
+	q.Start, q.ID, q.redactor = time.Now(), q.requestID(r.Header), h.options.Redactor
 	q.Route, q.Vars, q.verdict = h.router.Match(r.Method, r.URL, q.varRoom[:0])
 	q.w = responseWriter{ResponseWriter: w, request: q, stall: h.options.StallTimeout}
 	q.ctx.Context, q.ctx.record = r.Context(), q

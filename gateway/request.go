@@ -45,6 +45,7 @@ type Request struct {
 	input    engine.Input
 	varRoom  [4]Var
 	idRoom   [1]string
+	idText   [32]byte
 	editors  []HeaderEditor // the innermost is the last
 	room     [4]HeaderEditor
 	redactor *dsl.Redactor

@@ -91,9 +91,27 @@ func all(s string, class uint8) bool {
 }
 
 func validToken(s string) bool  { return s != "" && all(s, charToken) }
-func validValue(s string) bool  { return all(s, charValue) }
+func validValue(s string) bool  { return printable(s) || all(s, charValue) }
 func validTarget(s string) bool { return all(s, charTarget) }
 func validHost(s string) bool   { return all(s, charHost) }
+
+// printable reports whether each byte of s may stand in a value and is no tab,
+// eight at a time: what is not the common case is looked at one by one.
+func printable(s string) bool {
+	const (
+		ones  = 0x0101010101010101
+		highs = 0x8080808080808080
+	)
+	for ; len(s) >= 8; s = s[8:] {
+		w := uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 |
+			uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
+		del := w ^ 0x7f*ones
+		if (w-' '*ones)&^w&highs != 0 || (del-ones)&^del&highs != 0 {
+			return false // one below the space, or DEL, or one that is taken for them
+		}
+	}
+	return all(s, charValue)
+}
 
 // validTrailer reports whether a field may come after the body. Those that frame
 // or route the message may not: RFC 9110 section 6.5.1.
