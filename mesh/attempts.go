@@ -25,9 +25,10 @@ type run struct {
 	presented []string // the service's credentials, if they are in req
 	renewed   bool     // others were looked for
 
-	placed bool           // it has a place among the calls of the service
-	queued time.Duration  // how long it has waited for places
-	reply  *http.Response // until it is judged
+	priority Priority
+	placed   bool           // it has a place among the calls of the service
+	queued   time.Duration  // how long it has waited for places
+	reply    *http.Response // until it is judged
 }
 
 // outcome is what came of an attempt.
@@ -190,6 +191,9 @@ func (s *Service) attempt(p pick, req *http.Request, call *Call, until time.Time
 	now := out.start.Add(out.took).Sub(s.opened)
 	e.ejection.end(s, e, out.class, now, out.took)
 	e.latency.learn(now, out.took, out.class, out.resp)
+	if !call.aside {
+		s.limit.learn(now, &out)
+	}
 	switch {
 	case out.class == OK && !call.aside:
 		s.observe(now, out.took)

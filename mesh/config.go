@@ -72,7 +72,7 @@ type Config struct {
 	// all attempts have been made. It is off unless Failures, Ratio or Slow is
 	// set.
 	ServiceBreaker Breaker
-	// Limit is off unless Concurrent or PerEndpoint is set.
+	// Limit is off unless Concurrent, Adaptive.Max or PerEndpoint is set.
 	Limit Limit
 	// Ejection is off unless Failures or Ratio is set.
 	Ejection Ejection

@@ -40,7 +40,7 @@ func allPolicies(base string) Config {
 		Endpoints: []string{base, base + "/again"},
 		Timeout:   time.Minute,
 		Retry:     Retry{Attempts: 3},
-		Limit:     Limit{Concurrent: 100, PerEndpoint: 50, Queue: 50},
+		Limit:     Limit{Adaptive: Adaptive{Max: 200}, PerEndpoint: 50, Queue: 50},
 		Breaker:   Breaker{Ratio: 0.5, Slow: Slow{Over: time.Minute}},
 
 		ServiceBreaker: Breaker{Ratio: 0.5, Within: 10 * time.Second},

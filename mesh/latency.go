@@ -62,9 +62,30 @@ func (l *latencies) observe(now, took time.Duration) {
 	if now-time.Duration(l.since.Load()) >= latencyWindow {
 		l.next(now)
 	}
-	w := &l.windows[l.turn.Load()]
+	l.windows[l.turn.Load()].add(took)
+}
+
+func (w *window) add(took time.Duration) {
 	w.counts[bucketOf(took)].Add(1)
 	w.total.Add(1)
+}
+
+func (w *window) clear() {
+	for i := range w.counts {
+		w.counts[i].Store(0)
+	}
+	w.total.Store(0)
+}
+
+// median is how long half of the replies took at most; 0 without any.
+func (w *window) median() time.Duration {
+	half := (w.total.Load() + 1) / 2
+	for i, n := 0, int64(0); half > 0 && i < latencyBuckets; i++ {
+		if n += int64(w.counts[i].Load()); n >= half {
+			return boundOf(i)
+		}
+	}
+	return 0
 }
 
 // next forgets the older window. Counts that come meanwhile may get lost.
@@ -75,11 +96,7 @@ func (l *latencies) next(now time.Duration) {
 		return
 	}
 	turn := 1 - l.turn.Load()
-	w := &l.windows[turn]
-	for i := range w.counts {
-		w.counts[i].Store(0)
-	}
-	w.total.Store(0)
+	l.windows[turn].clear()
 	l.turn.Store(turn)
 	l.since.Store(int64(now))
 }

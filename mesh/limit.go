@@ -1,12 +1,10 @@
 package mesh
 
 import (
-	"container/list"
 	"context"
 	"errors"
 	"fmt"
 	"net/http"
-	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -20,6 +18,9 @@ type Limit struct {
 	// attempt to the end of the body of their reply, the pauses between attempts
 	// included. 0 is no bound.
 	Concurrent int
+	// Adaptive, in place of Concurrent, finds that number. It is off unless Max is
+	// set.
+	Adaptive Adaptive
 	// PerEndpoint is how many attempts, hedges included, one endpoint may have
 	// under way, to the end of the body of their reply. 0 is no bound.
 	PerEndpoint int
@@ -32,12 +33,15 @@ type Limit struct {
 
 const defaultLimitWait = 100 * time.Millisecond
 
-func (l Limit) enabled() bool { return l.Concurrent > 0 || l.PerEndpoint > 0 }
+func (l Limit) enabled() bool {
+	return l.Concurrent > 0 || l.PerEndpoint > 0 || l.Adaptive.enabled()
+}
 
 func (l Limit) withDefaults() Limit {
 	if l.Queue > 0 {
 		l.Wait = orDefault(l.Wait, defaultLimitWait)
 	}
+	l.Adaptive = l.Adaptive.withDefaults()
 	return l
 }
 
@@ -51,8 +55,11 @@ func (l Limit) validate(f *faults) {
 		}
 	}
 	f.nonNegative("limit.wait", l.Wait)
+	l.Adaptive.validate(f)
 	switch {
-	case !l.enabled() && (l.Queue > 0 || l.Wait > 0):
+	case l.Concurrent > 0 && l.Adaptive.enabled():
+		f.add("limit.concurrent", "adaptive finds how many calls there may be", "write one of them; adaptive has a max of its own")
+	case !l.enabled() && l.Adaptive == (Adaptive{}) && (l.Queue > 0 || l.Wait > 0):
 		f.add("limit", "nothing is limited", "write concurrent: 100, or per_endpoint: 20")
 	case l.Wait > 0 && l.Queue == 0:
 		f.add("limit.wait", "wait needs a queue", "write queue: 50")
@@ -62,18 +69,20 @@ func (l Limit) validate(f *faults) {
 // limiter is [Limit] made ready. A nil one does nothing.
 type limiter struct {
 	Limit
-	inUse   atomic.Int64 // calls that have a place; only counted if Concurrent
-	waiting atomic.Int64 // calls, in both lines
-	refused atomic.Int64
-	calls   line // for a place among the calls
-	picks   line // for a place at an endpoint
+	adaptive *adaptive    // nil without
+	inUse    atomic.Int64 // calls that have a place; only counted if their number is bounded
+	waiting  atomic.Int64 // calls, in both lines
+	refused  [priorities]atomic.Int64
+	late     atomic.Int64 // of the refused
+	calls    line         // for a place among the calls
+	picks    line         // for a place at an endpoint
 }
 
 func newLimiter(l Limit) *limiter {
 	if !l.enabled() {
 		return nil
 	}
-	return &limiter{Limit: l}
+	return &limiter{Limit: l, adaptive: newAdaptive(l.Adaptive)}
 }
 
 // take adds one to n if it stays within limit. A sum that is taken back would
@@ -90,20 +99,36 @@ func take(n *atomic.Int64, limit int) bool {
 	}
 }
 
+// most is how many calls may be under way now; 0 is no bound.
+func (l *limiter) most() int {
+	if l.adaptive != nil {
+		return int(l.adaptive.now.Load())
+	}
+	return l.Concurrent
+}
+
 // start takes a place for the call, and waits for one.
 func (r *run) start() (Class, error) {
 	l := r.service.limit
-	if l.Concurrent == 0 {
+	most := l.most()
+	if most == 0 {
 		return OK, nil
 	}
-	if l.calls.empty() && take(&l.inUse, l.Concurrent) {
+	if l.calls.empty() && take(&l.inUse, most) {
 		r.placed = true
 		return OK, nil
 	}
-	class, err := r.queue(&l.calls, fmt.Sprintf("%d calls are under way", l.Concurrent), l.Concurrent,
-		func() bool { return take(&l.inUse, l.Concurrent) })
+	class, err := r.queue(&l.calls, fmt.Sprintf("%d calls are under way", most), most,
+		func() bool { return take(&l.inUse, l.most()) })
 	r.placed = class == OK
 	return class, err
+}
+
+// learn tells the limit what came of an attempt.
+func (l *limiter) learn(now time.Duration, out *outcome) {
+	if l != nil && l.adaptive != nil {
+		l.adaptive.learn(now, out.took, out.class, out.resp, l.inUse.Load())
+	}
 }
 
 // leave ends what the call still has when it returns, or panics.
@@ -198,36 +223,43 @@ func (r *run) pick() (p pick, class Class, err error) {
 
 // queue waits until try succeeds, at most for what is left of [Limit].Wait. Nobody
 // waits who would then have less time than a good reply usually takes: what is
-// late already is shed first, and at once. taken says in words what is waited
-// for, of which there are so many places.
+// late already is shed first, and at once. If the queue is full, a call of a lower
+// priority makes room. taken says in words what is waited for, of which there are
+// so many places.
 func (r *run) queue(in *line, taken string, places int, try func() bool) (Class, error) {
 	s := r.service
 	l := s.limit
 	refuse := func(why string) (Class, error) {
-		l.refused.Add(1)
+		l.refused[r.priority.rank()].Add(1)
 		return Overloaded, errors.New(taken + why)
+	}
+	tooLate := func(why string) (Class, error) {
+		l.late.Add(1)
+		return refuse(why)
+	}
+	if l.Queue == 0 {
+		return refuse("")
 	}
 	patience := l.Wait - r.queued
 	late := false
 	if left, bound := r.left(); bound {
 		typical := time.Duration(s.typical.Load())
-		turn := typical * time.Duration(in.length.Load()) / time.Duration(places)
-		if l.Queue > 0 && left <= typical+turn {
-			return refuse(", and there is no time to wait")
+		turn := typical * time.Duration(in.before(r.priority)) / time.Duration(places)
+		if left <= typical+turn {
+			return tooLate(", and there is no time to wait")
 		}
 		if left-typical < patience {
 			patience, late = left-typical, true
 		}
 	}
-	if !take(&l.waiting, l.Queue) {
-		if l.Queue == 0 {
-			return refuse("")
-		}
+	if !take(&l.waiting, l.Queue) && !in.oust(r.priority) {
 		return refuse(fmt.Sprintf(", and %d calls wait", l.Queue))
 	}
-	defer l.waiting.Add(-1)
 	start := time.Now()
-	err := in.wait(r.req.Context(), patience, try)
+	ousted, err := in.wait(r.req.Context(), r.priority, patience, try)
+	if !ousted {
+		l.waiting.Add(-1)
+	}
 	r.now = time.Now()
 	r.queued += r.now.Sub(start)
 	switch {
@@ -235,94 +267,44 @@ func (r *run) queue(in *line, taken string, places int, try func() bool) (Class,
 		return OK, nil
 	case errors.Is(err, context.Canceled):
 		return Canceled, err
+	case err == errOusted:
+		return refuse(", and " + err.Error())
 	case late:
-		return refuse(fmt.Sprintf(", and there is no time left after a wait of %v", r.queued.Round(time.Millisecond)))
+		return tooLate(fmt.Sprintf(", and there is no time left after a wait of %v", r.queued.Round(time.Millisecond)))
 	}
 	return refuse(fmt.Sprintf(", and a wait of %v did not help", r.queued.Round(time.Millisecond)))
 }
 
-// line is where calls wait for their turn, first come, first served. What they
-// wait for is not handed to them: the first is woken, and tries for itself. No
-// place stays free while somebody waits for it, because
-//
-//   - whoever gives a place back looks at the line after that, and whoever waits
-//     stands in line before trying;
-//   - whoever leaves the line, for any reason, wakes who is first then.
-type line struct {
-	length atomic.Int64
-	mu     sync.Mutex
-	all    list.List // of chan struct{}, with room for one
-}
-
-func (l *line) empty() bool { return l.length.Load() == 0 }
-
-// wake lets the first try.
-func (l *line) wake() {
-	if l.empty() {
-		return
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.first()
-}
-
-// first tells the first that it may try. mu is held.
-func (l *line) first() {
-	if first := l.all.Front(); first != nil {
-		select {
-		case first.Value.(chan struct{}) <- struct{}{}:
-		default: // it was told, and has not tried yet
-		}
-	}
-}
-
-var errWaited = errors.New("the wait was in vain")
-
-// wait returns nil when try has returned true, which is asked without the lock
-// held. The error is the context's, or errWaited after patience.
-func (l *line) wait(ctx context.Context, patience time.Duration, try func() bool) error {
-	if patience <= 0 {
-		return errWaited
-	}
-	turn := make(chan struct{}, 1)
-	l.mu.Lock()
-	place := l.all.PushBack(turn)
-	l.length.Add(1)
-	l.first()
-	l.mu.Unlock()
-	defer func() {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		l.all.Remove(place)
-		l.length.Add(-1)
-		l.first()
-	}()
-	timer := time.NewTimer(patience)
-	defer timer.Stop()
-	for {
-		select {
-		case <-turn:
-			if try() {
-				return nil
-			}
-		case <-timer.C:
-			return errWaited
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-}
-
 // LimitStats are what [Limit] counts.
 type LimitStats struct {
-	InUse   int64 // calls that have a place; 0 without Limit.Concurrent
-	Waiting int64 // calls in the queue
-	Refused int64 // calls
+	Limit     int64              // how many calls may have a place now; 0 is any number
+	InUse     int64              // calls that have a place; 0 without such a bound
+	Waiting   int64              // calls in the queue
+	Refused   int64              // calls
+	RefusedBy map[Priority]int64 // those of each priority; what is not here is 0
+	Late      int64              // those that had too little time left to wait
+	Adaptive  *AdaptiveStats     // nil without
 }
 
-func (l *limiter) stats() LimitStats {
+// AdaptiveStats are what [Adaptive] goes by.
+type AdaptiveStats struct {
+	Usual time.Duration // what half of the replies take at most if there is no queue; 0 is not known
+	Last  time.Duration // what they took last; 0 is not known
+}
+
+func (l *limiter) stats() (s LimitStats) {
 	if l == nil {
-		return LimitStats{}
+		return s
 	}
-	return LimitStats{InUse: l.inUse.Load(), Waiting: l.waiting.Load(), Refused: l.refused.Load()}
+	s = LimitStats{Limit: int64(l.most()), InUse: l.inUse.Load(), Waiting: l.waiting.Load(), Late: l.late.Load(), RefusedBy: map[Priority]int64{}}
+	for p := PriorityLow; p <= PriorityCritical; p++ {
+		if n := l.refused[p.rank()].Load(); n > 0 {
+			s.RefusedBy[p] = n
+			s.Refused += n
+		}
+	}
+	if a := l.adaptive; a != nil {
+		s.Adaptive = &AdaptiveStats{Usual: time.Duration(a.usual.Load()), Last: time.Duration(a.last.Load())}
+	}
+	return s
 }

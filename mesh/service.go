@@ -64,6 +64,8 @@ type Call struct {
 	// Admit, if set, is asked before a retry that nothing else speaks against. It
 	// would begin after pause.
 	Admit func(pause time.Duration) bool
+	// Priority says which calls go first when [Limit] lets some wait.
+	Priority Priority
 	// NoHedge keeps a call from being hedged.
 	NoHedge bool
 	// Record asks for Records of a call whose first attempt succeeds. There are
@@ -163,7 +165,7 @@ func (s *Service) Do(req *http.Request, call *Call) (*http.Response, error) {
 	s.inFlight.Add(1)
 	defer s.inFlight.Add(-1)
 
-	r := run{service: s, req: req, now: time.Now()}
+	r := run{service: s, req: req, now: time.Now(), priority: call.Priority}
 	r.tried.version = s.split.choose(req)
 	if s.cfg.Deadline > 0 {
 		r.until = r.now.Add(s.cfg.Deadline)
