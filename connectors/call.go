@@ -26,6 +26,7 @@ type callConfig struct {
 	Headers     map[string]dsl.Shape `yaml:"headers" doc:"Headers of the request."`
 	Body        dsl.Shape            `yaml:"body" doc:"The body: a shape becomes JSON, text stays text."`
 	Idempotency dsl.String           `yaml:"idempotency" doc:"The header in which the service is sent a key that is the same for every attempt of this call in this run of the flow, such as Idempotency-Key. The service then does it once, so that a POST or PATCH is repeated like any other call. Rounds of a loop that send the same request share a key."`
+	Priority    dsl.String           `yaml:"priority" doc:"How important the call is, where the limit of the service makes some wait. Default: what the flow is." enum:"critical|high|normal|low"`
 	Accept      []dsl.String         `yaml:"accept" doc:"Statuses from 400 that are no failure: numbers such as 404, or classes such as 4xx."`
 }
 
@@ -48,16 +49,17 @@ idempotency: Idempotency-Key
 `})
 
 type call struct {
-	service *Service
-	method  string
-	path    *dsl.TextTemplate
-	query   []parameter
-	headers []engine.Header
-	body    *dsl.ShapeTemplate
-	once    *idempotency // nil without a key
-	accept  []int
-	rest    *engine.Rest
-	result  engine.Slot
+	service  *Service
+	method   string
+	path     *dsl.TextTemplate
+	query    []parameter
+	headers  []engine.Header
+	body     *dsl.ShapeTemplate
+	once     *idempotency // nil without a key
+	accept   []int
+	priority priority
+	rest     *engine.Rest
+	result   engine.Slot
 }
 
 type parameter struct {
@@ -69,7 +71,7 @@ type parameter struct {
 var methods = []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
 func compileCall(c *engine.Compiler, at *dsl.Node, cfg *callConfig) engine.Step {
-	s := &call{result: c.Result(), rest: c.Rest()}
+	s := &call{result: c.Result(), rest: c.Rest(), priority: priorityOf(cfg.Priority)}
 	s.result.Hold(nil) // it is the service's
 	n := cfg.Call.Node
 	method, service, from, ok := splitCall(n)
@@ -206,7 +208,7 @@ func (s *call) Run(ctx context.Context, x *engine.Exchange) error {
 	if s.result.Timed() {
 		start = time.Now()
 	}
-	how := mesh.Call{Buffer: true, Prompt: true, UsefulUntil: s.rest.UsefulUntil(x)}
+	how := mesh.Call{Buffer: true, Prompt: true, UsefulUntil: s.rest.UsefulUntil(x), Priority: s.priority.in(x)}
 	if s.once != nil {
 		how.Idempotent = true
 		if err := s.once.mark(x, req); err != nil {
@@ -367,5 +369,9 @@ func upstreamError(ctx context.Context, err error) error {
 			kind = ended.Kind
 		}
 	}
-	return &engine.Error{Kind: kind, Message: m.Error(), Attempts: m.Attempts, Err: err}
+	e := &engine.Error{Kind: kind, Message: m.Error(), Attempts: m.Attempts, Err: err}
+	if errors.Is(err, mesh.ErrLate) {
+		e.Detail = "There is too much to do at the moment to answer in time."
+	}
+	return e
 }

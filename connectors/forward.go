@@ -21,9 +21,10 @@ import (
 )
 
 type forwardConfig struct {
-	Forward dsl.String           `yaml:"forward" doc:"The service that gets the request." required:"true"`
-	Path    dsl.Text             `yaml:"path" doc:"The path to ask for instead of the one that the caller asked for. The query is kept."`
-	Headers map[string]dsl.Shape `yaml:"headers" doc:"Headers to set on the request."`
+	Forward  dsl.String           `yaml:"forward" doc:"The service that gets the request." required:"true"`
+	Path     dsl.Text             `yaml:"path" doc:"The path to ask for instead of the one that the caller asked for. The query is kept."`
+	Headers  map[string]dsl.Shape `yaml:"headers" doc:"Headers to set on the request."`
+	Priority dsl.String           `yaml:"priority" doc:"How important the request is, where the limit of the service makes some wait. Default: what the flow is." enum:"critical|high|normal|low"`
 }
 
 // Forward passes a request through to a service, and the answer back.
@@ -37,9 +38,10 @@ path: /internal/users/$(params.id)
 `})
 
 type forward struct {
-	service *Service
-	path    *dsl.TextTemplate
-	headers []engine.Header
+	service  *Service
+	path     *dsl.TextTemplate
+	headers  []engine.Header
+	priority priority
 }
 
 func compileForward(c *engine.Compiler, at *dsl.Node, cfg *forwardConfig) engine.Step {
@@ -50,7 +52,7 @@ func compileForward(c *engine.Compiler, at *dsl.Node, cfg *forwardConfig) engine
 		c.Report(dsl.Diagnostic{Span: cfg.Forward.Span, Code: "forward-without-request", Message: "a flow that others run has no request to forward", Hint: "write call: METHOD " + cfg.Forward.Value + " /path, and return its result"})
 		return nil
 	}
-	s := &forward{}
+	s := &forward{priority: priorityOf(cfg.Priority)}
 	s.service, _ = engine.Use[*Service](c, "service", cfg.Forward)
 	if n := cfg.Path.Node; n != nil {
 		if !strings.HasPrefix(n.Text, "/") {
@@ -91,7 +93,7 @@ func (s *forward) Run(ctx context.Context, x *engine.Exchange) error {
 		// the server holds it back until the body has ended.
 		_ = http.NewResponseController(w).EnableFullDuplex() // not there: no need of it either
 	}
-	p.call = mesh.Call{Stream: true, Prompt: true, Fields: p.got} // the gateway bounds how long a caller may take for its body
+	p.call = mesh.Call{Stream: true, Prompt: true, Fields: p.got, Priority: s.priority.in(x)} // the gateway bounds how long a caller may take for its body
 	observe(ctx, x, req, &p.call)
 	resp, err := s.service.client.Do(req, &p.call)
 	s.service.tell(ctx, x, &p.call)

@@ -99,6 +99,10 @@ service_breaker: { failures: 5 }
 endpoints: ["http://127.0.0.1:9001", "http://127.0.0.1:9002"]
 limit: { concurrent: 100, per_endpoint: 60, queue: 50, wait: 200ms }
 `},
+	dsl.Example{Name: "as much as it turns out to be able to do", YAML: `
+endpoints: ["http://127.0.0.1:9001", "http://127.0.0.1:9002"]
+limit: { adaptive: { max: 200 }, queue: 50 }
+`},
 	dsl.Example{Name: "endpoints that are left out when they fail more than the others", YAML: `
 endpoints: ["http://127.0.0.1:9001", "http://127.0.0.1:9002", "http://127.0.0.1:9003"]
 ejection: { failures: 30%, for: 30s, at_most: 50% }

@@ -33,9 +33,10 @@ func (c *Compiler) Detach(fn func() Sequence) *Detached {
 }
 
 // Snapshot is what the steps can read of x and its request, in memory of their
-// own: when it is made, the request may go.
+// own: when it is made, the request may go. Nobody waits for them, so that they
+// have the lowest priority.
 func (d *Detached) Snapshot(x *Exchange) *Exchange {
-	in := &Input{ID: x.In.ID, Request: x.In.Request, Body: x.In.Body, Remote: x.In.Remote, With: x.In.With, Log: x.In.Log, Trace: x.In.Trace}
+	in := &Input{ID: x.In.ID, Request: x.In.Request, Body: x.In.Body, Remote: x.In.Remote, With: x.In.With, Log: x.In.Log, Trace: x.In.Trace, Priority: PriorityLow}
 	if x.In.Params != nil {
 		vars := params{}
 		for _, name := range d.params {

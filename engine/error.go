@@ -50,7 +50,7 @@ type Error struct {
 	Body     Value  // the backend's body, if it came
 	Attempts int    // how often the backend was asked
 	Code     string // a fail step's own code
-	Detail   string // of kind input: a sentence that tells the caller what is wrong with what it sent
+	Detail   string // of kind input and overloaded: a sentence that tells the caller what is wrong
 	// Violations are what a value does not keep to, which its schema says. They
 	// are shown to callers if the kind is input.
 	Violations []schema.Violation

@@ -32,6 +32,8 @@ type Input struct {
 	Log      *slog.Logger
 	Trace    *trace.Trace // nil: nothing is recorded, and nothing passed on
 
+	Priority Priority
+
 	once  sync.Once
 	query url.Values
 	typed *typedInput // nil: nothing is said of the request

@@ -39,6 +39,7 @@ type Trigger struct {
 	Method, Path string // no Method takes any
 	Gateway      dsl.String
 	Deadline     time.Duration
+	Priority     Priority
 	MaxBody      int64 // bytes; 0 is the gateway's
 	Span         dsl.Span
 	Written      []Setting    // its keys
@@ -68,6 +69,7 @@ type triggerConfig struct {
 	HTTP     dsl.String   `yaml:"http" doc:"METHOD /path, or ANY /path for every method; {name} stands for one segment of the path, {name:pattern} for one that matches." required:"true"`
 	Gateway  dsl.String   `yaml:"gateway" doc:"The gateway whose route this is. Not needed if there is only one."`
 	Deadline dsl.Duration `yaml:"deadline" doc:"How long a request may take in all." default:"30s" min:"1ms"`
+	Priority dsl.String   `yaml:"priority" doc:"How important the requests are: whose calls go first where the limit of a service makes some wait, and whose are refused last. Flows that this one runs have the same; a tap is low. Default: normal." enum:"critical|high|normal|low"`
 	Policies dsl.Bundles  `yaml:"policies" doc:"What applies to the requests of this route on top of the policies of its gateway: names of bundles of the section policies, and bundles that stand in their place. A policy that both have applies as it stands here, but for those that say otherwise."`
 	Without  []dsl.String `yaml:"without" doc:"The policies of the gateway that do not apply to this route."`
 	MaxBody  dsl.Size     `yaml:"max_body" doc:"How large the body of a request may be. Default: what the gateway says." min:"1B"`
@@ -111,7 +113,7 @@ const anyMethod = "ANY"
 
 func (f *Flow) declare(t *triggerConfig, r dsl.Reporter) *Trigger {
 	method, path, _ := strings.Cut(t.HTTP.Value, " ")
-	out := &Trigger{Method: method, Path: strings.TrimSpace(path), Gateway: t.Gateway, Deadline: time.Duration(t.Deadline), MaxBody: int64(t.MaxBody), Span: t.HTTP.Span,
+	out := &Trigger{Method: method, Path: strings.TrimSpace(path), Gateway: t.Gateway, Deadline: time.Duration(t.Deadline), Priority: PriorityOf(t.Priority.Value), MaxBody: int64(t.MaxBody), Span: t.HTTP.Span,
 		Policies: t.Policies.Items, Without: t.Without}
 	if !strings.HasPrefix(out.Path, "/") {
 		r.Report(dsl.Diagnostic{Span: t.HTTP.Span, Code: "bad-route", Message: fmt.Sprintf("%q is not a route", t.HTTP.Value), Hint: "write METHOD /path, for example GET /customers/{id}"})

@@ -58,9 +58,13 @@ var (
 	stepEvents          = prometheus.NewDesc("weir_step_events_total", "What happened to a step, such as a hit of its cache or a compensation that failed.", []string{"flow", "step", "event"}, nil)
 	stepLevel           = prometheus.NewDesc("weir_step_level", "What a step holds, such as the bytes of its cache.", []string{"flow", "step", "of"}, nil)
 
-	limitInUse   = describe("limit_in_use", "Calls that have a place within limit.concurrent.", "service")
+	limitInUse   = describe("limit_in_use", "Calls that have a place under the limit.", "service")
 	limitWaiting = describe("limit_waiting", "Calls in the queue of the limit.", "service")
-	limitRefused = describe("limit_refused_total", "Calls that the limit refused.", "service")
+	limitRefused = describe("limit_refused_total", "Calls that the limit refused.", "service", "priority")
+	limitLate    = describe("limit_late_total", "Calls that the limit refused because they had too little time left to wait.", "service")
+	limitNow     = describe("limit", "How many calls may be under way now; 0 is any number.", "service")
+	limitUsual   = describe("limit_usual_seconds", "What half of the answers take at most if none has to wait, as an adaptive limit has it.", "service")
+	limitLast    = describe("limit_last_seconds", "What half of the answers took at most when an adaptive limit last looked.", "service")
 
 	serviceBreaker  = describe("breaker_open", "1 while the service's breaker lets no call through, 0.5 while it probes.", "service")
 	breakerOpenings = describe("breaker_openings_total", "How often the service's breaker opened.", "service")
@@ -86,7 +90,7 @@ func (serviceMetrics) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		serviceRequests, serviceInjected, versionCalls, versionFallbacks, mirrorSent, mirrorInFlight, mirrorOmitted, mirrorFailures, mirrorReplies, serviceDenied, serviceBudget, serviceHedges, hedgesWon, hedgeAfter, sourceFailure, serviceRetries, serviceFailures, serviceInFlight, endpointAttempts, endpointFailures,
 		endpointInFlight, endpointConnections, endpointDials, endpointBreaker,
-		limitInUse, limitWaiting, limitRefused,
+		limitInUse, limitWaiting, limitRefused, limitLate, limitNow, limitUsual, limitLast,
 		serviceBreaker, breakerOpenings, endpointBreakerOpenings,
 		servicePanic, panicAttempts, endpointEjected, endpointEjection,
 		endpointHealthy, endpointChecks, endpointChecksFailed,
@@ -141,7 +145,17 @@ func (m serviceMetrics) Collect(out chan<- prometheus.Metric) {
 		gauge(serviceInFlight, float64(s.InFlight), name)
 		gauge(limitInUse, float64(s.Limit.InUse), name)
 		gauge(limitWaiting, float64(s.Limit.Waiting), name)
-		counter(limitRefused, s.Limit.Refused, name)
+		for p := mesh.PriorityLow; p <= mesh.PriorityCritical; p++ {
+			if n := s.Limit.RefusedBy[p]; n > 0 || p == mesh.PriorityNormal {
+				counter(limitRefused, n, name, p.String())
+			}
+		}
+		counter(limitLate, s.Limit.Late, name)
+		gauge(limitNow, float64(s.Limit.Limit), name)
+		if a := s.Limit.Adaptive; a != nil {
+			gauge(limitUsual, a.Usual.Seconds(), name)
+			gauge(limitLast, a.Last.Seconds(), name)
+		}
 		for class, n := range s.Failures {
 			counter(serviceFailures, n, name, class.String())
 		}

@@ -77,9 +77,14 @@ type budgetState struct {
 }
 
 type limitState struct {
-	InUse   int64 `json:"in_use"`
-	Waiting int64 `json:"waiting"`
-	Refused int64 `json:"refused"`
+	Limit     int64            `json:"limit"`
+	InUse     int64            `json:"in_use"`
+	Waiting   int64            `json:"waiting"`
+	Refused   int64            `json:"refused"`
+	RefusedBy map[string]int64 `json:"refused_by,omitempty"` // priority
+	Late      int64            `json:"late"`
+	Usual     string           `json:"usual,omitempty"`
+	Last      string           `json:"last,omitempty"`
 }
 
 type panicState struct {
@@ -172,7 +177,7 @@ type credentialsState struct {
 func serviceStateOf(name string, s mesh.Stats) serviceState {
 	out := serviceState{
 		Service: name, Requests: s.Requests, InFlight: s.InFlight, Retries: s.Retries, Injected: s.Injected,
-		Limit:   limitState{s.Limit.InUse, s.Limit.Waiting, s.Limit.Refused},
+		Limit:   limitStateOf(s.Limit),
 		Hedges:  hedgeState{Started: s.Hedges, Won: s.HedgesWon},
 		Breaker: breakerStateOf(s.Breaker), Failures: failureStates(s.Failures, s.Failed), Endpoints: []endpointState{},
 	}
@@ -223,6 +228,17 @@ func serviceStateOf(name string, s mesh.Stats) serviceState {
 		if c.Failure != nil {
 			out.Credentials.Failure = c.Failure.Error()
 		}
+	}
+	return out
+}
+
+func limitStateOf(s mesh.LimitStats) limitState {
+	out := limitState{Limit: s.Limit, InUse: s.InUse, Waiting: s.Waiting, Refused: s.Refused, Late: s.Late, RefusedBy: map[string]int64{}}
+	for p, n := range s.RefusedBy {
+		out.RefusedBy[p.String()] = n
+	}
+	if a := s.Adaptive; a != nil && a.Last > 0 {
+		out.Usual, out.Last = a.Usual.String(), a.Last.String()
 	}
 	return out
 }

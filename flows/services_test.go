@@ -67,6 +67,13 @@ var shownBy = map[string][2]string{
 	"LimitStats.InUse":   {"weir_service_limit_in_use", "in_use"},
 	"LimitStats.Waiting": {"weir_service_limit_waiting", "waiting"},
 	"LimitStats.Refused": {"weir_service_limit_refused_total", "refused"},
+	"LimitStats.Limit":   {"weir_service_limit", "limit"},
+	"LimitStats.Late":    {"weir_service_limit_late_total", "late"},
+
+	"LimitStats.RefusedBy": {"weir_service_limit_refused_total", "- where any were: refused_by"},
+	"LimitStats.Adaptive":  {"- where it is: weir_service_limit_usual_seconds", "- where it is: usual"},
+	"AdaptiveStats.Usual":  {"- where it is: weir_service_limit_usual_seconds", "- where it is: usual"},
+	"AdaptiveStats.Last":   {"- where it is: weir_service_limit_last_seconds", "- where it is: last"},
 
 	"Stats.Panic":            {"weir_service_panic", "panic"},
 	"PanicStats.Now":         {"weir_service_panic", "now"},
@@ -209,7 +216,7 @@ func TestWhatTheMeshCountsIsShown(t *testing.T) {
 		w := inTrouble(t)
 		metrics, page := metricsOf(t, w), servicesOf(t, w)
 		fields := 0
-		for _, of := range []any{mesh.Stats{}, mesh.EndpointStats{}, mesh.BreakerStats{}, mesh.SourceStats{}, mesh.TLSStats{}, mesh.LimitStats{}, mesh.PanicStats{}, mesh.EjectionStats{}, mesh.HealthStats{}, mesh.VersionStats{}, mesh.MirrorStats{}, mesh.CredentialsStats{}, mesh.EndpointStats{}.Target} {
+		for _, of := range []any{mesh.Stats{}, mesh.EndpointStats{}, mesh.BreakerStats{}, mesh.SourceStats{}, mesh.TLSStats{}, mesh.LimitStats{}, mesh.AdaptiveStats{}, mesh.PanicStats{}, mesh.EjectionStats{}, mesh.HealthStats{}, mesh.VersionStats{}, mesh.MirrorStats{}, mesh.CredentialsStats{}, mesh.EndpointStats{}.Target} {
 			typ := reflect.TypeOf(of)
 			for i := range typ.NumField() {
 				fields++

@@ -27,19 +27,20 @@ const (
 
 // FlowHandler runs a flow for each request.
 func FlowHandler(p *engine.Program, log *slog.Logger) http.Handler {
-	return &flowHandler{program: p, readsBody: p.ReadsBody(), log: log}
+	return &flowHandler{program: p, readsBody: p.ReadsBody(), log: log, priority: p.Flow().Trigger.Priority}
 }
 
 type flowHandler struct {
 	program   *engine.Program
 	readsBody bool
 	log       *slog.Logger
+	priority  engine.Priority
 }
 
 func (h *flowHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	q := FromContext(r.Context())
 	in := &q.input
-	in.Request, in.Writer, in.Log = r, w, h.log
+	in.Request, in.Writer, in.Log, in.Priority = r, w, h.log, h.priority
 	if h.readsBody {
 		if problem, err := readBody(r, in); err != nil {
 			q.Err = err
@@ -193,6 +194,9 @@ func failureProblem(e *engine.Error) Problem {
 		p.Code, p.Detail = CodeUnavailable, "A service that this answer needs is failing and is given time to recover."
 	case engine.KindOverloaded:
 		p.Code, p.Detail = CodeOverloaded, "There is too much to do at the moment."
+		if e.Detail != "" {
+			p.Detail = e.Detail
+		}
 	case engine.KindMalformed, engine.KindTooLarge:
 		p.Code, p.Detail = CodeUpstreamMalformed, "A service that this answer needs gave something that cannot be used."
 	case engine.KindInput:

@@ -60,7 +60,7 @@ func (l Limit) validate(f *faults) {
 	case l.Concurrent > 0 && l.Adaptive.enabled():
 		f.add("limit.concurrent", "adaptive finds how many calls there may be", "write one of them; adaptive has a max of its own")
 	case !l.enabled() && l.Adaptive == (Adaptive{}) && (l.Queue > 0 || l.Wait > 0):
-		f.add("limit", "nothing is limited", "write concurrent: 100, or per_endpoint: 20")
+		f.add("limit", "nothing is limited", "write concurrent: 100, adaptive: { max: 200 }, or per_endpoint: 20")
 	case l.Wait > 0 && l.Queue == 0:
 		f.add("limit.wait", "wait needs a queue", "write queue: 50")
 	}
@@ -221,6 +221,17 @@ func (r *run) pick() (p pick, class Class, err error) {
 	return p, BreakerOpen, err
 }
 
+// ErrLate matches the error of a call that was refused because it had too little
+// time left to wait for its turn. Its class is [Overloaded].
+var ErrLate = errors.New("there is no time to wait")
+
+type lateError string
+
+func (e lateError) Error() string { return string(e) }
+
+// Is is what errors.Is asks for.
+func (lateError) Is(target error) bool { return target == ErrLate }
+
 // queue waits until try succeeds, at most for what is left of [Limit].Wait. Nobody
 // waits who would then have less time than a good reply usually takes: what is
 // late already is shed first, and at once. If the queue is full, a call of a lower
@@ -235,7 +246,8 @@ func (r *run) queue(in *line, taken string, places int, try func() bool) (Class,
 	}
 	tooLate := func(why string) (Class, error) {
 		l.late.Add(1)
-		return refuse(why)
+		l.refused[r.priority.rank()].Add(1)
+		return Overloaded, lateError(taken + why)
 	}
 	if l.Queue == 0 {
 		return refuse("")
@@ -246,7 +258,7 @@ func (r *run) queue(in *line, taken string, places int, try func() bool) (Class,
 		typical := time.Duration(s.typical.Load())
 		turn := typical * time.Duration(in.before(r.priority)) / time.Duration(places)
 		if left <= typical+turn {
-			return tooLate(", and there is no time to wait")
+			return tooLate(", and " + ErrLate.Error())
 		}
 		if left-typical < patience {
 			patience, late = left-typical, true

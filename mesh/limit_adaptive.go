@@ -1,6 +1,7 @@
 package mesh
 
 import (
+	"fmt"
 	"math"
 	"net/http"
 	"sync"
@@ -49,9 +50,9 @@ func (a Adaptive) validate(f *faults) {
 	case a.Max == 0 && (a.Min > 0 || a.Start > 0):
 		f.add("limit.adaptive", "there is no max", "write max: 200")
 	case a.Max >= 0 && a.Min > a.Max:
-		f.add("limit.adaptive.min", "min is more than max", "")
+		f.add("limit.adaptive.min", "min is more than max", fmt.Sprintf("write min: %d or less", a.Max))
 	case a.Start > 0 && (a.Start < d.Min || a.Start > a.Max):
-		f.add("limit.adaptive.start", "start is not between min and max", "")
+		f.add("limit.adaptive.start", "start is not between min and max", fmt.Sprintf("write a number from %d to %d", d.Min, a.Max))
 	}
 }
 

@@ -125,9 +125,9 @@ func TestAdaptiveIsValidated(t *testing.T) {
 		{Limit{Adaptive: Adaptive{Max: 10}, PerEndpoint: 3, Queue: 2}, ""},
 		{Limit{Adaptive: Adaptive{Max: -1}}, "limit.adaptive.max: a count cannot be negative"},
 		{Limit{Adaptive: Adaptive{Min: 3}}, "limit.adaptive: there is no max (write max: 200)"},
-		{Limit{Adaptive: Adaptive{Max: 3, Min: 4}}, "limit.adaptive.min: min is more than max"},
-		{Limit{Adaptive: Adaptive{Max: 30, Start: 4}}, "limit.adaptive.start: start is not between min and max"},
-		{Limit{Adaptive: Adaptive{Max: 30, Start: 31}}, "limit.adaptive.start: start is not between min and max"},
+		{Limit{Adaptive: Adaptive{Max: 3, Min: 4}}, "limit.adaptive.min: min is more than max (write min: 3 or less)"},
+		{Limit{Adaptive: Adaptive{Max: 30, Start: 4}}, "limit.adaptive.start: start is not between min and max (write a number from 5 to 30)"},
+		{Limit{Adaptive: Adaptive{Max: 30, Start: 31}}, "limit.adaptive.start: start is not between min and max (write a number from 5 to 30)"},
 		{Limit{Adaptive: Adaptive{Max: 30}, Concurrent: 3}, "limit.concurrent: adaptive finds how many calls there may be (write one of them; adaptive has a max of its own)"},
 	} {
 		var texts []string

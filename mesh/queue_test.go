@@ -2,6 +2,7 @@ package mesh
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -127,6 +128,9 @@ func TestALateCallIsShed(t *testing.T) {
 		ends := func(within time.Duration, p Priority, after time.Duration, want string) {
 			all.Go(func() {
 				err := do(within, p)
+				if late := strings.Contains(want, "no time"); errors.Is(err, ErrLate) != late {
+					t.Errorf("%v", err)
+				}
 				if time.Since(begin) != after || want == "" && err != nil || want != "" && (err == nil || !strings.HasSuffix(err.Error(), want)) {
 					t.Errorf("%v %v: %v after %v", p, within, err, time.Since(begin))
 				}
@@ -136,7 +140,7 @@ func TestALateCallIsShed(t *testing.T) {
 		const s1 = time.Second
 		ends(time.Hour, normal, s1, "")
 		ends(s1, normal, 0, "1 calls are under way, and there is no time to wait")
-		ends(time.Hour, normal, 3*s1, "") // the last one is before it
+		ends(time.Hour, normal, 3*s1, "")                                      // the last one is before it
 		ends(1900*time.Millisecond, normal, 0, "and there is no time to wait") // a call is before it
 		ends(2500*time.Millisecond, normal, 1500*time.Millisecond, "and there is no time left after a wait of 1.5s")
 		ends(2500*time.Millisecond, high, 2*s1, "") // none is before it

@@ -164,7 +164,7 @@ func (s *aggregate) Run(ctx context.Context, x *engine.Exchange) error {
 	if err != nil {
 		return err
 	}
-	g, count, err := s.groups.It().add(&engine.Input{ID: x.In.ID, Log: x.In.Log, Trace: x.In.Trace}, strings.Clone(key), string(item), s.looks(ctx, x))
+	g, count, err := s.groups.It().add(&engine.Input{ID: x.In.ID, Log: x.In.Log, Trace: x.In.Trace, Priority: x.In.Priority}, strings.Clone(key), string(item), s.looks(ctx, x))
 	if err != nil {
 		if e, ok := err.(*engine.Error); ok && e.Kind == engine.KindOverloaded {
 			s.tally.It().Add(itemRefused)

@@ -61,7 +61,7 @@ func (s *run) Run(ctx context.Context, x *engine.Exchange) error {
 			return err
 		}
 	}
-	sub := &engine.Input{ID: x.In.ID, Log: x.In.Log, Trace: x.In.Trace, With: engine.JSON(string(append(with, '}')))}
+	sub := &engine.Input{ID: x.In.ID, Log: x.In.Log, Trace: x.In.Trace, Priority: x.In.Priority, With: engine.JSON(string(append(with, '}')))}
 	answer, failed := s.flow.Program().Run(ctx, sub)
 	if failed != nil {
 		return failed

@@ -397,6 +397,9 @@ func serviceSettings(s *connectors.Service) []Setting {
 	if c.Hedge.Extra > 0 {
 		effective["hedge.extra"], effective["hedge.quantile"] = dsl.Percent(c.Hedge.Extra).String(), dsl.Percent(c.Hedge.Quantile).String()
 	}
+	if a := c.Limit.Adaptive; a.Max > 0 {
+		effective["limit.adaptive.min"], effective["limit.adaptive.start"] = fmt.Sprint(a.Min), fmt.Sprint(a.Start)
+	}
 	if c.Limit.Queue > 0 {
 		effective["limit.wait"] = shown(c.Limit.Wait)
 	}
