@@ -23,7 +23,8 @@
 //  4. Limit of the service. Inside the deadline, which bounds the wait for a place.
 //     Outside the rest: a call holds one place with all its attempts to the end of
 //     its reply, and what is refused costs nothing further and says nothing about
-//     the service.
+//     the service. One that adapts ([Adaptive]) learns from attempts, as breakers
+//     do: a call has pauses of its own making. Who waits goes by [Call].Priority.
 //  5. Breaker of the service. Outside retry, because it counts what callers got:
 //     a call that fails in spite of all its attempts. Inside the deadline, so
 //     that callers who had no time left do not speak against the service.
