@@ -37,8 +37,8 @@ func besiege(t *testing.T, s *Service, lasts time.Duration, calls int, within ti
 	all.Wait()
 }
 
-// serving answers after a while, with a status or an error.
-func serving(d time.Duration, status int, err error) transportFunc {
+// responding answers after a while, with a status or an error.
+func responding(d time.Duration, status int, err error) transportFunc {
 	return func(req *http.Request) (*http.Response, error) {
 		if e := sleep(req.Context(), d); e != nil {
 			return nil, e
@@ -60,22 +60,22 @@ func TestWhatTheAdaptiveLimitLearnsFrom(t *testing.T) {
 		want   func(before, now int64) bool
 		says   string
 	}{
-		{"replies as before", serving(50*ms, 200, nil), time.Hour, func(b, n int64) bool { return n >= b }, "no less"},
-		{"503 at once", serving(ms, 503, nil), time.Hour, func(b, n int64) bool { return n == 5 }, "the least"},
-		{"429 at once", serving(ms, 429, nil), time.Hour, func(b, n int64) bool { return n == 5 }, "the least"},
-		{"504", serving(ms, 504, nil), time.Hour, func(b, n int64) bool { return n == 5 }, "the least"},
-		{"refused connections", serving(ms, 0, refused), time.Hour, func(b, n int64) bool { return n == 5 }, "the least"},
-		{"timeouts", serving(10*time.Second, 200, nil), time.Hour, func(b, n int64) bool { return n == 5 }, "the least"},
-		{"callers that give up after long", serving(10*time.Second, 200, nil), 200 * ms, func(b, n int64) bool { return n == 5 }, "the least"},
-		{"callers that give up early", serving(10*time.Second, 200, nil), 20 * ms, func(b, n int64) bool { return n == b }, "the same"},
-		{"500 at once", serving(5*ms, 500, nil), time.Hour, func(b, n int64) bool { return n == b }, "the same"},
-		{"404 at once", serving(5*ms, 404, nil), time.Hour, func(b, n int64) bool { return n == b }, "the same"},
-		{"broken connections", serving(5*ms, 0, errReset), time.Hour, func(b, n int64) bool { return n == b }, "the same"},
+		{"replies as before", responding(50*ms, 200, nil), time.Hour, func(b, n int64) bool { return n >= b }, "no less"},
+		{"503 at once", responding(ms, 503, nil), time.Hour, func(b, n int64) bool { return n == 5 }, "the least"},
+		{"429 at once", responding(ms, 429, nil), time.Hour, func(b, n int64) bool { return n == 5 }, "the least"},
+		{"504", responding(ms, 504, nil), time.Hour, func(b, n int64) bool { return n == 5 }, "the least"},
+		{"refused connections", responding(ms, 0, refused), time.Hour, func(b, n int64) bool { return n == 5 }, "the least"},
+		{"timeouts", responding(10*time.Second, 200, nil), time.Hour, func(b, n int64) bool { return n == 5 }, "the least"},
+		{"callers that give up after long", responding(10*time.Second, 200, nil), 200 * ms, func(b, n int64) bool { return n == 5 }, "the least"},
+		{"callers that give up early", responding(10*time.Second, 200, nil), 20 * ms, func(b, n int64) bool { return n == b }, "the same"},
+		{"500 at once", responding(5*ms, 500, nil), time.Hour, func(b, n int64) bool { return n == b }, "the same"},
+		{"404 at once", responding(5*ms, 404, nil), time.Hour, func(b, n int64) bool { return n == b }, "the same"},
+		{"broken connections", responding(5*ms, 0, errReset), time.Hour, func(b, n int64) bool { return n == b }, "the same"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var now atomic.Pointer[transportFunc]
-				before := serving(50*ms, 200, nil)
+				before := responding(50*ms, 200, nil)
 				now.Store(&before)
 				s := open(t, Config{Endpoints: []string{"http://a"}, Timeout: time.Second, Limit: Limit{Adaptive: Adaptive{Max: 200}},
 					Transport: transportFunc(func(req *http.Request) (*http.Response, error) { return (*now.Load())(req) })})
@@ -107,7 +107,7 @@ func TestTheAdaptiveLimitKeepsItsBounds(t *testing.T) {
 		}
 	})
 	synctest.Test(t, func(t *testing.T) {
-		s := open(t, Config{Endpoints: []string{"http://a"}, Transport: serving(time.Millisecond, 503, nil), Limit: Limit{Adaptive: Adaptive{Min: 10, Max: 30}}})
+		s := open(t, Config{Endpoints: []string{"http://a"}, Transport: responding(time.Millisecond, 503, nil), Limit: Limit{Adaptive: Adaptive{Min: 10, Max: 30}}})
 		besiege(t, s, 2*time.Second, 50, time.Hour)
 		if n := s.Stats().Limit.Limit; n != 10 {
 			t.Errorf("it is %d", n)
@@ -187,9 +187,9 @@ func TestWhatTheLibrarysAdaptiveLimitDoes(t *testing.T) {
 		s := open(t, Config{Endpoints: []string{"http://a"}, Limit: Limit{Adaptive: Adaptive{Max: 200}},
 			Transport: transportFunc(func(req *http.Request) (*http.Response, error) {
 				if n.Add(1)%2 == 0 {
-					return serving(time.Millisecond, 503, nil)(req)
+					return responding(time.Millisecond, 503, nil)(req)
 				}
-				return serving(50*time.Millisecond, 200, nil)(req)
+				return responding(50*time.Millisecond, 200, nil)(req)
 			})})
 		besiege(t, s, 10*time.Second, 60, time.Hour)
 		if n := s.Stats().Limit.Limit; n > 20 {
