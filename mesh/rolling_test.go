@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -47,6 +48,9 @@ func (f *fleet) start(addr string) {
 		time.Sleep(20 * time.Millisecond)
 		_, _ = io.WriteString(w, addr)
 	})}
+	s.http.Protocols = new(http.Protocols)
+	s.http.Protocols.SetHTTP1(true)
+	s.http.Protocols.SetUnencryptedHTTP2(true)
 	go func() { _ = s.http.Serve(s) }() // it ends with ErrServerClosed
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -142,4 +146,43 @@ func TestARollingRestartFailsNoSafeCall(t *testing.T) {
 			f.kill(fmt.Sprintf("new-%d:80", i))
 		}
 	})
+}
+
+// Connections that are always in use grow old, too, and are replaced without a
+// call that fails.
+func TestConnectionsAgeUnderLoad(t *testing.T) {
+	for _, protocol := range []string{protocolHTTP1, protocolH2C} {
+		t.Run(protocol, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := &fleet{servers: map[string]*fleetServer{}}
+				f.start("a:80")
+				s := open(t, Config{Endpoints: []string{"http://a:80"}, Protocol: protocol, Dial: f.dial, Timeout: time.Minute})
+				const callers, ages = 4, 5
+				until := time.Now().Add(ages * maxAge)
+				var calling sync.WaitGroup
+				for range callers {
+					calling.Go(func() {
+						for time.Now().Before(until) {
+							req, _ := http.NewRequest("POST", "/", io.MultiReader(strings.NewReader("once")))
+							if _, err := s.Do(req, &Call{Buffer: true}); err != nil {
+								t.Error(err)
+							}
+							time.Sleep(time.Second)
+						}
+					})
+				}
+				calling.Wait()
+				// Over h2c there are more: every idleTimeout net/http makes one, to find that it has one.
+				if e := s.Stats().Endpoints[0]; e.Dialed < ages-1 || e.Dialed-e.Closed > callers {
+					t.Errorf("%d connections made, %d closed", e.Dialed, e.Closed)
+				}
+				s.Close()
+				f.kill("a:80")
+				synctest.Wait()
+				if e := s.Stats().Endpoints[0]; e.Dialed != e.Closed || e.InFlight != 0 {
+					t.Errorf("%+v", e)
+				}
+			})
+		})
+	}
 }
