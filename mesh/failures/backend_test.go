@@ -232,6 +232,9 @@ func (t *trial) config(cfg mesh.Config, backends ...*backend) mesh.Config {
 	case t.way.http2:
 		cfg.Protocol = "h2c"
 	}
+	if cfg.ConnectTimeout == 0 {
+		cfg.ConnectTimeout = time.Minute // on a busy machine the default may pass
+	}
 	if cfg.Balance == "" {
 		cfg.Balance = "round_robin" // so that a test knows where calls go
 	}
