@@ -84,6 +84,10 @@ versions:
     fallback: v1
 sticky: { cookie: session }
 `},
+	dsl.Example{Name: "callers that keep their endpoint", YAML: `
+endpoints: ["http://127.0.0.1:9001", "http://127.0.0.1:9002"]
+affinity: { cookie: cart_server, max_age: 1h }
+`},
 	dsl.Example{Name: "a new version that only gets copies of calls", YAML: `
 versions:
   v1: { endpoints: ["http://127.0.0.1:9001"], weight: 100 }
@@ -243,6 +247,7 @@ func (s *Service) OpenOver(transport http.RoundTripper) (err error) {
 	config := s.config
 	config.Transport, config.Endpoints, config.Inject = transport, s.Endpoints(), mesh.Inject{}
 	config.Versions, config.Sticky, config.Mirror = nil, mesh.Sticky{}, mesh.Mirror{} // mocks answer for all of them
+	config.Affinity = mesh.Affinity{}                                                 // nor are they endpoints to be kept with
 	config.Protocol, config.TLS = "", mesh.TLS{}                                      // there is nothing to speak to
 	config.Health = mesh.Health{}                                                     // nor to check
 	if config.Ejection == (mesh.Ejection{}) {

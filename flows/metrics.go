@@ -33,6 +33,7 @@ var (
 	serviceInFlight  = describe("in_flight", "Calls of a service that have not returned.", "service")
 	versionCalls     = describe("version_requests_total", "Calls that were given to a version of a service.", "service", "version")
 	versionFallbacks = describe("version_fallbacks_total", "Calls that another version took because their own had no usable endpoint.", "service", "version")
+	affinityCalls    = describe("affinity_requests_total", "Calls by what became of where their caller is kept: kept, given (it had no place), or moved.", "service", "caller")
 	mirrorSent       = describe("mirror_requests_total", "Copies of calls that were begun.", "service", "version")
 	mirrorInFlight   = describe("mirror_in_flight", "Copies of calls under way.", "service", "version")
 	mirrorOmitted    = describe("mirror_omitted_total", "Copies of calls that were not made: dropped, as there were too many under way, or skipped for their body.", "service", "version", "reason")
@@ -88,7 +89,7 @@ var breakerLevels = map[string]float64{"closed": 0, "half-open": 0.5, "open": 1}
 // Describe is what prometheus.Collector asks for.
 func (serviceMetrics) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		serviceRequests, serviceInjected, versionCalls, versionFallbacks, mirrorSent, mirrorInFlight, mirrorOmitted, mirrorFailures, mirrorReplies, serviceDenied, serviceBudget, serviceHedges, hedgesWon, hedgeAfter, sourceFailure, serviceRetries, serviceFailures, serviceInFlight, endpointAttempts, endpointFailures,
+		serviceRequests, serviceInjected, versionCalls, versionFallbacks, affinityCalls, mirrorSent, mirrorInFlight, mirrorOmitted, mirrorFailures, mirrorReplies, serviceDenied, serviceBudget, serviceHedges, hedgesWon, hedgeAfter, sourceFailure, serviceRetries, serviceFailures, serviceInFlight, endpointAttempts, endpointFailures,
 		endpointInFlight, endpointConnections, endpointDials, endpointBreaker,
 		limitInUse, limitWaiting, limitRefused, limitLate, limitNow, limitUsual, limitLast,
 		serviceBreaker, breakerOpenings, endpointBreakerOpenings,
@@ -131,6 +132,11 @@ func (m serviceMetrics) Collect(out chan<- prometheus.Metric) {
 		for _, v := range s.Versions {
 			counter(versionCalls, v.Calls, name, v.Name)
 			counter(versionFallbacks, v.Fallbacks, name, v.Name)
+		}
+		if a := s.Affinity; a != nil {
+			counter(affinityCalls, a.Kept, name, "kept")
+			counter(affinityCalls, a.Given, name, "given")
+			counter(affinityCalls, a.Moved, name, "moved")
 		}
 		if m := s.Mirror; m != nil {
 			counter(mirrorSent, m.Sent, name, m.To)

@@ -45,6 +45,7 @@ type serviceState struct {
 	Limit     limitState      `json:"limit"`
 	Panic     *panicState     `json:"panic,omitempty"`
 	Failures  []failureState  `json:"failures"`
+	Affinity  *affinityState  `json:"affinity,omitempty"`
 	Versions  []versionState  `json:"versions,omitempty"`
 	Mirror    *mirrorState    `json:"mirror,omitempty"`
 	Endpoints []endpointState `json:"endpoints"`
@@ -58,6 +59,12 @@ type versionState struct {
 	Version   string `json:"version"`
 	Requests  int64  `json:"requests"`
 	Fallbacks int64  `json:"fallbacks"`
+}
+
+type affinityState struct {
+	Kept  int64 `json:"kept"`
+	Given int64 `json:"given"`
+	Moved int64 `json:"moved"`
 }
 
 type mirrorState struct {
@@ -192,6 +199,9 @@ func serviceStateOf(name string, s mesh.Stats) serviceState {
 	}
 	for _, v := range s.Versions {
 		out.Versions = append(out.Versions, versionState{v.Name, v.Calls, v.Fallbacks})
+	}
+	if a := s.Affinity; a != nil {
+		out.Affinity = (*affinityState)(a)
 	}
 	if m := s.Mirror; m != nil {
 		out.Mirror = (*mirrorState)(m)

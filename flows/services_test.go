@@ -97,6 +97,11 @@ var shownBy = map[string][2]string{
 	"VersionStats.Calls":     {"- with versions: weir_service_version_requests_total", "- with versions: requests"},
 	"VersionStats.Fallbacks": {"- with versions: weir_service_version_fallbacks_total", "- with versions: fallbacks"},
 
+	"Stats.Affinity":      {"- with affinity: weir_service_affinity_requests_total", "- with affinity: affinity"},
+	"AffinityStats.Kept":  {"- with affinity: weir_service_affinity_requests_total", "- with affinity: kept"},
+	"AffinityStats.Given": {"- with affinity: weir_service_affinity_requests_total", "- with affinity: given"},
+	"AffinityStats.Moved": {"- with affinity: weir_service_affinity_requests_total", "- with affinity: moved"},
+
 	"Stats.Mirror":          {"- with mirror: weir_service_mirror_requests_total", "- with mirror: mirror"},
 	"MirrorStats.To":        {"- with mirror: a label", "- with mirror: to"},
 	"MirrorStats.InFlight":  {"- with mirror: weir_service_mirror_in_flight", "- with mirror: in_flight"},
@@ -216,7 +221,7 @@ func TestWhatTheMeshCountsIsShown(t *testing.T) {
 		w := inTrouble(t)
 		metrics, page := metricsOf(t, w), servicesOf(t, w)
 		fields := 0
-		for _, of := range []any{mesh.Stats{}, mesh.EndpointStats{}, mesh.BreakerStats{}, mesh.SourceStats{}, mesh.TLSStats{}, mesh.LimitStats{}, mesh.AdaptiveStats{}, mesh.PanicStats{}, mesh.EjectionStats{}, mesh.HealthStats{}, mesh.VersionStats{}, mesh.MirrorStats{}, mesh.CredentialsStats{}, mesh.EndpointStats{}.Target} {
+		for _, of := range []any{mesh.Stats{}, mesh.EndpointStats{}, mesh.BreakerStats{}, mesh.SourceStats{}, mesh.TLSStats{}, mesh.LimitStats{}, mesh.AdaptiveStats{}, mesh.PanicStats{}, mesh.EjectionStats{}, mesh.HealthStats{}, mesh.VersionStats{}, mesh.MirrorStats{}, mesh.AffinityStats{}, mesh.CredentialsStats{}, mesh.EndpointStats{}.Target} {
 			typ := reflect.TypeOf(of)
 			for i := range typ.NumField() {
 				fields++

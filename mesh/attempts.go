@@ -29,6 +29,7 @@ type run struct {
 	placed   bool           // it has a place among the calls of the service
 	queued   time.Duration  // how long it has waited for places
 	reply    *http.Response // until it is judged
+	at       *Endpoint      // of the last attempt
 }
 
 // outcome is what came of an attempt.
@@ -71,7 +72,7 @@ func (r *run) attempts(call *Call) (*http.Response, Class, error) {
 		} else if p, out = r.raced(p, delay, call); r.hedged {
 			a.Number, a.Hedge, r.hedged = call.Attempts, true, false
 		}
-		r.reply = out.resp
+		r.reply, r.at = out.resp, p.endpoint
 		next, pause := r.next(&out, call)
 		a.describe(p, &out)
 		a.Next, a.Pause = next, pause

@@ -35,6 +35,8 @@ type Config struct {
 	Balance string
 	// Hash is what decides where a request goes, if Balance goes by a hash.
 	Hash Hash
+	// Affinity is off unless Cookie is set.
+	Affinity Affinity
 	// Zone is where the caller runs. Endpoints that are known to be in another
 	// zone, or in none, are used when there is no usable one in it.
 	Zone string
@@ -158,6 +160,7 @@ func (c Config) withDefaults() Config {
 	if c.Ejection.enabled() || c.Health.enabled() {
 		c.Panic = orDefault(c.Panic, defaultPanic)
 	}
+	c.Affinity = c.Affinity.withDefaults()
 	c.Mirror = c.Mirror.withDefaults(c.Timeout)
 	return c
 }
@@ -187,6 +190,7 @@ func Validate(c Config) []ConfigError {
 	if c.DeadlineHeader != "" && !h1.ValidName(c.DeadlineHeader) {
 		faults.add("deadline_header", fmt.Sprintf("%q is not the name of a header", c.DeadlineHeader), "write deadline_header: X-Envoy-Expected-Rq-Timeout-Ms")
 	}
+	c.Affinity.validate(&faults)
 	c.Mirror.validate(&faults, c.Versions)
 	c.Inject.validate(&faults)
 	faults.nonNegative("timeout", c.Timeout)

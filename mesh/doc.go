@@ -49,7 +49,8 @@
 //     belong to endpoints, and one that is open is a reason to pick another
 //     rather than to fail. What is there to pick from may be looked for
 //     ([Config].Endpoints), is waited for before the first attempt if nothing is
-//     known yet, and is asked for anew by each attempt.
+//     known yet, and is asked for anew by each attempt. The endpoint that a caller
+//     is kept with ([Config].Affinity) comes first, if it is usable.
 //     Draining, priority and zone decide, in this order, which endpoints the
 //     balancer is shown; the next ones are for when none of those is usable.
 //     Ejection is asked here and not behind the breaker, because it compares

@@ -27,6 +27,7 @@ type vitals struct {
 	warmup    *warmup   // nil without a slow start
 	ejection  *ejection // nil without one
 	health    *health   // nil without checks
+	code      string    // in cookies; empty without affinity
 
 	attempts atomic.Int64
 	inFlight atomic.Int64
@@ -63,6 +64,7 @@ func newEndpoint(target discovery.Target, cfg Config, clock func() time.Duration
 	if cfg.Balance == balancePeakEWMA {
 		e.latency = new(latency)
 	}
+	e.code = cfg.Affinity.code(e)
 	e.transport = newTransport(u, cfg)
 	e.health = newHealth(u, cfg, e.vitals)
 	return e

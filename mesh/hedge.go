@@ -70,7 +70,7 @@ func newHedger(h Hedge) *hedger {
 // if none is.
 func (r *run) delay(call *Call) time.Duration {
 	h := r.service.hedge
-	if h == nil || call.NoHedge || !safe(r.req.Method) || h1.HasBody(r.req) || len(r.req.Header["Upgrade"]) > 0 {
+	if h == nil || call.NoHedge || r.tried.kept || !safe(r.req.Method) || h1.HasBody(r.req) || len(r.req.Header["Upgrade"]) > 0 {
 		return 0
 	}
 	if len(r.tried.in.endpoints) < 2 {

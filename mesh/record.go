@@ -13,7 +13,7 @@ type Attempt struct {
 	Service  string
 	Number   int    // from 1, in the order in which the attempts of a call began
 	Endpoint string // base URL
-	Picked   string // why this endpoint: "balanced", "not tried yet", "all were tried", "too few are usable", "its version has none"
+	Picked   string // why this endpoint: "balanced", "not tried yet", "all were tried", "too few are usable", "its version has none", "its caller is kept there"
 	Hedge    bool   // it was started beside another that took long
 
 	Start  time.Time

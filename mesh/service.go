@@ -13,19 +13,20 @@ import (
 // Service calls one service through the stack that the package comment
 // describes. It is safe for concurrent use.
 type Service struct {
-	name    string
-	cfg     Config
-	set     atomic.Pointer[set]
-	finder  *finder // nil if all endpoints are configured
-	split   *split  // nil without versions
-	mirror  *mirror // nil without one
-	retry   retryPolicy
-	breaker *breaker // nil without one
-	opened  time.Time
-	limit   *limiter     // nil without one
-	budget  *budget      // nil without retries and hedges
-	hedge   *hedger      // nil without hedges
-	typical atomic.Int64 // moving average of the time to a good reply, in ns
+	name     string
+	cfg      Config
+	set      atomic.Pointer[set]
+	finder   *finder   // nil if all endpoints are configured
+	split    *split    // nil without versions
+	mirror   *mirror   // nil without one
+	affinity *affinity // nil without one
+	retry    retryPolicy
+	breaker  *breaker // nil without one
+	opened   time.Time
+	limit    *limiter     // nil without one
+	budget   *budget      // nil without retries and hedges
+	hedge    *hedger      // nil without hedges
+	typical  atomic.Int64 // moving average of the time to a good reply, in ns
 
 	requests atomic.Int64
 	inFlight atomic.Int64
@@ -131,6 +132,7 @@ func Open(name string, cfg Config) (*Service, error) {
 	s.breaker = newBreaker(cfg.ServiceBreaker, "calls", 0, s.clock, cfg.Random)
 	s.split = newSplit(cfg)
 	s.mirror = newMirror(s)
+	s.affinity = newAffinity(cfg.Affinity)
 	s.discover()
 	return s, nil
 }
@@ -166,7 +168,7 @@ func (s *Service) Do(req *http.Request, call *Call) (*http.Response, error) {
 	defer s.inFlight.Add(-1)
 
 	r := run{service: s, req: req, now: time.Now(), priority: call.Priority}
-	r.tried.version = s.split.choose(req)
+	r.tried.version = s.split.choose(req, s)
 	if s.cfg.Deadline > 0 {
 		r.until = r.now.Add(s.cfg.Deadline)
 	}
@@ -203,6 +205,7 @@ func (s *Service) Do(req *http.Request, call *Call) (*http.Response, error) {
 	resp, class, err := r.attempts(call)
 	r.held.letGo()
 	shadow.compare(resp)
+	s.affinity.settle(&r, r.at, resp)
 	leave.end(class)
 	r.handOver(resp)
 	return r.end(call, resp, class, err)

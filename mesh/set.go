@@ -18,6 +18,7 @@ type set struct {
 	live      int                       // endpoints that are not draining
 	verdicts  []atomic.Pointer[verdict] // of each version
 	ramping   atomic.Pointer[ramping]   // nil until somebody looked
+	homes     map[string]*Endpoint      // by their codes; nil without affinity
 }
 
 // update makes targets the endpoints of the service. Those that were there
@@ -51,6 +52,7 @@ func (s *Service) update(targets []discovery.Target) {
 		}
 	}
 	next.tiers = s.tiers(next.endpoints, old)
+	next.homes = s.affinity.homes(next.endpoints)
 	s.set.Store(next)
 	if s.limit != nil {
 		s.limit.picks.wake() // where to go may be new
@@ -85,6 +87,7 @@ const (
 	pickedAgain    = "all were tried"
 	pickedInPanic  = "too few are usable"
 	pickedFallback = "its version has none"
+	pickedKept     = "its caller is kept there"
 )
 
 // tried is what a call has tried. It holds for one set of endpoints after the
@@ -98,6 +101,7 @@ type tried struct {
 	version  int  // of the call
 	fellBack bool // from the version that was chosen for it
 	panicked bool // too few were usable for one of them
+	kept     bool // an endpoint was asked for
 }
 
 func (t *tried) add(i int) {
@@ -139,13 +143,20 @@ func (t *tried) pick(service *Service, req *http.Request) (pick, error) {
 			why = pickedFallback
 		}
 		panics := o.panics(s, t.version)
-		e := s.choose(req, t.marks, t.version, panics)
+		e := t.home(service.affinity, req)
+		kept := e != nil
+		if !kept {
+			e = s.choose(req, t.marks, t.version, panics)
+		}
 		switch {
 		case e != nil:
 			t.add(e.index) // also if another call took the probe since the balancer looked
 			leave, ok := e.breaker.acquire()
 			if (ok || panics) && e.enter() {
-				if panics {
+				switch {
+				case kept:
+					why = pickedKept
+				case panics:
 					o.attempts.Add(1)
 					t.panicked, why = true, pickedInPanic
 				}

@@ -123,21 +123,24 @@ func (s *split) indexOf(name string) int {
 	return s.index(name)
 }
 
-// choose gives the version of a call.
-func (s *split) choose(req *http.Request) int {
+// choose gives the version of a call of the service.
+func (s *split) choose(req *http.Request, service *Service) int {
 	if s == nil {
 		return 0
 	}
-	i := s.match(req)
+	i := s.match(req, service)
 	s.versions[i].calls.Add(1)
 	return i
 }
 
-func (s *split) match(req *http.Request) int {
+func (s *split) match(req *http.Request, service *Service) int {
 	for i := range s.versions {
 		if w := &s.versions[i].When; w.Header != "" && slices.Contains(req.Header[w.Header], w.Is) {
 			return i
 		}
+	}
+	if e := service.affinity.home(service.set.Load(), req); e != nil && e.version >= 0 {
+		return e.version
 	}
 	if user := hashed(req.Header, s.sticky.Header, s.sticky.Cookie); user != "" {
 		// Ranges of one line: a weight that changes moves no more users than it has to.

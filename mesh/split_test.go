@@ -259,10 +259,10 @@ func TestFaultsOfVersions(t *testing.T) {
 func TestChoosingAVersionAllocatesNothing(t *testing.T) {
 	versions := canary()
 	versions[1].When = When{"X-Canary", "true"}
-	s := newSplit(Config{Versions: versions, Sticky: Sticky{Cookie: "session"}})
+	s := open(t, Config{Versions: versions, Sticky: Sticky{Cookie: "session"}, Affinity: Affinity{Cookie: "server"}})
 	req := newRequest(t, "GET", "/", http.NoBody)
 	req.Header.Set("Cookie", "a=b; session=ada")
-	if n := testing.AllocsPerRun(100, func() { s.choose(req) }); n > 0 {
+	if n := testing.AllocsPerRun(100, func() { s.split.choose(req, s) }); n > 0 {
 		t.Errorf("%v allocations", n)
 	}
 }

@@ -29,6 +29,7 @@ type Stats struct {
 	Panic      *PanicStats    // nil without ejection and health checks
 	Versions   []VersionStats // in their order; none without versions
 	Mirror     *MirrorStats   // nil without
+	Affinity   *AffinityStats // nil without
 	Endpoints  []EndpointStats
 	Sources    []SourceStats // what finds endpoints; none if all are configured
 	TLS        *TLSStats     // of the files of Config.TLS; nil without any
@@ -65,6 +66,7 @@ func (s *Service) Stats() Stats {
 		Panic:    s.cfg.overload.stats(s.set.Load()),
 		Versions: s.split.stats(),
 		Mirror:   s.mirror.stats(),
+		Affinity: s.affinity.stats(),
 		Sources:  s.finder.stats(),
 		TLS:      s.cfg.trust.stats(),
 
