@@ -18,7 +18,7 @@ import (
 // endpoint, never its address.
 //
 // A caller moves, and gets another cookie, when its endpoint is gone, about to
-// end, ejected or stopped by its breaker, or has just failed it so that another
+// end, ejected, unhealthy or stopped by its breaker, or has just failed it so that another
 // one replied. If the endpoint has no room, [Limit].PerEndpoint, another one
 // does this call, and the cookie stays. What has an endpoint is not hedged:
 // nobody else has what it keeps.

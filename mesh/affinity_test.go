@@ -109,13 +109,7 @@ func TestWhenACallerMoves(t *testing.T) {
 				var v visitor
 				home := v.visit(t, s)
 				before := v.cookie
-				var e *Endpoint
-				for _, e = range s.set.Load().endpoints {
-					if e.Address() == "http://"+home {
-						break
-					}
-				}
-				c.does(s, e)
+				c.does(s, endpointAt(t, s, "http://"+home))
 				failing[home] = c.fails
 				at := v.visit(t, s)
 				if (at != home) != c.away || (v.cookie != before) != c.moves {

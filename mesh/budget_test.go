@@ -95,10 +95,6 @@ func TestTheBudgetBoundsAnOutage(t *testing.T) {
 // attempted is the key of what a test's transport calls for each attempt.
 type attempted struct{}
 
-type transportFunc func(*http.Request) (*http.Response, error)
-
-func (f transportFunc) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
-
 // The fault of a budget that counts what is under way, for which mesh has its
 // own: see budget.
 func TestBudgetByConcurrencyDoesNotBound(t *testing.T) {

@@ -16,16 +16,6 @@ import (
 	"github.com/weir-run/weir/mesh/discovery"
 )
 
-// sick answers 500 for the hosts named, and 200 for the others.
-type sick map[string]bool
-
-func (hosts sick) RoundTrip(req *http.Request) (*http.Response, error) {
-	if hosts[req.URL.Host] {
-		return reply(500), nil
-	}
-	return reply(200), nil
-}
-
 func hosts(n int) (urls []string) {
 	for i := range n {
 		urls = append(urls, "http://"+string(rune('a'+i)))
@@ -325,7 +315,7 @@ func TestFaultsOfEjection(t *testing.T) {
 func TestLimitsHoldInPanic(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := open(t, Config{Endpoints: hosts(2), Ejection: Ejection{Failures: 5}, Breaker: Breaker{Failures: 2, Open: time.Minute}, Limit: Limit{PerEndpoint: 1},
-			Transport: answers(func() (*http.Response, error) {
+			Transport: transportFunc(func(*http.Request) (*http.Response, error) {
 				time.Sleep(time.Second)
 				return nil, errReset
 			})})

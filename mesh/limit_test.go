@@ -6,30 +6,12 @@ import (
 	"io"
 	"net/http"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 )
-
-// slowly is a transport that answers after a while and counts who is there.
-type slowly struct {
-	takes     time.Duration
-	now, most atomic.Int64
-}
-
-func (s *slowly) RoundTrip(req *http.Request) (*http.Response, error) {
-	if n := s.now.Add(1); n > s.most.Load() {
-		s.most.Store(n)
-	}
-	defer s.now.Add(-1)
-	if err := sleep(req.Context(), s.takes); err != nil {
-		return nil, err
-	}
-	return &http.Response{StatusCode: 200, Header: http.Header{}, Body: io.NopCloser(strings.NewReader("ok"))}, nil
-}
 
 // storm makes calls at the same time and counts how they end.
 func storm(t *testing.T, s *Service, calls int, bound time.Duration) map[Class]int {
@@ -166,13 +148,15 @@ func TestPlacesAreGivenBackOnce(t *testing.T) {
 		resp.Body.Close()
 		expect(t, s, 0)
 	})
-	for name, fails := range map[string]func() (*http.Response, error){
-		"an error": func() (*http.Response, error) { return nil, errors.New("broken") },
-		"a panic":  func() (*http.Response, error) { panic("broken") },
-		"no body":  func() (*http.Response, error) { return &http.Response{StatusCode: 204, Body: http.NoBody}, nil },
+	for name, fails := range map[string]transportFunc{
+		"an error": func(*http.Request) (*http.Response, error) { return nil, errors.New("broken") },
+		"a panic":  func(*http.Request) (*http.Response, error) { panic("broken") },
+		"no body": func(*http.Request) (*http.Response, error) {
+			return &http.Response{StatusCode: 204, Body: http.NoBody}, nil
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := open(t, Config{Endpoints: []string{"http://a"}, Transport: answers(fails), Limit: limits})
+			s := open(t, Config{Endpoints: []string{"http://a"}, Transport: fails, Limit: limits})
 			func() {
 				defer func() { _ = recover() }()
 				_, _ = s.RoundTrip(newRequest(t, "GET", "/", nil))
@@ -192,7 +176,7 @@ func TestPlacesAreGivenBackOnce(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			var n atomic.Int64
 			s := open(t, Config{Endpoints: []string{"http://a"}, Limit: Limit{Concurrent: 8, PerEndpoint: 4, Queue: 20, Wait: time.Second},
-				Retry: Retry{Attempts: 3, Budget: 1}, Transport: answers(func() (*http.Response, error) {
+				Retry: Retry{Attempts: 3, Budget: 1}, Transport: transportFunc(func(*http.Request) (*http.Response, error) {
 					time.Sleep(10 * time.Millisecond)
 					if n.Add(1)%2 == 0 {
 						return reply(503), nil
@@ -207,10 +191,6 @@ func TestPlacesAreGivenBackOnce(t *testing.T) {
 		})
 	})
 }
-
-type answers func() (*http.Response, error)
-
-func (f answers) RoundTrip(*http.Request) (*http.Response, error) { return f() }
 
 func TestACallWithoutTimeDoesNotQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
