@@ -12,8 +12,8 @@ FUZZTIME    ?= 10s
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
 
-build: ## Build bin/weir
-	@go build -ldflags "-X main.version=$(VERSION)" -o bin/weir ./cmd/weir
+build: ## Build bin/weir, which is static
+	@CGO_ENABLED=0 go build -ldflags "-X main.version=$(VERSION)" -o bin/weir ./cmd/weir
 
 run: build ## Serve examples/quickstart
 	@exec bin/weir run examples/quickstart

@@ -37,7 +37,7 @@ var arrows = map[string][]string{
 	"gateway/policies":   {"gateway", "engine", "engine/schema", "dsl"},
 	"flows":              {"connectors", "engine", "engine/schema", "engine/steps", "engine/trace", "gateway", "gateway/policies", "mesh", "dsl"},
 	"cmd/weir":           {"connectors/openapi", "flows", "flows/suite", "flows/explain", "flows/language", "flows/lsp", "connectors", "engine", "engine/steps", "engine/trace", "engine/trace/otlp", "gateway", "gateway/policies", "dsl"},
-	"cmd/bench":          {}, // measures the binary from outside
+	"cmd/bench":          {"mesh", "mesh/h1"}, // measures the binary from outside, and the mesh by itself
 
 	"flows/suite":    {"flows", "connectors", "connectors/openapi", "engine", "gateway", "dsl"},
 	"flows/explain":  {"flows", "connectors", "engine", "gateway", "dsl"},

@@ -76,6 +76,7 @@ func (l *lab) build(ctx context.Context, name, from string) (string, error) {
 	binary := filepath.Join(l.dir, name)
 	cmd := exec.CommandContext(ctx, "go", "build", "-o", binary, ".")
 	cmd.Dir = from
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0") // as `make build` does
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build %s: %w\n%s", from, err, out)
 	}

@@ -14,6 +14,8 @@
 // hand-written service that keeps net/http's server, which shows how much room is left. `-target weir,base -base FILE`
 // compares two builds of Weir turn by turn, which shows differences that two runs would not.
 //
+// What separates Weir from the hybrid is in docs/performance.md; -profile DIRECTORY makes the profiles to see it in.
+//
 // Start and memory are measured with both cores free. Memory per request is what the server's heap counters grew by.
 package main
 
@@ -39,6 +41,7 @@ type options struct {
 	requests    int
 	connections int
 	json        string
+	profile     string
 	gate        bool
 }
 
@@ -78,13 +81,13 @@ func run(args []string, stdout, stderr io.Writer) error {
 	return err
 }
 
-// allJobs are the jobs under load, then the two that look at a process's life.
+// allJobs are the jobs under load, then what the policies of a service cost, then the two that look at a process's life.
 func allJobs() []string {
 	var names []string
 	for _, j := range jobs() {
 		names = append(names, j.name)
 	}
-	return append(names, "start", "flows")
+	return append(names, "overhead", "start", "flows")
 }
 
 func parseOptions(args []string, stderr io.Writer) (options, error) {
@@ -99,6 +102,7 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 	set.IntVar(&o.requests, "requests", 0, "requests per round; 0 is a number fit for each job")
 	set.IntVar(&o.connections, "connections", 16, "connections of the load; large answers take 4 at most")
 	set.StringVar(&o.json, "json", "", "also write all numbers to this `file`")
+	set.StringVar(&o.profile, "profile", "", "have perf write profiles of the servers to this `directory`")
 	set.BoolVar(&o.gate, "gate", false, "fail when a gate is missed")
 	if err := set.Parse(args); err != nil {
 		return o, err
@@ -152,6 +156,11 @@ func drive(ctx context.Context, o options, log io.Writer) (*report, error) {
 			return err
 		})
 	}
+	attempt("overhead", "a call with all policies on over one on the bare transport", func() error {
+		facts, err := l.overhead(ctx)
+		r.Facts = append(r.Facts, facts...)
+		return err
+	})
 	simple := list[0]
 	attempt("start", "from exec to the first answer, and memory, with one flow", func() error {
 		targets := []string{"floor"}

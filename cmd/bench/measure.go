@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -79,6 +80,15 @@ func (l *lab) measure(ctx context.Context, j job) (results []result, err error) 
 			if err := enter("weir, one route", target, alone, true); err != nil {
 				return nil, err
 			}
+		}
+	}
+	if l.profile != "" {
+		for _, c := range list {
+			stop, fault := sample(l.profile, c)
+			if fault != nil {
+				return nil, fault
+			}
+			defer func() { err = errors.Join(err, stop()) }()
 		}
 	}
 	for range l.rounds {

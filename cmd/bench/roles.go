@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"os/signal"
 	"runtime"
 	"syscall"
@@ -29,6 +30,7 @@ var roles = map[string]func(ctx context.Context, listen, admin, upstream string)
 	"hybrid": func(ctx context.Context, listen, admin, upstream string) error {
 		return serve(ctx, listen, admin, newHybrid(upstream))
 	},
+	"overhead": func(ctx context.Context, _, _, _ string) error { return measureOverhead(ctx, os.Stdout) },
 }
 
 // play takes one role until SIGTERM or SIGINT.
