@@ -23,14 +23,28 @@ func (h *Host) ServicesHandler() http.Handler {
 			state.Services = append(state.Services, serviceStateOf(name, s))
 		}
 		slices.SortFunc(state.Services, func(a, b serviceState) int { return strings.Compare(a.Service, b.Service) })
-		w.Header().Set("Content-Type", "application/json")
-		w.Header().Set("Cache-Control", "no-store")
-		out := json.NewEncoder(w)
-		out.SetEscapeHTML(false)
-		out.SetIndent("", "  ")
-		_ = out.Encode(state) // a client that has gone is no fault
+		writeState(w, state)
 	})
 }
+
+// writeState answers an operator.
+func writeState(w http.ResponseWriter, state any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	out := json.NewEncoder(w)
+	out.SetEscapeHTML(false)
+	out.SetIndent("", "  ")
+	_ = out.Encode(state) // a client that has gone is no fault
+}
+
+// ServiceState is a service as GET /services shows it, for who reads that.
+type ServiceState = serviceState
+
+// EndpointState is one of its endpoints, and BreakerState a breaker of either.
+type (
+	EndpointState = endpointState
+	BreakerState  = breakerState
+)
 
 // serviceState is [mesh.Stats] as it is shown. What does not apply is left out.
 type serviceState struct {

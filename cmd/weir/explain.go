@@ -2,13 +2,16 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
+	"net/http"
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -16,14 +19,15 @@ import (
 	"github.com/weir-run/weir/engine"
 	"github.com/weir-run/weir/flows"
 	"github.com/weir-run/weir/flows/explain"
+	"github.com/weir-run/weir/gateway"
 )
 
 func (p *process) explainCommand() *cobra.Command {
 	format := &choice{value: "text", allowed: []string{"text", "json"}}
-	request := ""
+	request, live := "", ""
 	cmd := &cobra.Command{
 		Use:   "explain FLOW [DIR...]",
-		Short: "Say what a flow does, or who gets a request",
+		Short: "Say what a flow does, who gets a request, or how services are now",
 		Long: `Says what was made of a flow: what runs together and what waits for what; how
 long it can take at worst, and how many requests each service can get; every
 timeout, retry and limit, and whether it is written or a default; which bodies
@@ -32,31 +36,80 @@ are held in memory, and why; what becomes of failures.
 With --request it says which gateway and route get a request, with the variables
 of its path, and why the routes that are nearest to it do not.
 
-Without a DIR it is the directory at hand. Nothing is opened.`,
+With --live it asks a running process, by its admin address, how its services are:
+which breakers are open, since when and why, which endpoints are left out, what
+failed. With a FLOW it is those that the flow calls, below the explanation;
+without one it is all of them.
+
+Without a DIR it is the directory at hand. Nothing else is opened.`,
 		Example: `  weir explain customer-profile examples/quickstart
   weir explain customer-profile flows/ --format json | jq .services
-  weir explain --request "GET /customers/7" flows/`,
+  weir explain --request "GET /customers/7" flows/
+  weir explain --live 127.0.0.1:9900
+  weir explain customer-profile flows/ --live 127.0.0.1:9900`,
 		Args: func(_ *cobra.Command, args []string) error {
-			if request == "" && len(args) == 0 {
-				return usagef("needs the name of a flow, or --request")
+			switch {
+			case request != "" && live != "":
+				return usagef("--request is about files, and --live about a process: use one of them")
+			case request == "" && live == "" && len(args) == 0:
+				return usagef("needs the name of a flow, --request or --live")
 			}
 			return nil
 		},
 		ValidArgsFunction: p.flowNames,
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
 			if request != "" {
 				return p.explainRequest(request, args, format.value)
+			}
+			var state *explain.Live
+			if live != "" {
+				var err error
+				if state, err = readLive(cmd.Context(), live); err != nil {
+					return err
+				}
+				if len(args) == 0 {
+					return p.explained(state, format.value)
+				}
 			}
 			program, c, flow, err := p.flow(args[0], args[1:])
 			if err != nil {
 				return err
 			}
-			return p.explained(explain.Explain(program, c, flow), format.value)
+			about := explain.Explain(program, c, flow)
+			if state != nil {
+				return p.explained(about.With(state), format.value)
+			}
+			return p.explained(about, format.value)
 		},
 	}
 	cmd.Flags().Var(format, "format", "how to print it")
 	cmd.Flags().StringVar(&request, "request", "", "the `request` that is looked for, METHOD /path")
+	cmd.Flags().StringVar(&live, "live", "", "the admin `address` of a running process")
 	return cmd
+}
+
+// readLive asks a running process for the state of its services.
+func readLive(ctx context.Context, address string) (*explain.Live, error) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+"/services", nil)
+	if err != nil {
+		return nil, usagef("--live: %q is not an address such as %s", address, gateway.DefaultAdminAddr)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, fmt.Errorf("no process answers: %w (its log says which address its admin endpoints have)", err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("%s answered with status %d: it is not the admin address of a weir run", address, resp.StatusCode)
+	}
+	const most = 64 << 20 // bytes: ten thousand endpoints are 10 MB
+	state, err := explain.ReadLive(io.LimitReader(resp.Body, most), time.Now())
+	if err != nil {
+		return nil, fmt.Errorf("what %s answered: %w", address, err)
+	}
+	return state, nil
 }
 
 type explained interface{ Text(w io.Writer) error }

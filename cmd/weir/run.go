@@ -65,7 +65,7 @@ OpenTelemetry say how.`,
 		RunE:              func(cmd *cobra.Command, args []string) error { return p.serve(cmd.Context(), args, &o) },
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.admin, "admin", gateway.DefaultAdminAddr, "the `address` of /healthz, /readyz, /metrics and /services, or "+adminOff)
+	f.StringVar(&o.admin, "admin", gateway.DefaultAdminAddr, "the `address` of /healthz, /readyz, /metrics, /services and /routes, or "+adminOff)
 	f.DurationVar(&o.drain, "drain", 30*time.Second, "how long requests in progress may take at the end")
 	f.DurationVar(&o.shutdownDelay, "shutdown-delay", 0, "how long to go on serving after /readyz says 503, for load balancers to notice")
 	f.BoolVar(&o.watch, "watch", true, "load files that change; --watch=false loads on SIGHUP only")
@@ -179,6 +179,7 @@ func (s *server) open(dirs []string, o *runOptions, p *process) error {
 	}
 	admin := gateway.NewAdmin(s.ready, registry)
 	admin.Handle("GET /services", s.host.ServicesHandler())
+	admin.Handle("GET /routes", s.host.RoutesHandler())
 	s.admin.Swap(gateway.Redacted(p.redactor, admin))
 	s.admin.Start()
 	return nil
