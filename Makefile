@@ -48,11 +48,12 @@ fuzz: ## Run every fuzz target for FUZZTIME (10s)
 		done; \
 	done
 
-generate: ## Write docs/reference from the code
+generate: ## Write docs/reference, and the guide's table of metrics, from the code
 	@go run ./cmd/weir docs
+	@go test ./cmd/weir -run '^TestTheGuideDescribesAllMetrics$$' -update >/dev/null
 
-check-generated: ## Fail if docs/reference is not what the code says
-	@go test ./cmd/weir -run '^TestReferenceIsUpToDate$$'
+check-generated: ## Fail if what generate writes is not what the code says
+	@go test ./cmd/weir -run '^(TestReferenceIsUpToDate|TestTheGuideDescribesAllMetrics)$$'
 
 clean: ## Remove what was built
 	@rm -rf bin

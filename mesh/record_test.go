@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -308,4 +309,23 @@ func TestAttemptsAreToldInALine(t *testing.T) {
 			t.Errorf("%v", call.Records)
 		}
 	})
+}
+
+// The guide explains each word that a record can have.
+func TestTheGuideExplainsRecords(t *testing.T) {
+	text, err := os.ReadFile("../docs/guide/resilience.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(text), "\n## How to read an attempt record\n")
+	for d := range decisions {
+		if !strings.Contains(section, "\n| `"+d.String()+"` |") {
+			t.Errorf("it does not say what %s is", d)
+		}
+	}
+	for _, why := range []string{pickedBalanced, pickedUntried, pickedAgain, pickedInPanic, pickedFallback} {
+		if !strings.Contains(section, "`"+why+"`") {
+			t.Errorf("it does not say what %s is", why)
+		}
+	}
 }

@@ -116,7 +116,7 @@ func (p *process) serve(ctx context.Context, dirs []string, o *runOptions) error
 	signals, stop := p.notify()
 	defer stop()
 	defer s.close()
-	if err := s.open(dirs, o, p); err != nil {
+	if err := s.open(dirs, o, p, prometheus.NewRegistry()); err != nil {
 		s.Error("cannot start", "error", err) // the log may be for machines: nothing goes beside it
 		return errReported
 	}
@@ -143,8 +143,14 @@ func (p *process) serve(ctx context.Context, dirs []string, o *runOptions) error
 	return s.drain(signals, o)
 }
 
+// metricsRegistry is where everything is counted, and read.
+type metricsRegistry interface {
+	prometheus.Registerer
+	prometheus.Gatherer
+}
+
 // open makes everything that does not depend on the files.
-func (s *server) open(dirs []string, o *runOptions, p *process) error {
+func (s *server) open(dirs []string, o *runOptions, p *process, registry metricsRegistry) error {
 	c, err := catalog()
 	if err != nil {
 		return err
@@ -153,10 +159,9 @@ func (s *server) open(dirs []string, o *runOptions, p *process) error {
 	if err != nil {
 		return err
 	}
-	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewBuildInfoCollector(), collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	metrics, err := gateway.NewMetrics(registry)
+	counts, err := gateway.NewMetrics(registry)
 	if err != nil {
 		return err
 	}
@@ -164,7 +169,7 @@ func (s *server) open(dirs []string, o *runOptions, p *process) error {
 	if err != nil {
 		return err
 	}
-	s.host = flows.NewHost(flows.HostOptions{Log: s.Logger, Metrics: metrics, Drain: o.drain, Redactor: p.redactor, Tracer: tracer})
+	s.host = flows.NewHost(flows.HostOptions{Log: s.Logger, Metrics: counts, Drain: o.drain, Redactor: p.redactor, Tracer: tracer})
 	registry.MustRegister(s.host.Collector())
 	s.reloader, err = flows.NewReloader(s.host, flows.ReloadOptions{
 		Paths: dirs, Catalog: c, Environment: flows.Environment{Env: p.env, Log: s.Logger}, Secrets: secrets,

@@ -77,8 +77,10 @@ func (r *reader) fault(name, format string, args ...any) {
 }
 
 func (r *reader) value(name string) string {
-	v, _ := r.env(name)
-	return strings.TrimSpace(v)
+	if v, ok := r.env(name); ok {
+		return strings.TrimSpace(v)
+	}
+	return ""
 }
 
 // otlp is a variable of the exporter: that of traces, or else that of all
