@@ -28,6 +28,7 @@ func TestBoundsOfACall(t *testing.T) {
 		{"a key", "POST", Config{Timeout: 100 * ms, Retry: retry(3, "timeout")}, Bounds{3, 3, 325 * ms, 325 * ms}},
 		{"each attempt may be hedged", "GET", Config{Timeout: 100 * ms, Retry: retry(3, "timeout"), Hedge: Hedge{Extra: 0.01}}, Bounds{6, 6, 325 * ms, 325 * ms}},
 		{"a wait for a place", "GET", Config{Timeout: 100 * ms, Limit: Limit{Concurrent: 1, Queue: 1}}, Bounds{1, 1, 200 * ms, 200 * ms}},
+		{"an adaptive limit", "GET", Config{Timeout: 100 * ms, Limit: Limit{Adaptive: Adaptive{Max: 9}, Queue: 1, Wait: 50 * ms}}, Bounds{1, 1, 150 * ms, 150 * ms}},
 		{"if the method is safe", "PUT", Config{Timeout: 100 * ms, Hedge: Hedge{Extra: 0.01}}, Bounds{1, 1, 100 * ms, 100 * ms}},
 	} {
 		t.Run(x.name, func(t *testing.T) {

@@ -61,10 +61,10 @@ func TestWhatTheAdaptiveLimitLearnsFrom(t *testing.T) {
 		says   string
 	}{
 		{"replies as before", responding(50*ms, 200, nil), time.Hour, func(b, n int64) bool { return n >= b }, "no less"},
-		{"503 at once", responding(ms, 503, nil), time.Hour, func(b, n int64) bool { return n == 5 }, "the least"},
-		{"429 at once", responding(ms, 429, nil), time.Hour, func(b, n int64) bool { return n == 5 }, "the least"},
-		{"504", responding(ms, 504, nil), time.Hour, func(b, n int64) bool { return n == 5 }, "the least"},
-		{"refused connections", responding(ms, 0, refused), time.Hour, func(b, n int64) bool { return n == 5 }, "the least"},
+		{"503 at once", responding(5*ms, 503, nil), time.Hour, func(b, n int64) bool { return n == 5 }, "the least"},
+		{"429 at once", responding(5*ms, 429, nil), time.Hour, func(b, n int64) bool { return n == 5 }, "the least"},
+		{"504", responding(5*ms, 504, nil), time.Hour, func(b, n int64) bool { return n == 5 }, "the least"},
+		{"refused connections", responding(5*ms, 0, refused), time.Hour, func(b, n int64) bool { return n == 5 }, "the least"},
 		{"timeouts", responding(10*time.Second, 200, nil), time.Hour, func(b, n int64) bool { return n == 5 }, "the least"},
 		{"callers that give up after long", responding(10*time.Second, 200, nil), 200 * ms, func(b, n int64) bool { return n == 5 }, "the least"},
 		{"callers that give up early", responding(10*time.Second, 200, nil), 20 * ms, func(b, n int64) bool { return n == b }, "the same"},
@@ -94,6 +94,29 @@ func TestWhatTheAdaptiveLimitLearnsFrom(t *testing.T) {
 	}
 }
 
+// A copy is no call: that the version on trial has too much to do says nothing of
+// the one that answers.
+func TestTheAdaptiveLimitLearnsNothingFromCopies(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var copies atomic.Int64
+		good, bad := responding(50*time.Millisecond, 200, nil), responding(5*time.Millisecond, 503, nil)
+		s := open(t, Config{Limit: Limit{Adaptive: Adaptive{Max: 200}}, Mirror: Mirror{To: "new", Share: 1},
+			Versions: []Version{{Name: "old", Endpoints: []string{"http://old"}, Weight: 1}, {Name: "new", Endpoints: []string{"http://new"}}},
+			Transport: transportFunc(func(req *http.Request) (*http.Response, error) {
+				if req.URL.Host == "new" {
+					copies.Add(1)
+					return bad(req)
+				}
+				return good(req)
+			})})
+		besiege(t, s, 3*time.Second, 20, time.Hour)
+		time.Sleep(time.Second) // for the last copies
+		if st := s.Stats().Limit; st.Limit < 40 || st.Adaptive.Last < 45*time.Millisecond || copies.Load() < 1000 {
+			t.Errorf("%+v %+v, with %d copies", st, st.Adaptive, copies.Load())
+		}
+	})
+}
+
 func TestTheAdaptiveLimitKeepsItsBounds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		upstream := &slowly{takes: 10 * time.Millisecond}
@@ -107,7 +130,7 @@ func TestTheAdaptiveLimitKeepsItsBounds(t *testing.T) {
 		}
 	})
 	synctest.Test(t, func(t *testing.T) {
-		s := open(t, Config{Endpoints: []string{"http://a"}, Transport: responding(time.Millisecond, 503, nil), Limit: Limit{Adaptive: Adaptive{Min: 10, Max: 30}}})
+		s := open(t, Config{Endpoints: []string{"http://a"}, Transport: responding(5*time.Millisecond, 503, nil), Limit: Limit{Adaptive: Adaptive{Min: 10, Max: 30}}})
 		besiege(t, s, 2*time.Second, 50, time.Hour)
 		if n := s.Stats().Limit.Limit; n != 10 {
 			t.Errorf("it is %d", n)
@@ -187,7 +210,7 @@ func TestWhatTheLibrarysAdaptiveLimitDoes(t *testing.T) {
 		s := open(t, Config{Endpoints: []string{"http://a"}, Limit: Limit{Adaptive: Adaptive{Max: 200}},
 			Transport: transportFunc(func(req *http.Request) (*http.Response, error) {
 				if n.Add(1)%2 == 0 {
-					return responding(time.Millisecond, 503, nil)(req)
+					return responding(5*time.Millisecond, 503, nil)(req)
 				}
 				return responding(50*time.Millisecond, 200, nil)(req)
 			})})
