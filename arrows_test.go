@@ -29,7 +29,7 @@ var arrows = map[string][]string{
 	"mesh":               {"mesh/discovery", "mesh/h1"},
 	"mesh/discovery":     {},
 	"mesh/h1":            {},
-	"mesh/sim":           {"mesh"},
+	"mesh/sim":           {"mesh", "mesh/discovery"},
 	"mesh/failures":      {"mesh"},
 	"connectors":         {"connectors/openapi", "engine", "engine/schema", "engine/trace", "dsl", "mesh"},
 	"connectors/openapi": {"engine/schema", "dsl"},

@@ -42,7 +42,7 @@ func (c Config) within(d time.Duration) time.Duration {
 
 func (c Config) bounds(repeatable bool) Bounds {
 	b := Bounds{Requests: 1, Attempts: 1, Time: c.Timeout, Hang: c.Timeout}
-	p := newRetryPolicy(c.Retry)
+	p := newRetryPolicy(c.Retry, nil)
 	seen := repeatable && (len(p.status) > 0 || p.classes[Timeout] || p.classes[Reset])
 	if c.Retry.Attempts == 1 || !seen && !p.classes[Connect] && !p.classes[Refused] {
 		return b

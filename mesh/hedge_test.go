@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -181,56 +180,6 @@ type closing struct {
 }
 
 func (c *closing) Close() error { c.open.Add(-1); return c.ReadCloser.Close() }
-
-// One of a hundred replies takes a hundred times as long.
-func TestHedgingCutsTheTail(t *testing.T) {
-	const calls = 100_000
-	run := func(h Hedge) (p50, p999 time.Duration, extra float64) {
-		synctest.Test(t, func(t *testing.T) {
-			random := rand.New(rand.NewPCG(5, 6))
-			var mu sync.Mutex
-			latency := func() time.Duration {
-				mu.Lock()
-				defer mu.Unlock()
-				d := 8*time.Millisecond + time.Duration(random.ExpFloat64()*2*float64(time.Millisecond))
-				if random.Float64() < 0.005 {
-					d = time.Second
-				}
-				return d
-			}
-			var attempts atomic.Int64
-			s := open(t, Config{Endpoints: []string{"http://a", "http://b", "http://c"}, Hedge: h,
-				Transport: transportFunc(func(req *http.Request) (*http.Response, error) {
-					attempts.Add(1)
-					if err := after(req, latency()); err != nil {
-						return nil, err
-					}
-					return &http.Response{StatusCode: 200, Body: http.NoBody}, nil
-				})})
-			took := make([]time.Duration, calls)
-			req := newRequest(t, "GET", "/", nil)
-			var done sync.WaitGroup
-			for i := range calls {
-				done.Go(func() {
-					start := time.Now()
-					s.RoundTrip(req)
-					took[i] = time.Since(start)
-				})
-				time.Sleep(time.Millisecond)
-			}
-			done.Wait()
-			slices.Sort(took)
-			p50, p999, extra = took[calls/2], took[calls*999/1000], float64(attempts.Load())/calls-1
-		})
-		return p50, p999, extra
-	}
-	p50, p999, _ := run(Hedge{})
-	hedged50, hedged999, extra := run(Hedge{Extra: 0.01})
-	t.Logf("without: p50 %v, p99.9 %v; with: p50 %v, p99.9 %v, %.2f%% more requests", p50, p999, hedged50, hedged999, 100*extra)
-	if hedged999 > p999/5 || extra > 0.02 {
-		t.Errorf("p99.9 of %v came to %v, with %.2f%% more requests", p999, hedged999, 100*extra)
-	}
-}
 
 // All is slow at once: hedges would make it worse, and their budget ends them.
 func TestHedgesHaveABudget(t *testing.T) {

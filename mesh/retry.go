@@ -2,7 +2,6 @@ package mesh
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"net/http"
 	"strconv"
 	"strings"
@@ -105,10 +104,11 @@ type retryPolicy struct {
 	status  map[int]bool
 	backoff time.Duration
 	max     time.Duration
+	random  func() uint64
 }
 
-func newRetryPolicy(c Retry) retryPolicy {
-	p := retryPolicy{status: map[int]bool{}, backoff: c.Backoff, max: c.MaxBackoff}
+func newRetryPolicy(c Retry, random func() uint64) retryPolicy {
+	p := retryPolicy{status: map[int]bool{}, backoff: c.Backoff, max: c.MaxBackoff, random: random}
 	for _, on := range c.On {
 		class, from, to, _ := parseOutcome(on)
 		if from == 0 {
@@ -190,7 +190,7 @@ func (p *retryPolicy) wait(n int, resp *http.Response) time.Duration {
 	for ; n > 1 && bound < p.max; n-- {
 		bound *= 2
 	}
-	wait := rand.N(min(bound, p.max) + 1)
+	wait := time.Duration(unit(p.random()) * float64(min(bound, p.max)+1))
 	if resp != nil {
 		wait = max(wait, retryAfter(resp.Header))
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"slices"
@@ -209,7 +210,7 @@ func TestRoundRobin(t *testing.T) {
 }
 
 func TestBackoffIsFullJitterWithinBounds(t *testing.T) {
-	p := newRetryPolicy(Config{Retry: Retry{Backoff: 20 * time.Millisecond, MaxBackoff: 100 * time.Millisecond}}.withDefaults().Retry)
+	p := newRetryPolicy(Config{Retry: Retry{Backoff: 20 * time.Millisecond, MaxBackoff: 100 * time.Millisecond}}.withDefaults().Retry, rand.Uint64)
 	for n, bound := range map[int]time.Duration{1: 20, 2: 40, 3: 80, 4: 100, 9: 100} {
 		bound *= time.Millisecond
 		var low, high int

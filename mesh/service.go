@@ -120,7 +120,7 @@ func Open(name string, cfg Config) (*Service, error) {
 	s := &Service{
 		name:   name,
 		cfg:    cfg,
-		retry:  newRetryPolicy(cfg.Retry),
+		retry:  newRetryPolicy(cfg.Retry, cfg.Random),
 		opened: time.Now(),
 	}
 	if s.hedge = newHedger(cfg.Hedge); s.hedge != nil || cfg.Retry.Attempts > 1 {

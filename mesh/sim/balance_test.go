@@ -5,7 +5,6 @@ import (
 	"math"
 	"math/rand/v2"
 	"net/http"
-	"strings"
 	"testing"
 	"time"
 
@@ -41,37 +40,44 @@ func eleven(first backend) []backend {
 // line. The other two columns are of our own: a backend that fails in a
 // millisecond, which counting requests under way finds attractive.
 func TestOneOfElevenBackends(t *testing.T) {
+	t.Parallel()
 	minute := load{rate: 1000, time: time.Minute, seed: 1}
 	slow := between(15*time.Second, 45*time.Second, func(time.Duration, *rand.Rand) (time.Duration, int) { return 2 * time.Second, 200 })
 	failing := between(15*time.Second, 45*time.Second, func(time.Duration, *rand.Rand) (time.Duration, int) { return time.Millisecond, 503 })
-	var table strings.Builder
-	fmt.Fprintf(&table, "\n%-14s | %-28s | %-28s\n", "", "slow: 2 s", "failing: 503 in 1 ms")
-	fmt.Fprintf(&table, "%-14s | %10s %8s %8s | %10s %8s %8s\n", "balance", "success", "to it", "p99", "success", "to it", "p99")
+	var figures table
+	figures.add("`balance`", "one is slow: success", "sent to it", "p99", "one fails fast: success", "sent to it", "p99")
 	for _, c := range []struct {
 		balance       string
+		ejection      mesh.Ejection
 		slow, failing float64 // the least success, in percent
 	}{
-		{"round_robin", 95.2, 95.2},
-		{"random", 95.2, 95.2},
-		{"least_request", 99.4, 80},
-		{"peak_ewma", 99.9, 99.9},
+		{"round_robin", mesh.Ejection{}, 95.2, 95.2},
+		{"random", mesh.Ejection{}, 95.2, 95.2},
+		{"least_request", mesh.Ejection{}, 99.4, 80},
+		{"peak_ewma", mesh.Ejection{}, 99.9, 99.9},
+		{"peak_ewma", mesh.Ejection{Failures: 5}, 99.93, 99.93},
+		{"least_request", mesh.Ejection{Failures: 5}, 99.9, 99.9},
 	} {
-		cfg := mesh.Config{Balance: c.balance, Timeout: time.Second}
-		fmt.Fprintf(&table, "%-14s", c.balance)
+		cfg := mesh.Config{Balance: c.balance, Ejection: c.ejection, Timeout: time.Second}
+		row := []string{"`" + c.balance + "`"}
+		if c.ejection.Failures > 0 {
+			row[0] += " with `ejection`"
+		}
 		for i, first := range []backend{slow, failing} {
 			least := []float64{c.slow, c.failing}[i]
 			res := run(t, cfg, minute, eleven(first)...)
-			fmt.Fprintf(&table, " | %8.2f %% %8d %8v", res.success(), res.seen[0], res.quantile(0.99).Round(time.Millisecond))
+			row = append(row, fmt.Sprintf("%.2f %%", res.success()), fmt.Sprint(res.seen[0]), fmt.Sprint(res.quantile(0.99).Round(time.Millisecond)))
 			if res.success() < least {
-				t.Errorf("%s: %.2f %% succeeded, not %.2f %%", c.balance, res.success(), least)
+				t.Errorf("%s: %.2f %% succeeded, not %.2f %%", row[0], res.success(), least)
 			}
 		}
-		table.WriteString("\n")
+		figures.add(row...)
 	}
-	t.Log(table.String())
+	figures.published(t)
 }
 
 func TestTheSameSeedGivesTheSameFigures(t *testing.T) {
+	t.Parallel()
 	slow := between(time.Second, 3*time.Second, func(time.Duration, *rand.Rand) (time.Duration, int) { return 2 * time.Second, 200 })
 	l := load{rate: 1000, time: 4 * time.Second, seed: 7}
 	cfg := mesh.Config{Balance: "peak_ewma", Timeout: time.Second}
@@ -83,8 +89,9 @@ func TestTheSameSeedGivesTheSameFigures(t *testing.T) {
 
 // Endpoints that are alike get alike, whatever their replies happen to take.
 func TestLoadIsSpread(t *testing.T) {
-	var table strings.Builder
-	fmt.Fprintf(&table, "\n%-14s | %s\n", "balance", "farthest from its share")
+	t.Parallel()
+	var figures table
+	figures.add("`balance`", "the farthest endpoint is off its share by")
 	for _, c := range []struct {
 		balance string
 		epsilon float64
@@ -108,10 +115,10 @@ func TestLoadIsSpread(t *testing.T) {
 		for _, seen := range res.seen {
 			stray = max(stray, math.Abs(float64(seen*len(res.seen))/float64(res.requests)-1))
 		}
-		fmt.Fprintf(&table, "%-14s | %.1f %%\n", c.balance, 100*stray)
+		figures.add("`"+c.balance+"`", fmt.Sprintf("%.1f %%", 100*stray))
 		if stray > c.epsilon {
 			t.Errorf("%s: one backend is %.3f off its share", c.balance, stray)
 		}
 	}
-	t.Log(table.String())
+	figures.published(t)
 }

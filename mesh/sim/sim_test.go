@@ -22,9 +22,14 @@ type backend func(at time.Duration, r *rand.Rand) (took time.Duration, status in
 type load struct {
 	rate int // per second, on average
 	time time.Duration
+	most int // requests; 0 is as many as come in the time
 	seed uint64
+	// begins is told when each request begins, if it is set.
+	begins func(at time.Duration)
 	// header is given to the n-th request, if it is set.
 	header func(n int) http.Header
+	// went is told where the last attempt of the n-th request went, if it is set.
+	went func(n int, endpoint string)
 }
 
 // result is what came of a load.
@@ -35,6 +40,14 @@ type result struct {
 	stats          mesh.Stats
 }
 
+// attempts is how many requests the backends got.
+func (r *result) attempts() (n int) {
+	for _, seen := range r.seen {
+		n += seen
+	}
+	return n
+}
+
 func (r *result) success() float64 { return 100 * float64(r.good) / float64(r.requests) }
 
 // quantile is a latency of the calls, failed ones included.
@@ -42,16 +55,21 @@ func (r *result) quantile(q float64) time.Duration {
 	return r.latencies[min(int(q*float64(len(r.latencies))), len(r.latencies)-1)]
 }
 
-// run calls backends through a service that cfg describes. Endpoints, Transport
-// and Random are the simulation's.
+// host is the name of the n-th backend, and at its endpoint.
+func host(n int) string { return fmt.Sprint("backend", n) }
+func at(n int) string   { return "http://" + host(n) }
+
+// run calls backends through a service that cfg describes. Transport and Random
+// are the simulation's, and so are Endpoints, unless cfg finds them elsewhere.
 func run(t *testing.T, cfg mesh.Config, l load, backends ...backend) (res result) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		net := &network{backends: map[string]*place{}, random: newRandom(l.seed, 1), start: time.Now()}
 		for i, b := range backends {
-			host := fmt.Sprint("backend", i)
-			net.backends[host] = &place{serve: b}
-			cfg.Endpoints = append(cfg.Endpoints, "http://"+host)
+			net.backends[host(i)] = &place{serve: b}
+			if cfg.Versions == nil && cfg.Discovery.Sources == nil {
+				cfg.Endpoints = append(cfg.Endpoints, at(i))
+			}
 		}
 		choices := newRandom(l.seed, 2)
 		cfg.Transport, cfg.Random = net, choices.Uint64
@@ -75,9 +93,13 @@ func run(t *testing.T, cfg mesh.Config, l load, backends ...backend) (res result
 				req.Header = l.header(n)
 			}
 			began := time.Now()
-			resp, err := s.Do(req, &mesh.Call{Buffer: true})
+			how := mesh.Call{Buffer: true}
+			resp, err := s.Do(req, &how)
 			mu.Lock()
 			defer mu.Unlock()
+			if l.went != nil {
+				l.went(n, how.Endpoint)
+			}
 			res.requests++
 			if err == nil && resp.StatusCode < 400 {
 				res.good++
@@ -88,15 +110,18 @@ func run(t *testing.T, cfg mesh.Config, l load, backends ...backend) (res result
 		// events does not depend on which goroutine is first to run.
 		for n := 0; ; n++ {
 			time.Sleep(time.Duration(arrivals.r.ExpFloat64() * float64(time.Second) / float64(l.rate)))
-			if time.Since(net.start) > l.time {
+			if time.Since(net.start) > l.time || l.most > 0 && n == l.most {
 				break
+			}
+			if l.begins != nil {
+				l.begins(time.Since(net.start))
 			}
 			calls.Go(func() { call(n) })
 		}
 		calls.Wait()
 		slices.Sort(res.latencies)
 		for i := range backends {
-			res.seen = append(res.seen, net.backends[fmt.Sprint("backend", i)].seen)
+			res.seen = append(res.seen, net.backends[host(i)].seen)
 		}
 		res.stats = s.Stats()
 	})
