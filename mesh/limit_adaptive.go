@@ -68,10 +68,10 @@ func (a Adaptive) validate(f *faults) {
 // is: the limit shrinks by the ratio of what is tolerated to what is seen, by half
 // of the share of attempts that told of overload, and grows by its square root as
 // long as it is made use of; at first it doubles until it was too high once. That
-// is Netflix's Gradient2 with failures. What is usual is the least that was seen, and never drifts upwards by itself: a queue
-// that stands for long would become usual, too. Whether a service has become slow
-// by itself is found out by calling it less for a moment. If that helps, there was
-// a queue; if not, it is so slow now.
+// is Netflix's Gradient2 with failures. What is usual is the least that was seen,
+// and never drifts upwards by itself: a queue that stands for long would become
+// usual, too. Whether a service has become slow by itself is found out by calling
+// it less for a moment. If that helps, there was a queue; if not, it is so slow now.
 type adaptive struct {
 	Adaptive
 	now   atomic.Int64 // the limit
