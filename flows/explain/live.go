@@ -102,8 +102,32 @@ func (l *Live) service(t *text, s *flows.ServiceState) {
 	if b := s.Budget; b != nil {
 		t.line("      budget  %d retries left, %d denied", b.Left, b.Denied)
 	}
-	if m := s.Limit; m.InUse+m.Waiting+m.Refused > 0 {
-		t.line("      limit   %d in use, %d waiting, %d refused", m.InUse, m.Waiting, m.Refused)
+	if m := s.Limit; m.Limit+m.InUse+m.Waiting+m.Refused > 0 {
+		of := ""
+		if m.Limit > 0 {
+			of = fmt.Sprintf(" of %d", m.Limit)
+		}
+		late := ""
+		if m.Late > 0 {
+			late = fmt.Sprintf(" (%d too late)", m.Late)
+		}
+		t.line("      limit   %d%s in use, %d waiting, %d refused%s", m.InUse, of, m.Waiting, m.Refused, late)
+	}
+	if m := s.Mirror; m != nil {
+		t.line("      mirror  %s: %d sent, %d dropped, %d failed, %d with another status", oneLine(m.To), m.Sent, m.Dropped, m.Failed, m.Different)
+	}
+	if c := s.Credentials; c != nil {
+		token := "no token yet"
+		if !c.Refreshed.IsZero() {
+			token = "a token had " + l.since(c.Refreshed) + " ago"
+			if !c.Expires.IsZero() {
+				token += ", good for " + l.until(c.Expires)
+			}
+		}
+		if c.Failure != "" {
+			token += fmt.Sprintf("; failed %s ago: %s", l.since(c.LastFailure), oneLine(c.Failure))
+		}
+		t.line("      %-7s %s", oneLine(c.Kind), token)
 	}
 	if s.Hedges.After != "" {
 		t.line("      hedges  after %s; %d won", oneLine(s.Hedges.After), s.Hedges.Won)

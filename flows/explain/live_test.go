@@ -12,7 +12,10 @@ const servicesAnswer = `{"services": [{
   "service": "users\u001b[31m", "requests": 120, "in_flight": 1, "retries": 4, "injected": 0,
   "budget": {"left": 98, "denied": 2}, "hedges": {"after": "80ms", "started": 3, "won": 2},
   "breaker": {"state": "half-open", "since": "2026-01-01T00:00:00Z", "because": "5 calls failed in a row", "failed_probes": 2, "openings": 3},
-  "limit": {"in_use": 1, "waiting": 2, "refused": 3}, "panic": {"now": true, "attempts": 4},
+  "limit": {"limit": 20, "in_use": 1, "waiting": 2, "refused": 3, "late": 1},
+  "mirror": {"to": "v2", "sent": 9, "dropped": 1, "failed": 2, "different_status": 3},
+  "credentials": {"kind": "oauth2", "refreshed": "2026-01-01T00:00:55Z", "expires": "2026-01-01T00:02:00Z", "last_failure": "2026-01-01T00:00:59Z", "failure": "status 503"},
+  "panic": {"now": true, "attempts": 4},
   "failures": [{"class": "timeout", "count": 7, "last": "2026-01-01T00:00:59.5Z"}],
   "versions": [{"version": "v1", "requests": 110, "fallbacks": 0}, {"version": "v2", "requests": 10, "fallbacks": 1}],
   "endpoints": [
@@ -44,7 +47,9 @@ func TestLiveState(t *testing.T) {
       breaker half-open for 1m0s: 5 calls failed in a row; 2 probes failed
       too few endpoints are usable: all are used
       budget  98 retries left, 2 denied
-      limit   1 in use, 2 waiting, 3 refused
+      limit   1 of 20 in use, 2 waiting, 3 refused (1 too late)
+      mirror  v2: 9 sent, 1 dropped, 2 failed, 3 with another status
+      oauth2  a token had 5s ago, good for 1m0s; failed 1s ago: status 503
       hedges  after 80ms; 2 won
       failed  timeout 7, the last 500ms ago
       version v1: 110 calls
