@@ -139,16 +139,16 @@ func (h *recorder) finish(q *Request, r *http.Request, completed bool) {
 		q.w.status = http.StatusOK // as the server does
 	}
 	h.inFlight.Dec()
-	h.count(q, r, took)
+	h.count(q, r, took, now)
 	h.record(q, r, now, completed)
 	if q.w.status >= http.StatusInternalServerError || !completed {
 		h.log(q, r, took)
 	}
 }
 
-func (h *recorder) count(q *Request, r *http.Request, took time.Duration) {
+func (h *recorder) count(q *Request, r *http.Request, took time.Duration, now time.Time) {
 	if q.Route != nil {
-		h.stats[q.Route.index].count(q.w.status, took, q.Trace)
+		h.stats[q.Route.index].count(q.w.status, took, q.Trace, now)
 		h.countRefusal(q, q.Route.Name)
 		return
 	}
@@ -157,7 +157,7 @@ func (h *recorder) count(q *Request, r *http.Request, took time.Duration) {
 	if q.w.status >= http.StatusBadRequest {
 		m.unrouted.WithLabelValues(h.options.Gateway, q.verdict.String()).Inc()
 	}
-	(&stats{metrics: m, gateway: h.options.Gateway, method: knownMethod(r.Method)}).count(q.w.status, took, q.Trace)
+	(&stats{metrics: m, gateway: h.options.Gateway, method: knownMethod(r.Method)}).count(q.w.status, took, q.Trace, now)
 }
 
 func (h *recorder) countRefusal(q *Request, route string) {

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"math/bits"
 	"net/http"
 	"sync/atomic"
 	"time"
@@ -67,11 +68,22 @@ type stats struct {
 	gateway, route, method string
 	classes                [len(classNames)]atomic.Pointer[prometheus.Counter]
 	duration               atomic.Pointer[prometheus.Observer]
+	shown                  [8]atomic.Uint32 // when an exemplar was made last, in Unix seconds, by about how long it took
+}
+
+// shows reports whether a request becomes an exemplar, which costs as much as
+// two spans. Who scrapes sees the last of each bucket, so one a second will do;
+// what is slow and rare must not be crowded out by what is quick, so each
+// fourfold of time counts for itself.
+func (s *stats) shows(took time.Duration, now time.Time) bool {
+	last := &s.shown[min(bits.Len64(uint64(took.Milliseconds()))/2, len(s.shown)-1)]
+	before, second := last.Load(), uint32(now.Unix())
+	return before != second && last.CompareAndSwap(before, second)
 }
 
 var classNames = [...]string{"aborted", "1xx", "2xx", "3xx", "4xx", "5xx"}
 
-func (s *stats) count(status int, took time.Duration, t *trace.Trace) {
+func (s *stats) count(status int, took time.Duration, t *trace.Trace, now time.Time) {
 	class := status / 100
 	if class >= len(classNames) {
 		class = len(classNames) - 1
@@ -82,7 +94,7 @@ func (s *stats) count(status int, took time.Duration, t *trace.Trace) {
 	duration := lookUp(&s.duration, func() prometheus.Observer {
 		return s.metrics.duration.WithLabelValues(s.gateway, s.route, s.method)
 	})
-	if !t.Recording() {
+	if !t.Recording() || !s.shows(took, now) {
 		duration.Observe(took.Seconds())
 		return
 	}

@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/weir-run/weir/engine/trace"
@@ -113,6 +114,9 @@ func protocolVersion(r *http.Request) string {
 
 // address splits a Host field; port is 0 if there is none.
 func address(hostport string) (host string, port int64) {
+	if strings.IndexByte(hostport, ':') < 0 {
+		return hostport, 0 // without an error, which takes memory
+	}
 	host, text, err := net.SplitHostPort(hostport)
 	if err != nil {
 		return hostport, 0

@@ -1,12 +1,15 @@
 package gateway
 
 import (
+	"context"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -47,6 +50,45 @@ func TestWhatIsNotRecordedCostsARequestNothing(t *testing.T) {
 			t.Errorf("%s: %v allocations, where there are %v without a tracer", name, got, bare)
 		}
 	}
+}
+
+func TestExemplarsOfSlowRequestsAreNotCrowdedOut(t *testing.T) {
+	var s stats
+	at := time.Unix(1000, 0)
+	for _, c := range []struct {
+		took  time.Duration
+		after time.Duration
+		want  bool
+	}{
+		{2 * time.Millisecond, 0, true}, {7 * time.Millisecond, 0, false}, {time.Second, 0, true}, {time.Hour, 0, true}, {time.Minute, 0, false}, {0, 0, true},
+		{2 * time.Millisecond, 999 * time.Millisecond, false}, {2 * time.Millisecond, time.Second, true}, {-1, time.Second, true},
+	} {
+		if got := s.shows(c.took, at.Add(c.after)); got != c.want {
+			t.Errorf("%v after %v: %v", c.took, c.after, got)
+		}
+	}
+}
+
+// A span is no reason to watch a request in a costlier way.
+func TestASpanHidesNothingOfTheContextOfARequest(t *testing.T) {
+	tracer := &trace.Tracer{Sampler: trace.Sampler{Ratio: 1}, Sink: sinkOf(func(*trace.Span) {})}
+	tracedHandler(t, tracer, func(_ http.ResponseWriter, r *http.Request) {
+		q := FromContext(r.Context())
+		within := trace.Within(r.Context(), q.Trace.Start(r.Context(), q.Start))
+		again := trace.Within(within, q.Trace.Start(within, q.Start))
+		bare := reflect.TypeOf(r.Context())
+		for i := range bare.NumMethod() {
+			name := bare.Method(i).Name
+			for _, ctx := range []context.Context{within, again} {
+				if _, there := reflect.TypeOf(ctx).MethodByName(name); !there {
+					t.Errorf("%T has no %s", ctx, name)
+				}
+			}
+		}
+		if FromContext(again) != q {
+			t.Error("the request is lost")
+		}
+	}).ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/x/7", nil))
 }
 
 // Whatever a caller sends, a span can be made of it, and nobody is let through

@@ -126,9 +126,33 @@ type insideKey struct{}
 
 func (c *inside) Value(key any) any {
 	if key == (insideKey{}) {
-		return c
+		return &c.id
 	}
 	return c.Context.Value(key)
+}
+
+// watched is a context that can be watched in cheaper ways than by waiting for its
+// end, which package mesh/h1 asks for: that of a request at a gateway. A span must
+// not hide them: it takes nothing away from the context.
+type watched interface {
+	context.Context
+	AfterFunc(f func()) (stop func() bool)
+	AfterCancel(f func()) (stop func() bool)
+	Unwatched() time.Duration
+	ErrAt(now time.Time) error
+}
+
+// insideWatched is inside of such a context.
+type insideWatched struct {
+	watched
+	id SpanID
+}
+
+func (c *insideWatched) Value(key any) any {
+	if key == (insideKey{}) {
+		return &c.id
+	}
+	return c.watched.Value(key)
 }
 
 // Within gives a context in which spans begin within s; ctx itself if s is nil.
@@ -136,14 +160,17 @@ func Within(ctx context.Context, s *Span) context.Context {
 	if s == nil {
 		return ctx
 	}
+	if w, ok := ctx.(watched); ok {
+		return &insideWatched{w, s.ID}
+	}
 	return &inside{ctx, s.ID}
 }
 
 // Continue gives ctx, of work that goes on without the request, the span that
 // from belongs to.
 func Continue(ctx, from context.Context) context.Context {
-	if c, ok := from.Value(insideKey{}).(*inside); ok {
-		return &inside{ctx, c.id}
+	if id, ok := from.Value(insideKey{}).(*SpanID); ok {
+		return &inside{ctx, *id}
 	}
 	return ctx
 }
@@ -151,8 +178,8 @@ func Continue(ctx, from context.Context) context.Context {
 // current is the span that ctx belongs to: the request's own, if there is no
 // nearer one.
 func (t *Trace) current(ctx context.Context) SpanID {
-	if c, ok := ctx.Value(insideKey{}).(*inside); ok {
-		return c.id
+	if id, ok := ctx.Value(insideKey{}).(*SpanID); ok {
+		return *id
 	}
 	return t.context.SpanID
 }
