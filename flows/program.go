@@ -3,12 +3,9 @@ package flows
 import (
 	"fmt"
 	"log/slog"
-	"net"
-	"net/http"
 	"runtime"
 	"runtime/debug"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 
@@ -16,7 +13,6 @@ import (
 	"github.com/weir-run/weir/dsl"
 	"github.com/weir-run/weir/engine"
 	"github.com/weir-run/weir/engine/schema"
-	"github.com/weir-run/weir/gateway"
 	"github.com/weir-run/weir/gateway/policies"
 )
 
@@ -47,23 +43,6 @@ func (p *Program) Revision() string { return p.Hash[:min(len(p.Hash), 12)] }
 // Imported reports whether a place is in a file that is there only because
 // another imports it: it belongs to others, too.
 func (p *Program) Imported(at dsl.Span) bool { return at.Source != nil && p.imported[at.Source.Name] }
-
-// Gateway is one listener with its routes.
-type Gateway struct {
-	Name    dsl.String
-	Listen  string
-	MaxBody int64 // bytes
-	// Policies are those of requests that no route takes, outermost first.
-	Policies []gateway.Layer
-
-	policies []*dsl.Node // as they are written
-	routes   []gateway.Route
-	router   *gateway.Router
-	at       dsl.Span // of listen
-}
-
-// Routes is how many routes the gateway serves.
-func (g *Gateway) Routes() int { return len(g.routes) }
 
 // Environment is what a check depends on besides the files.
 type Environment struct {
@@ -214,168 +193,6 @@ func (c *checker) spread(n int, fn func(i int, r dsl.Reporter)) {
 	}
 }
 
-// Sections are the top-level keys of a document that is no flow.
-var Sections = []string{"services", "gateways", "policies", "tests", "imports"}
-
-// planned are sections of the language that this version does not have.
-var planned = []string{"functions"}
-
-func (c *checker) declare(doc *dsl.Node) {
-	if doc.Broken() {
-		c.partial = true
-		return
-	}
-	if doc.Kind != dsl.Map {
-		c.ds.Report(dsl.Diagnostic{Span: doc.KeySpan(), Code: "wrong-type", Message: "a document is a mapping, not " + doc.Describe(),
-			Hint: "begin it with flow: name, or with services: or gateways:"})
-		return
-	}
-	if name := doc.Field("flow"); name != nil {
-		if len(c.only) == 0 || slices.Contains(c.only, name.Text) {
-			c.declareFlow(c.alone(doc))
-		}
-		return
-	}
-	if doc.Field("template") != nil {
-		c.declareTemplate(c.alone(doc))
-		return
-	}
-	if steps, trigger := doc.Field("steps"), doc.Field("trigger"); steps != nil || trigger != nil {
-		c.ds.Report(dsl.Diagnostic{Span: doc.KeySpan(), Code: "missing-key", Message: "this flow has no name", Hint: "add flow: name"})
-		c.partial = true
-		return
-	}
-	for _, f := range doc.Fields {
-		c.section(f)
-	}
-}
-
-// alone takes what is not of it out of the document of a flow or a template, and
-// declares other sections.
-func (c *checker) alone(doc *dsl.Node) *dsl.Node {
-	what := "flow"
-	if doc.Field(what) == nil {
-		what = "template"
-	}
-	mixed := func(f dsl.Field) bool {
-		return slices.Contains(Sections, f.Key.Text) || slices.Contains(planned, f.Key.Text) || f.Key.Text == "template" && what == "flow"
-	}
-	if !slices.ContainsFunc(doc.Fields, mixed) {
-		return doc
-	}
-	own := *doc
-	own.Fields = nil
-	for i, f := range doc.Fields {
-		if !mixed(f) {
-			own.Fields = append(own.Fields, f)
-			continue
-		}
-		d := dsl.Diagnostic{Span: f.Key.Span, Code: "unknown-key", Message: fmt.Sprintf("%s cannot stand in the document of a %s", f.Key.Text, what),
-			Hint: "put it into a document of its own, behind a line ---"}
-		_, column := f.Key.Span.Position()
-		if line, _ := doc.Span.Position(); column == 1 && line > 0 && i > 0 && !slices.ContainsFunc(doc.Fields[i:], func(f dsl.Field) bool { return !mixed(f) }) {
-			d.Mend("begin a document of its own", dsl.Edit{Span: dsl.Span{Source: f.Key.Span.Source, Start: f.Key.Span.Start, End: f.Key.Span.Start}, New: "---\n"})
-		}
-		c.ds.Report(d)
-		if slices.Contains(Sections, f.Key.Text) {
-			c.section(f)
-		}
-	}
-	return &own
-}
-
-func (c *checker) section(f dsl.Field) {
-	switch name := f.Key.Text; {
-	case name == "services":
-		c.entries(f, "service", func(name dsl.String, n *dsl.Node) {
-			s, ok := connectors.ServiceKind.Compile(&c.ds, dsl.Expand(n, &c.ds, c.env.Env, c.secret, c.env.Index))
-			if !ok {
-				s = &connectors.Service{}
-			}
-			s.Name = name
-			c.program.Services = append(c.program.Services, s)
-		})
-	case name == "gateways":
-		c.entries(f, "gateway", func(name dsl.String, n *dsl.Node) {
-			g, ok := GatewayKind.Compile(&c.ds, GatewayKind.Expand(n, &c.ds, c.env.Env, c.secret, c.env.Index))
-			if !ok {
-				g = &Gateway{}
-			}
-			g.Name = name
-			c.program.Gateways = append(c.program.Gateways, g)
-		})
-	case name == "policies":
-		c.entries(f, "policies", c.declareBundle)
-	case name == "tests":
-		c.tests(f)
-	case name == "imports":
-		c.imports(f)
-	case name == "templates":
-		c.partial = true
-		c.ds.Report(dsl.Diagnostic{Span: f.Key.Span, Code: "unknown-key", Message: "there is no section templates", Hint: "begin a document of its own for each, with template: name"})
-	case slices.Contains(planned, name):
-		c.ds.Report(dsl.Diagnostic{Span: f.Key.Span, Code: "unsupported-section", Message: fmt.Sprintf("this version of Weir does not have %s", name),
-			Hint: "remove the section; flow, services and gateways are there"})
-	default:
-		d := dsl.Diagnostic{Span: f.Key.Span, Code: "unknown-key", Message: fmt.Sprintf("unknown section %q", name), Hint: "a document holds a flow, or services and gateways"}
-		if _, ok := d.SuggestWord(name, append([]string{"flow", "template"}, Sections...)); ok {
-			c.partial = true
-		}
-		c.ds.Report(d)
-	}
-}
-
-func (c *checker) declareFlow(doc *dsl.Node) {
-	f := engine.DeclareFlow(doc, &c.ds)
-	if f == nil {
-		c.partial = true
-	} else if c.unique("flow", f.Name) {
-		c.program.Flows = append(c.program.Flows, f)
-	}
-}
-
-func (c *checker) declareTemplate(doc *dsl.Node) {
-	t := engine.DeclareTemplate(doc, &c.ds)
-	if t == nil {
-		c.partial = true
-	} else if c.unique("template", t.Name) {
-		c.templates = append(c.templates, t)
-	}
-}
-
-// entries declares the named things of a section.
-func (c *checker) entries(section dsl.Field, noun string, declare func(name dsl.String, n *dsl.Node)) {
-	if v := section.Value; v.Kind != dsl.Map {
-		c.partial = true
-		if !v.Broken() {
-			c.ds.Report(dsl.Diagnostic{Span: section.Key.Span, Code: "wrong-type", Message: fmt.Sprintf("%s is a mapping of name to %s, not %s", section.Key.Text, noun, v.Describe()),
-				Hint: fmt.Sprintf("write the name of each %s with a colon, and what it is below", noun)})
-		}
-		return
-	}
-	for _, f := range section.Value.Fields {
-		name := dsl.String{Value: f.Key.Text, Span: f.Key.Span}
-		if c.unique(noun, name) {
-			declare(name, f.Value)
-		}
-	}
-}
-
-// unique reports a second thing of one name, showing both.
-func (c *checker) unique(noun string, name dsl.String) bool {
-	if c.env.Index != nil {
-		c.env.Index.Define(noun, name)
-	}
-	key := noun + " " + name.Value
-	if at, taken := c.defined[key]; taken {
-		c.ds.Report(dsl.Diagnostic{Span: name.Span, Code: "duplicate-" + noun, Message: fmt.Sprintf("there are two %ss named %q", noun, name.Value),
-			Hint: "rename one of them", Related: []dsl.Related{{Span: at, Message: "the other one"}}})
-		return false
-	}
-	c.defined[key] = name.Span
-	return true
-}
-
 func (c *checker) compile() {
 	p := c.program
 	slices.SortFunc(p.Flows, func(a, b *engine.Flow) int { return strings.Compare(a.Name.Value, b.Name.Value) })
@@ -410,46 +227,11 @@ func (c *checker) compile() {
 	c.tell()
 }
 
-// route gives every gateway its router, and reports routes that contradict
-// each other.
-func (c *checker) route() {
-	for i, g := range c.program.Gateways {
-		for _, other := range c.program.Gateways[:i] {
-			if collide(g.Listen, other.Listen) {
-				c.ds.Report(dsl.Diagnostic{Span: g.at, Code: "address-taken", Message: fmt.Sprintf("gateway %q listens where %q does", g.Name.Value, other.Name.Value),
-					Hint: "give each its own port", Related: []dsl.Related{{Span: other.at, Message: "the other one"}}})
-				break
-			}
-		}
-	}
-	for _, f := range c.program.Flows {
-		if s, ok := c.served[f]; ok {
-			s.by.routes = append(s.by.routes, c.routeOf(f, s))
-		}
-	}
-	for _, g := range c.program.Gateways {
-		g.router = gateway.NewRouter(g.routes, &c.ds)
-	}
-}
-
 // tell reports the faults of templates, whose uses have all been looked at.
 func (c *checker) tell() {
 	for _, t := range c.templates {
 		t.Tell(&c.ds)
 	}
-}
-
-// collide reports whether two addresses cannot be listened on at once. Those
-// that are not sound have been reported.
-func collide(a, b string) bool {
-	a, errA := gateway.Address(a)
-	b, errB := gateway.Address(b)
-	if errA != nil || errB != nil {
-		return false
-	}
-	hostA, portA, _ := net.SplitHostPort(a)
-	hostB, portB, _ := net.SplitHostPort(b)
-	return portA == portB && portA != "0" && (hostA == hostB || hostA == "" || hostB == "")
 }
 
 // unused warns of what a sound program holds in vain.
@@ -467,71 +249,3 @@ func (c *checker) unused(files *Files) {
 		}
 	}
 }
-
-func (c *checker) gatewayOf(f *engine.Flow, byName map[string]*Gateway) *Gateway {
-	if c.env.Index != nil {
-		c.env.Index.Use("gateway", f.Trigger.Gateway, dsl.Span{})
-	}
-	name, known := f.Trigger.Gateway, make([]string, 0, len(c.program.Gateways))
-	for _, g := range c.program.Gateways {
-		known = append(known, g.Name.Value)
-	}
-	d := dsl.Diagnostic{Span: name.Span, Code: "unknown-gateway", Message: fmt.Sprintf("there is no gateway %q", name.Value)}
-	switch g, ok := byName[name.Value]; {
-	case ok:
-		return g
-	case name.Value == "" && len(known) == 1:
-		return c.program.Gateways[0]
-	case c.partial:
-		return nil
-	case name.Value == "" && len(known) == 0:
-		d.Span, d.Code = f.Trigger.Span, "no-gateway"
-		d.Message, d.Hint = "there is no gateway that could serve this route", "define one: gateways: { public: { listen: \":8080\" } }"
-	case name.Value == "":
-		d.Span, d.Code = f.Trigger.Span, "no-gateway"
-		d.Message, d.Hint = "there are several gateways, and this trigger does not say which serves it", "add gateway: "+strings.Join(known, " or gateway: ")
-	case strings.Contains(name.Value, "$("):
-		d.Message, d.Hint = "the name of a gateway cannot be an expression", "write the name"
-	default:
-		d.Hint = "define it: gateways: { " + name.Value + ": { listen: \":8080\" } }"
-		d.Suggest(name.Value, known)
-	}
-	c.ds.Report(d)
-	return nil
-}
-
-func (c *checker) routeOf(f *engine.Flow, s served) gateway.Route {
-	r := gateway.Route{
-		Gateway: s.by.Name.Value, Method: f.Trigger.Method, Path: f.Trigger.Path, Span: f.Trigger.Span, Name: f.Name.Value,
-		Deadline: f.Trigger.Deadline, MaxBody: f.Trigger.MaxBody, Handler: http.NotFoundHandler(),
-		Layers: s.policies.Layers,
-	}
-	if p := f.Program(); p != nil {
-		r.Handler = gateway.FlowHandler(p, c.env.Log)
-	}
-	return r
-}
-
-type gatewayConfig struct {
-	Listen   dsl.String  `yaml:"listen" doc:"The address: HOST:PORT, or :PORT for all of the machine's addresses." required:"true"`
-	Policies dsl.Bundles `yaml:"policies" doc:"What applies to all requests of the gateway: names of bundles of the section policies, and bundles that stand in their place."`
-	MaxBody  dsl.Size    `yaml:"max_body" doc:"How large the body of a request may be where the flow does not say." default:"10MB" min:"1B"`
-}
-
-// GatewayKind is the Kind of an entry of the gateways section.
-var GatewayKind = dsl.Define("gateway", "An address that serves the routes of flows.",
-	func(r dsl.Reporter, at *dsl.Node, cfg *gatewayConfig) *Gateway {
-		if err := gateway.CheckAddress(cfg.Listen.Value); err != nil {
-			message, hint, _ := strings.Cut(err.Error(), ": write ")
-			d := dsl.Diagnostic{Span: cfg.Listen.Span, Code: "bad-address", Message: message, Hint: "write " + hint}
-			if strings.Trim(cfg.Listen.Value, "0123456789") == "" {
-				d.Hint = fmt.Sprintf("write %q", ":"+cfg.Listen.Value)
-				if at, ok := cfg.Listen.Span.Find(cfg.Listen.Value); ok && cfg.Listen.Value != "" {
-					d.Mend(d.Hint, dsl.Edit{Span: cfg.Listen.Span, New: strconv.Quote(":" + at.Text())})
-				}
-			}
-			r.Report(d)
-		}
-		return &Gateway{Listen: cfg.Listen.Value, MaxBody: int64(cfg.MaxBody), policies: cfg.Policies.Items, at: cfg.Listen.Span}
-	},
-	dsl.Example{Name: "all addresses", YAML: `listen: ":8080"`})

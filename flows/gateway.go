@@ -1,0 +1,133 @@
+package flows
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/weir-run/weir/dsl"
+	"github.com/weir-run/weir/engine"
+	"github.com/weir-run/weir/gateway"
+)
+
+// Gateway is one listener with its routes.
+type Gateway struct {
+	Name    dsl.String
+	Listen  string
+	MaxBody int64 // bytes
+	// Policies are those of requests that no route takes, outermost first.
+	Policies []gateway.Layer
+
+	policies []*dsl.Node // as they are written
+	routes   []gateway.Route
+	router   *gateway.Router
+	at       dsl.Span // of listen
+}
+
+// Routes is how many routes the gateway serves.
+func (g *Gateway) Routes() int { return len(g.routes) }
+
+type gatewayConfig struct {
+	Listen   dsl.String  `yaml:"listen" doc:"The address: HOST:PORT, or :PORT for all of the machine's addresses." required:"true"`
+	Policies dsl.Bundles `yaml:"policies" doc:"What applies to all requests of the gateway: names of bundles of the section policies, and bundles that stand in their place."`
+	MaxBody  dsl.Size    `yaml:"max_body" doc:"How large the body of a request may be where the flow does not say." default:"10MB" min:"1B"`
+}
+
+// GatewayKind is the Kind of an entry of the gateways section.
+var GatewayKind = dsl.Define("gateway", "An address that serves the routes of flows.",
+	func(r dsl.Reporter, at *dsl.Node, cfg *gatewayConfig) *Gateway {
+		if err := gateway.CheckAddress(cfg.Listen.Value); err != nil {
+			message, hint, _ := strings.Cut(err.Error(), ": write ")
+			d := dsl.Diagnostic{Span: cfg.Listen.Span, Code: "bad-address", Message: message, Hint: "write " + hint}
+			if strings.Trim(cfg.Listen.Value, "0123456789") == "" {
+				d.Hint = fmt.Sprintf("write %q", ":"+cfg.Listen.Value)
+				if at, ok := cfg.Listen.Span.Find(cfg.Listen.Value); ok && cfg.Listen.Value != "" {
+					d.Mend(d.Hint, dsl.Edit{Span: cfg.Listen.Span, New: strconv.Quote(":" + at.Text())})
+				}
+			}
+			r.Report(d)
+		}
+		return &Gateway{Listen: cfg.Listen.Value, MaxBody: int64(cfg.MaxBody), policies: cfg.Policies.Items, at: cfg.Listen.Span}
+	},
+	dsl.Example{Name: "all addresses", YAML: `listen: ":8080"`})
+
+// route gives every gateway its router, and reports routes that contradict
+// each other.
+func (c *checker) route() {
+	for i, g := range c.program.Gateways {
+		for _, other := range c.program.Gateways[:i] {
+			if collide(g.Listen, other.Listen) {
+				c.ds.Report(dsl.Diagnostic{Span: g.at, Code: "address-taken", Message: fmt.Sprintf("gateway %q listens where %q does", g.Name.Value, other.Name.Value),
+					Hint: "give each its own port", Related: []dsl.Related{{Span: other.at, Message: "the other one"}}})
+				break
+			}
+		}
+	}
+	for _, f := range c.program.Flows {
+		if s, ok := c.served[f]; ok {
+			s.by.routes = append(s.by.routes, c.routeOf(f, s))
+		}
+	}
+	for _, g := range c.program.Gateways {
+		g.router = gateway.NewRouter(g.routes, &c.ds)
+	}
+}
+
+func (c *checker) gatewayOf(f *engine.Flow, byName map[string]*Gateway) *Gateway {
+	if c.env.Index != nil {
+		c.env.Index.Use("gateway", f.Trigger.Gateway, dsl.Span{})
+	}
+	name, known := f.Trigger.Gateway, make([]string, 0, len(c.program.Gateways))
+	for _, g := range c.program.Gateways {
+		known = append(known, g.Name.Value)
+	}
+	d := dsl.Diagnostic{Span: name.Span, Code: "unknown-gateway", Message: fmt.Sprintf("there is no gateway %q", name.Value)}
+	switch g, ok := byName[name.Value]; {
+	case ok:
+		return g
+	case name.Value == "" && len(known) == 1:
+		return c.program.Gateways[0]
+	case c.partial:
+		return nil
+	case name.Value == "" && len(known) == 0:
+		d.Span, d.Code = f.Trigger.Span, "no-gateway"
+		d.Message, d.Hint = "there is no gateway that could serve this route", "define one: gateways: { public: { listen: \":8080\" } }"
+	case name.Value == "":
+		d.Span, d.Code = f.Trigger.Span, "no-gateway"
+		d.Message, d.Hint = "there are several gateways, and this trigger does not say which serves it", "add gateway: "+strings.Join(known, " or gateway: ")
+	case strings.Contains(name.Value, "$("):
+		d.Message, d.Hint = "the name of a gateway cannot be an expression", "write the name"
+	default:
+		d.Hint = "define it: gateways: { " + name.Value + ": { listen: \":8080\" } }"
+		d.Suggest(name.Value, known)
+	}
+	c.ds.Report(d)
+	return nil
+}
+
+func (c *checker) routeOf(f *engine.Flow, s served) gateway.Route {
+	r := gateway.Route{
+		Gateway: s.by.Name.Value, Method: f.Trigger.Method, Path: f.Trigger.Path, Span: f.Trigger.Span, Name: f.Name.Value,
+		Deadline: f.Trigger.Deadline, MaxBody: f.Trigger.MaxBody, Handler: http.NotFoundHandler(),
+		Layers: s.policies.Layers,
+	}
+	if p := f.Program(); p != nil {
+		r.Handler = gateway.FlowHandler(p, c.env.Log)
+	}
+	return r
+}
+
+// collide reports whether two addresses cannot be listened on at once. Those
+// that are not sound have been reported.
+func collide(a, b string) bool {
+	a, errA := gateway.Address(a)
+	b, errB := gateway.Address(b)
+	if errA != nil || errB != nil {
+		return false
+	}
+	hostA, portA, _ := net.SplitHostPort(a)
+	hostB, portB, _ := net.SplitHostPort(b)
+	return portA == portB && portA != "0" && (hostA == hostB || hostA == "" || hostB == "")
+}
