@@ -58,7 +58,7 @@ type call struct {
 	once     *idempotency // nil without a key
 	accept   []int
 	priority priority
-	rest     *engine.Rest
+	role     *engine.Role
 	result   engine.Slot
 }
 
@@ -71,7 +71,7 @@ type parameter struct {
 var methods = []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
 func compileCall(c *engine.Compiler, at *dsl.Node, cfg *callConfig) engine.Step {
-	s := &call{result: c.Result(), rest: c.Rest(), priority: priorityOf(cfg.Priority)}
+	s := &call{result: c.Result(), priority: priorityOf(cfg.Priority)}
 	s.result.Hold(nil) // it is the service's
 	n := cfg.Call.Node
 	method, service, from, ok := splitCall(n)
@@ -91,6 +91,7 @@ func compileCall(c *engine.Compiler, at *dsl.Node, cfg *callConfig) engine.Step 
 		c.Report(d)
 	}
 	s.service, _ = engine.Use[*Service](c, "service", service)
+	s.role = roleOf(c, s.service)
 	s.path = compilePath(c, at, n, from)
 	c.InURL(n)
 	if cfg.Body.Node != nil {
@@ -208,7 +209,7 @@ func (s *call) Run(ctx context.Context, x *engine.Exchange) error {
 	if s.result.Timed() {
 		start = time.Now()
 	}
-	how := mesh.Call{Buffer: true, Prompt: true, UsefulUntil: s.rest.UsefulUntil(x), Priority: s.priority.in(x)}
+	how := mesh.Call{Buffer: true, Prompt: true, UsefulUntil: s.role.UsefulUntil(x), Priority: s.priority.in(x), Ledger: s.role.Begin(x), Slack: s.role.Slack(x)}
 	if s.once != nil {
 		how.Idempotent = true
 		if err := s.once.mark(x, req); err != nil {

@@ -42,6 +42,7 @@ type forward struct {
 	path     *dsl.TextTemplate
 	headers  []engine.Header
 	priority priority
+	role     *engine.Role
 }
 
 func compileForward(c *engine.Compiler, at *dsl.Node, cfg *forwardConfig) engine.Step {
@@ -54,6 +55,7 @@ func compileForward(c *engine.Compiler, at *dsl.Node, cfg *forwardConfig) engine
 	}
 	s := &forward{priority: priorityOf(cfg.Priority)}
 	s.service, _ = engine.Use[*Service](c, "service", cfg.Forward)
+	s.role = roleOf(c, s.service)
 	if n := cfg.Path.Node; n != nil {
 		if !strings.HasPrefix(n.Text, "/") {
 			c.Report(dsl.Diagnostic{Span: n.At(0, len(n.Text)), Code: "bad-path", Message: "a path starts with /", Hint: "write /" + n.Text})
@@ -93,7 +95,7 @@ func (s *forward) Run(ctx context.Context, x *engine.Exchange) error {
 		// the server holds it back until the body has ended.
 		_ = http.NewResponseController(w).EnableFullDuplex() // not there: no need of it either
 	}
-	p.call = mesh.Call{Stream: true, Prompt: true, Fields: p.got, Priority: s.priority.in(x)} // the gateway bounds how long a caller may take for its body
+	p.call = mesh.Call{Stream: true, Prompt: true, Fields: p.got, Priority: s.priority.in(x), Ledger: s.role.Begin(x)} // the gateway bounds how long a caller may take for its body
 	observe(ctx, x, req, &p.call)
 	resp, err := s.service.client.Do(req, &p.call)
 	s.service.tell(ctx, x, &p.call)

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/weir-run/weir/connectors/openapi"
@@ -29,6 +30,7 @@ func All() []engine.StepKind { return []engine.StepKind{Call, Forward} }
 type Service struct {
 	Name dsl.String
 
+	probing atomic.Bool // a run that fails fast was let through
 	config  mesh.Config
 	headers []serviceHeader // of each request; no part of the key
 	auth    serviceAuth
@@ -263,9 +265,20 @@ func (s *Service) describe(method, path string, keyed bool) *engine.PlanCall {
 	b := s.config.Bounds(method, keyed)
 	return &engine.PlanCall{
 		Service: s.Name.Value, Span: s.Name.Span, Method: method, Path: path, Repeats: mesh.Idempotent(method),
-		Requests: b.Requests, Time: b.Time, Hang: b.Hang,
+		Requests: b.Requests, Time: b.Time, Hang: b.Hang, Callee: s.callee(),
 	}
 }
+
+// roleOf is where the step at hand, which calls a service, stands. The service is
+// nil if there is none of its name.
+func roleOf(c *engine.Compiler, s *Service) *engine.Role {
+	return c.Role(s != nil && (s.tries() > 1 || s.hedges()), s != nil && s.hedges())
+}
+
+// tries is how often a call is tried at most, hedges apart.
+func (s *Service) tries() int { return s.config.Retry.Attempts }
+
+func (s *Service) hedges() bool { return s.config.Hedge != mesh.Hedge{} }
 
 // Written are the keys of the service as they are written.
 func (s *Service) Written() []engine.Setting { return s.written }

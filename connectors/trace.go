@@ -91,6 +91,9 @@ func (s *attempts) End(a mesh.Attempt) {
 	if a.Hedge {
 		span.SetTrue("weir.attempt.hedge")
 	}
+	if a.Unhedged != "" {
+		span.Set("weir.attempt.unhedged", a.Unhedged)
+	}
 	if a.Wait > 0 {
 		span.SetInt("weir.attempt.wait_us", a.Wait.Microseconds())
 	}

@@ -83,7 +83,7 @@ func (b *Branch) Lose(ctx context.Context, x *Exchange, why *Error) (left []*Err
 }
 
 // ErrOutrun is the cause of the context of branches that another has beaten.
-var ErrOutrun = fmt.Errorf("another branch was first: %w", context.Canceled)
+const ErrOutrun = unneeded("another branch was first")
 
 // Together is the failure of several steps that stood for one: it is of the
 // kind of the first of them and tells of all.

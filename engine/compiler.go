@@ -62,11 +62,16 @@ type Compiler struct {
 	expansions map[string]int // how often templates were used that have no other name
 	expanded   int            // steps of templates
 
-	spine *spine    // of the flow
-	rest  *Rest     // of the flow, after what is at hand; nil where that is no bound
-	plan  *PlanStep // of the step at hand
-	body  *PlanBody // that the steps at hand are of
-	part  string    // of the step at hand, that the steps at hand are of
+	spine *spine // of the flow
+	rest  *Rest  // of the flow, after what is at hand; nil where that is no bound
+
+	again  *repeats    // of the innermost step with retry that the steps at hand are of
+	member *membership // of the innermost compose that they are of
+	spends bool        // something in the flow can make more than one attempt
+
+	plan *PlanStep // of the step at hand
+	body *PlanBody // that the steps at hand are of
+	part string    // of the step at hand, that the steps at hand are of
 }
 
 // around is a step that the steps at hand stand in.
@@ -243,6 +248,9 @@ func (c *Compiler) step(n *dsl.Node, result *name) Step {
 		g.from = len(c.frame.names)
 		g.run, ok = kind.Compile(c, n, &mods)
 		g.to = len(c.frame.names)
+	}
+	if n.Field("retry") != nil {
+		compile = c.repeating(g, compile)
 	}
 	if c.undoing != nil && n.Field("retry") != nil {
 		if g.attempts = c.Undoing(c.undoing.within, compile); !g.attempts.Used() {

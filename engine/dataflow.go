@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/weir-run/weir/dsl"
 )
@@ -24,6 +25,12 @@ type Dataflow struct {
 	members []member
 	ready   []int // members that wait for nothing
 	wide    bool  // members can run at the same time
+
+	// For those who ask for their slack; not there if nobody does.
+	watched bool
+	order   []int // each member behind those that it waits for
+	took    durations
+	at      Local[*flowing]
 }
 
 type member struct {
@@ -47,12 +54,16 @@ func (c *Compiler) Dataflow(b dsl.Block) *Dataflow {
 		index[slots[i]] = i
 		c.define(dsl.String{Value: f.Key.Text, Span: f.Key.Span}, slots[i])
 	}
-	d.members = make([]member, len(fields))
+	d.members, d.at = make([]member, len(fields)), NewLocal[*flowing](c)
+	outer := c.member
+	whole := outer != nil && c.slot.name == outer.name
+	defer func() { c.member = outer }()
 	body, done := c.newBody()
 	for _, i := range typingOrder(fields) {
 		f := fields[i]
 		from := len(c.log)
 		var step Step
+		c.member = &membership{d: d, of: d.at, index: i, name: slots[i], outer: outer, whole: whole}
 		c.Inside("compose", func() { step = c.step(f.Value, slots[i]) })
 		waits := map[int]bool{}
 		for _, n := range c.log[from:] {
@@ -76,6 +87,7 @@ func (c *Compiler) Dataflow(b dsl.Block) *Dataflow {
 		d.wide = d.wide || len(d.members[i].feeds) > 1
 	}
 	d.wide = d.wide || len(d.ready) > 1
+	d.order = d.inOrder()
 	c.cycle(d, fields)
 	body.flowing(d, fields, c.prefix())
 	return d
@@ -165,10 +177,20 @@ type flowing struct {
 	mu    sync.Mutex
 	waits []int // per member
 	err   error
+	progress
 }
 
+// unneeded is the cause of a context that is cancelled because nobody has a use for
+// what comes of it any more: services are told so by its method, and hold the end of
+// their calls against nobody.
+type unneeded string
+
+func (u unneeded) Error() string  { return string(u) + ": " + context.Canceled.Error() }
+func (u unneeded) Unwrap() error  { return context.Canceled }
+func (u unneeded) Unneeded() bool { return true }
+
 // errSibling is the cause of a context that a failed sibling ended.
-var errSibling = fmt.Errorf("another step failed: %w", context.Canceled)
+const errSibling = unneeded("another step failed")
 
 // Run is what Step asks for.
 func (d *Dataflow) Run(ctx context.Context, x *Exchange) error {
@@ -178,6 +200,10 @@ func (d *Dataflow) Run(ctx context.Context, x *Exchange) error {
 	f := &flowing{d: d, x: x, waits: make([]int, len(d.members))}
 	for i := range d.members {
 		f.waits[i] = d.members[i].needs
+	}
+	if d.watched {
+		f.began, f.ended = make([]time.Time, len(d.members)), make([]bool, len(d.members))
+		d.at.Set(x, f)
 	}
 	if d.wide {
 		ctx, f.cancel = context.WithCancelCause(ctx)
@@ -200,13 +226,22 @@ func (f *flowing) start(ctx context.Context, ready []int) {
 
 // run runs one member and gives those that became ready by it.
 func (f *flowing) run(ctx context.Context, i int) (ready []int) {
+	var began time.Time
+	if f.d.watched {
+		began = f.begin(i)
+	}
 	err := safely(ctx, f.d.members[i].step, f.x)
 	feeds := f.d.members[i].feeds
-	if err == nil && len(feeds) == 0 {
+	if err == nil && len(feeds) == 0 && !f.d.watched {
 		return nil
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.d.watched {
+		if f.ended[i] = true; err == nil {
+			f.d.took.learn(i, time.Since(began))
+		}
+	}
 	if err != nil {
 		if f.err == nil {
 			f.err = err

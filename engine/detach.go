@@ -50,7 +50,8 @@ func (d *Detached) Snapshot(x *Exchange) *Exchange {
 // shadow copies x and the Exchanges around it, as far as they are read.
 func (d *Detached) shadow(x *Exchange, in *Input) *Exchange {
 	y := &Exchange{In: in, frame: x.frame, results: make([]outcome, len(x.results)), slots: make([]slot, len(x.slots))}
-	y.root = y
+	y.root, y.ledger = y, &y.own // the request may be gone
+	y.own.bound, y.own.tally = x.root.ledger.bound, x.root.ledger.tally
 	if x.parent != nil {
 		y.parent = d.shadow(x.parent, in)
 		y.root = y.parent.root

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"time"
 
 	"github.com/weir-run/weir/dsl"
 	"github.com/weir-run/weir/engine/schema"
@@ -50,7 +51,9 @@ type Error struct {
 	Body     Value  // the backend's body, if it came
 	Attempts int    // how often the backend was asked
 	Code     string // a fail step's own code
-	Detail   string // of kind input and overloaded: a sentence that tells the caller what is wrong
+	Detail   string // a sentence for the caller: of kind input and overloaded, what is wrong
+	// RetryAfter is how long it is of no use to ask again; 0 if that is not known.
+	RetryAfter time.Duration
 	// Violations are what a value does not keep to, which its schema says. They
 	// are shown to callers if the kind is input.
 	Violations []schema.Violation

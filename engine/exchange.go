@@ -37,6 +37,11 @@ type Input struct {
 	once  sync.Once
 	query url.Values
 	typed *typedInput // nil: nothing is said of the request
+
+	// Of the step that runs a sub-flow.
+	ledger *Ledger
+	again  bool      // it is repeated
+	until  time.Time // when the sub-flow has to be done; zero is no bound
 }
 
 // Params are the variables of the path that the request came by.
@@ -86,6 +91,8 @@ type Exchange struct {
 	results []outcome
 	slots   []slot
 	kept    atomic.Bool // something reads it after it was released
+	ledger  *Ledger     // of the root: own, or its caller's
+	own     Ledger
 }
 
 // Env marks an Exchange as what expressions look into.
@@ -114,8 +121,13 @@ func (f *frame) exchange(in *Input, parent *Exchange) *Exchange {
 		x = &Exchange{frame: f, results: make([]outcome, len(f.names)), slots: make([]slot, f.slots)}
 	}
 	x.In, x.parent, x.root = in, parent, x
-	if parent != nil {
+	switch {
+	case parent != nil:
 		x.root = parent.root
+	case in.ledger != nil:
+		x.ledger = in.ledger
+	default:
+		x.ledger = &x.own
 	}
 	return x
 }
@@ -126,7 +138,8 @@ func (x *Exchange) release() {
 	if x.kept.Load() {
 		return // it is left to the garbage collector
 	}
-	x.In, x.parent, x.root, x.answer, x.until = nil, nil, nil, Answer{}, time.Time{}
+	x.In, x.parent, x.root, x.answer, x.until, x.ledger = nil, nil, nil, Answer{}, time.Time{}, nil
+	x.own.renew()
 	x.forget(0, len(x.results))
 	clear(x.slots)
 	x.frame.pool.Put(x)

@@ -27,6 +27,7 @@ type Flow struct {
 	places   []Place
 	program  *Program
 	plan     *Plan
+	fast     dsl.Span // of fail_fast
 }
 
 type flowCall struct {
@@ -56,13 +57,15 @@ func (t *Trigger) Sound() bool { return t.Path != "" }
 
 // flowConfig is a flow as it is written.
 type flowConfig struct {
-	Flow    dsl.String                 `yaml:"flow" doc:"The name of the flow, unique in the program." required:"true"`
-	Summary string                     `yaml:"summary" doc:"What the flow is for, in a sentence."`
-	Trigger *triggerConfig             `yaml:"trigger" doc:"What starts the flow. A flow without one is run by other flows."`
-	Input   map[string]InputDefinition `yaml:"input" doc:"The values that a flow without a trigger takes, read as input.NAME."`
-	Output  *dsl.Node                  `yaml:"output" doc:"What the flow returns: a schema (JSON Schema 2020-12), or { $ref: FILE } relative to this file. What return gives is checked against it as far as it is known, and the results of run are known by it."`
-	Steps   dsl.Steps                  `yaml:"steps" doc:"What the flow does, in order." required:"true"`
-	Errors  []handlerConfig            `yaml:"errors" doc:"Answers to failures that no step handled. The first that fits is given."`
+	Flow     dsl.String                 `yaml:"flow" doc:"The name of the flow, unique in the program." required:"true"`
+	Summary  string                     `yaml:"summary" doc:"What the flow is for, in a sentence."`
+	Trigger  *triggerConfig             `yaml:"trigger" doc:"What starts the flow. A flow without one is run by other flows."`
+	Input    map[string]InputDefinition `yaml:"input" doc:"The values that a flow without a trigger takes, read as input.NAME."`
+	Output   *dsl.Node                  `yaml:"output" doc:"What the flow returns: a schema (JSON Schema 2020-12), or { $ref: FILE } relative to this file. What return gives is checked against it as far as it is known, and the results of run are known by it."`
+	Budget   *retryBudgetConfig         `yaml:"retry_budget" doc:"How many attempts one run may make beyond the first of each call: retries of services and steps, and hedges, of the flows that it runs, too. What is more is not repeated."`
+	FailFast bool                       `yaml:"fail_fast" doc:"Fails before the first call if a call that every run makes would find the breaker of its service open, and says when that may change. Calls for whose failure there is a fallback or a catch, and those that not every run makes, do not matter."`
+	Steps    dsl.Steps                  `yaml:"steps" doc:"What the flow does, in order." required:"true"`
+	Errors   []handlerConfig            `yaml:"errors" doc:"Answers to failures that no step handled. The first that fits is given."`
 }
 
 type triggerConfig struct {
@@ -96,6 +99,9 @@ func DeclareFlow(n *dsl.Node, r dsl.Reporter) *Flow {
 		return nil
 	}
 	f.headless = !ok && f.config.Trigger == nil
+	if fast := n.Field("fail_fast"); fast != nil {
+		f.fast = fast.KeySpan()
+	}
 	f.Name, f.Summary = f.config.Flow, f.config.Summary
 	if t := f.config.Trigger; t != nil {
 		f.Trigger = f.declare(t, r)
@@ -104,6 +110,9 @@ func DeclareFlow(n *dsl.Node, r dsl.Reporter) *Flow {
 			r.Report(dsl.Diagnostic{Span: n.Field("input").KeySpan(), Code: "input-and-trigger", Message: "a flow with a trigger reads params, query, headers and body, not input",
 				Hint: "move the steps that others share into a flow without a trigger"})
 		}
+	} else if b := n.Field("retry_budget"); b != nil && !f.headless {
+		r.Report(dsl.Diagnostic{Span: b.KeySpan(), Code: "budget-without-trigger", Message: "a flow that others run has the retry budget of the one that runs it",
+			Hint: "move it into the flow with the trigger"})
 	}
 	return f
 }
@@ -184,6 +193,10 @@ type Program struct {
 	request  *name          // body of the request
 	schema   *requestSchema // nil: any request will do
 	handlers []handler
+	budget   retryBudget
+	tally    *Kept[*Tally] // nil: there is nothing to count
+	needs    []need        // what it fails without at once; nil: it does not
+	spine    *spine        // nil without steps
 }
 
 type handler struct {
@@ -219,6 +232,7 @@ func (f *Flow) Compile(lang *Language, r dsl.Reporter) {
 	}
 	if f.config.Steps.Node != nil {
 		p.body = c.own(f.config.Steps.Node)
+		p.spine = c.spine
 	}
 	plan := &Plan{}
 	for _, b := range c.plan.Bodies {
@@ -236,6 +250,14 @@ func (f *Flow) Compile(lang *Language, r dsl.Reporter) {
 	}
 	if lang.Probe != nil {
 		p.body = lang.Probe.Flow(f, p.body)
+	}
+	p.budget = f.config.Budget.bound()
+	plan.Extra = c.spends
+	if f.Trigger != nil {
+		plan.Budget = &PlanBudget{p.budget.share, int(p.budget.min), f.config.Budget != nil}
+	}
+	if (c.spends || len(f.calls) > 0 || f.config.FailFast) && f.Trigger != nil {
+		p.tally = f.tally()
 	}
 	for _, fr := range c.frames {
 		fr.seal()
@@ -307,6 +329,7 @@ func (p *Program) Flow() *Flow { return p.flow }
 func (p *Program) Run(ctx context.Context, in *Input) (Answer, *Error) {
 	x := p.frame.exchange(in, nil)
 	defer x.release()
+	x.own.bound, x.own.tally = &p.budget, p.tally
 	if p.input != nil {
 		x.results[p.input.index].cell.set(in.With)
 	} else {
@@ -317,7 +340,11 @@ func (p *Program) Run(ctx context.Context, in *Input) (Answer, *Error) {
 		err = safely(ctx, admission{p}, x)
 	}
 	if err == nil {
-		err = safely(ctx, p.body, x)
+		body := p.body
+		if p.needs != nil {
+			body = foreseen{p}
+		}
+		err = safely(ctx, body, x)
 	}
 	if err == nil || errors.Is(err, ErrReturn) {
 		return x.answer, nil

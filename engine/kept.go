@@ -144,7 +144,11 @@ type Tally struct {
 // there, whatever its configuration.
 func (c *Compiler) Tally(names ...string) *Kept[*Tally] {
 	key := fmt.Sprint(c.flow.Name.Value, "/", c.called(), names)
-	return Keep(c, key, func() *Tally { return &Tally{names: names, counts: make([]atomic.Int64, len(names))} })
+	return Keep(c, key, func() *Tally { return newTally(names) })
+}
+
+func newTally(names []string) *Tally {
+	return &Tally{names: names, counts: make([]atomic.Int64, len(names))}
 }
 
 // Add counts one event.

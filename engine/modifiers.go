@@ -64,6 +64,7 @@ type guarded struct {
 	timeout  time.Duration
 	retry    *retry
 	rest     *Rest
+	again    *repeats // nil without retry, and if nothing is called
 	fallback *dsl.ShapeTemplate
 	catch    Sequence
 	handles  bool
@@ -254,6 +255,7 @@ func (g *guarded) bounded(ctx context.Context, x *Exchange) error {
 	}
 	asked := 0
 	for attempt := 1; ; attempt++ {
+		g.again.set(x, attempt)
 		err := g.attempt(ctx, x)
 		if err == nil || errors.Is(err, ErrReturn) {
 			return err
@@ -264,7 +266,15 @@ func (g *guarded) bounded(ctx context.Context, x *Exchange) error {
 		if x.root.answer.Written || attempt == g.retry.attempts || !g.retry.worth(e) || len(e.Undo) > 0 {
 			return e // what could not be undone is no place to begin again
 		}
-		if pause := g.retry.delay(attempt); g.rest.tooLate(x, pause) || !Pause(ctx, pause) {
+		pause := g.retry.delay(attempt)
+		if g.rest.tooLate(x, pause) {
+			return e
+		}
+		if g.again.denies(x) {
+			e.Message += deniedByLedger
+			return e
+		}
+		if !Pause(ctx, pause) {
 			return e
 		}
 		x.forget(g.from, g.to)

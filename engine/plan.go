@@ -14,6 +14,16 @@ import (
 type Plan struct {
 	Steps  []*PlanStep
 	Errors []PlanAnswer // in the order in which they are tried
+	Budget *PlanBudget  // nil: that of the flow which runs it
+	Extra  bool         // steps of the flow can make more than one attempt, those of flows that it runs apart
+	Needs  []*PlanStep  // the flow fails before its first call if their calls would fail for sure
+}
+
+// PlanBudget bounds the attempts of a run beyond the first of each call.
+type PlanBudget struct {
+	Share   float64 // of the calls
+	Min     int     // or so many, if that is more
+	Written bool
 }
 
 // PlanAnswer is an answer to failures that no step handled.
@@ -121,6 +131,8 @@ type PlanCall struct {
 	// it fails if the service does not answer, 0 if it never does.
 	Requests   int
 	Time, Hang time.Duration
+	// Callee is nil if nobody can know beforehand whether calls fail.
+	Callee Callee
 }
 
 // Setting is the value of a key, and where that comes from.

@@ -3,7 +3,6 @@ package engine
 import (
 	"context"
 	"errors"
-	"sync/atomic"
 	"time"
 
 	"github.com/weir-run/weir/dsl"
@@ -18,7 +17,7 @@ import (
 type spine struct {
 	node  *dsl.Node // while it is compiled
 	steps Sequence
-	took  []atomic.Int64 // moving averages in ns; of a step that was not reached, 0 counts
+	took  durations // of a step that was not reached, 0 counts
 }
 
 // Rest is what of a flow comes after a step. A nil one is nothing.
@@ -27,11 +26,12 @@ type Rest struct {
 	after int // index of the step
 }
 
-const restWeight = 8 // of an average, to one of what is new
-
 // Run is what Step asks for.
 func (s *spine) Run(ctx context.Context, x *Exchange) error {
 	x.until, _ = ctx.Deadline()
+	if until := x.In.until; !until.IsZero() && (x.until.IsZero() || until.Before(x.until)) {
+		x.until = until // what runs this flow has more to do
+	}
 	if len(s.took) == 0 {
 		return s.steps.Run(ctx, x)
 	}
@@ -42,11 +42,11 @@ func (s *spine) Run(ctx context.Context, x *Exchange) error {
 			return err // says nothing of what the steps after it take
 		}
 		now := time.Now()
-		s.learn(i, now.Sub(begun))
+		s.took.learn(i, now.Sub(begun))
 		begun = now
 		if err != nil {
 			for j := i + 1; j < len(s.steps); j++ {
-				s.learn(j, 0)
+				s.took.learn(j, 0)
 			}
 			return err
 		}
@@ -54,36 +54,34 @@ func (s *spine) Run(ctx context.Context, x *Exchange) error {
 	return nil
 }
 
-// learn begins at 0, so that little is held against a retry while little is
-// known. It may lose one of two samples that come at the same time.
-func (s *spine) learn(i int, took time.Duration) {
-	old := s.took[i].Load()
-	s.took[i].Store(old + (int64(took)-old)/restWeight)
-}
-
-// UsefulUntil is when the step has to be done at the latest for the rest of the
+// usefulUntil is when the step has to be done at the latest for the rest of the
 // flow to fit its deadline, if that takes as long as it usually does. It is zero
 // if there is no bound, as in what undoes a step.
-func (r *Rest) UsefulUntil(x *Exchange) time.Time {
+func (r *Rest) usefulUntil(x *Exchange) time.Time {
 	if r == nil || x.root.until.IsZero() {
 		return time.Time{}
 	}
-	var rest int64
+	var rest time.Duration
 	for i := r.after + 1; i < len(r.spine.took); i++ {
-		rest += r.spine.took[i].Load()
+		rest += r.spine.took.usual(i)
 	}
-	return x.root.until.Add(-time.Duration(rest))
+	return x.root.until.Add(-rest)
+}
+
+// before is how long the steps before one usually take.
+func (s *spine) before(index int) (sum time.Duration) {
+	for i := range min(index, len(s.took)) {
+		sum += s.took.usual(i)
+	}
+	return sum
 }
 
 // tooLate reports whether what begins after a pause leaves the rest of the flow
 // no time.
 func (r *Rest) tooLate(x *Exchange, pause time.Duration) bool {
-	until := r.UsefulUntil(x)
+	until := r.usefulUntil(x)
 	return !until.IsZero() && !time.Now().Add(pause).Before(until)
 }
-
-// Rest is what comes after the step at hand, as far as it is known.
-func (c *Compiler) Rest() *Rest { return c.rest }
 
 // own compiles the steps of a flow.
 func (c *Compiler) own(n *dsl.Node) Step {
@@ -91,16 +89,16 @@ func (c *Compiler) own(n *dsl.Node) Step {
 	c.spine.steps = c.list(n)
 	c.spine.node = nil // or the whole file would stay
 	if len(c.spine.steps) > 1 {
-		c.spine.took = make([]atomic.Int64, len(c.spine.steps))
+		c.spine.took = make(durations, len(c.spine.steps))
 	}
 	return c.spine
 }
 
 // Regardless compiles what runs whether the flow goes on or not, so that what
-// comes after it is no reason to give up.
+// comes after it is no reason to give up, nor what stands around it a reason to wait.
 func (c *Compiler) Regardless(fn func()) {
-	outer := c.rest
-	c.rest = nil
+	rest, again, member := c.rest, c.again, c.member
+	c.rest, c.again, c.member = nil, nil, nil
 	fn()
-	c.rest = outer
+	c.rest, c.again, c.member = rest, again, member
 }

@@ -345,7 +345,7 @@ func (a *advisor) storm(p *engine.PlanStep, factors []factor) {
 	if n <= storm || len(factors) < 2 {
 		return
 	}
-	d := dsl.Diagnostic{Span: p.Span, Code: "many-requests", Hint: "retry in one place: as near to the failure as it can be mended"}
+	d := dsl.Diagnostic{Span: p.Span, Code: "many-requests", Hint: "retry in one place: as near to the failure as it can be mended; what ends it sooner is the retry_budget of the run"}
 	var spelled []string
 	for _, f := range factors {
 		spelled = append(spelled, fmt.Sprintf("%d %s", f.n, f.what))

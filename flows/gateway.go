@@ -19,6 +19,8 @@ type Gateway struct {
 	MaxBody int64 // bytes
 	// Policies are those of requests that no route takes, outermost first.
 	Policies []gateway.Layer
+	// DeadlineHeader is where callers tell how long they wait; "" is nowhere.
+	DeadlineHeader string
 
 	policies []*dsl.Node // as they are written
 	routes   []gateway.Route
@@ -30,9 +32,10 @@ type Gateway struct {
 func (g *Gateway) Routes() int { return len(g.routes) }
 
 type gatewayConfig struct {
-	Listen   dsl.String  `yaml:"listen" doc:"The address: HOST:PORT, or :PORT for all of the machine's addresses." required:"true"`
-	Policies dsl.Bundles `yaml:"policies" doc:"What applies to all requests of the gateway: names of bundles of the section policies, and bundles that stand in their place."`
-	MaxBody  dsl.Size    `yaml:"max_body" doc:"How large the body of a request may be where the flow does not say." default:"10MB" min:"1B"`
+	Listen         dsl.String  `yaml:"listen" doc:"The address: HOST:PORT, or :PORT for all of the machine's addresses." required:"true"`
+	Policies       dsl.Bundles `yaml:"policies" doc:"What applies to all requests of the gateway: names of bundles of the section policies, and bundles that stand in their place."`
+	MaxBody        dsl.Size    `yaml:"max_body" doc:"How large the body of a request may be where the flow does not say." default:"10MB" min:"1B"`
+	DeadlineHeader dsl.String  `yaml:"deadline_header" doc:"The header in which callers tell how many milliseconds they wait for the answer, such as X-Envoy-Expected-Rq-Timeout-Ms, or Grpc-Timeout, in the form of gRPC. A request then has that much time, if the deadline of its flow is not shorter. Default: none."`
 }
 
 // GatewayKind is the Kind of an entry of the gateways section.
@@ -49,9 +52,18 @@ var GatewayKind = dsl.Define("gateway", "An address that serves the routes of fl
 			}
 			r.Report(d)
 		}
-		return &Gateway{Listen: cfg.Listen.Value, MaxBody: int64(cfg.MaxBody), policies: cfg.Policies.Items, at: cfg.Listen.Span}
+		if name := cfg.DeadlineHeader; name.Value != "" {
+			if message, hint := engine.HeaderFault(name.Value); message != "" {
+				r.Report(dsl.Diagnostic{Span: name.Span, Code: "bad-header", Message: message, Hint: hint})
+			}
+		}
+		return &Gateway{Listen: cfg.Listen.Value, MaxBody: int64(cfg.MaxBody), policies: cfg.Policies.Items, DeadlineHeader: cfg.DeadlineHeader.Value, at: cfg.Listen.Span}
 	},
-	dsl.Example{Name: "all addresses", YAML: `listen: ":8080"`})
+	dsl.Example{Name: "all addresses", YAML: `listen: ":8080"`},
+	dsl.Example{Name: "behind another gateway, which tells how long it waits", YAML: `
+listen: ":8080"
+deadline_header: X-Envoy-Expected-Rq-Timeout-Ms
+`})
 
 // route gives every gateway its router, and reports routes that contradict
 // each other.

@@ -176,7 +176,7 @@ func (h *Host) Apply(p *Program) error {
 	}
 	for _, gw := range p.Gateways {
 		g.handlers[listenerKey(gw)] = gateway.NewHandler(gw.router, gateway.Options{
-			Gateway: gw.Name.Value, Log: h.log, Metrics: h.metrics, MaxBody: gw.MaxBody, Redactor: h.redact, Layers: gw.Policies,
+			Gateway: gw.Name.Value, Log: h.log, Metrics: h.metrics, DeadlineHeader: gw.DeadlineHeader, MaxBody: gw.MaxBody, Redactor: h.redact, Layers: gw.Policies,
 			Tracer: h.tracer, Revision: p.Revision(),
 		})
 	}

@@ -28,6 +28,7 @@ var (
 	serviceBudget    = describe("budget_left", "Retries and hedges that the retry budget allows now.", "service")
 	serviceHedges    = describe("hedges_total", "Attempts beside another that took long.", "service")
 	hedgesWon        = describe("hedges_won_total", "Attempts beside another whose answer came first.", "service")
+	hedgesSpared     = describe("hedges_spared_total", "Calls that took longer than most and were not sent a second time, because others that run beside them take longer still.", "service")
 	hedgeAfter       = describe("hedge_delay_seconds", "How long an attempt takes now before another is started beside it; 0 while that is not known.", "service")
 	serviceFailures  = describe("failures_total", "Calls that failed, by the class of the failure.", "service", "class")
 	serviceInFlight  = describe("in_flight", "Calls of a service that have not returned.", "service")
@@ -57,6 +58,7 @@ var (
 	sourceFailure       = describe("discovery_last_failure_timestamp_seconds", "When a look of a source last failed.", "service", "source")
 	sourceSuccess       = describe("discovery_last_success_timestamp_seconds", "When a source was last looked at with success.", "service", "source")
 	stepEvents          = prometheus.NewDesc("weir_step_events_total", "What happened to a step, such as a hit of its cache or a compensation that failed.", []string{"flow", "step", "event"}, nil)
+	flowEvents          = prometheus.NewDesc("weir_flow_events_total", "What happened to runs of a flow: attempts beyond the first of their call (extra_attempt), those that the retry budget of the run did not allow (extra_attempt_denied), and runs that failed before their first call because of fail_fast (failed_fast). An event that has not happened yet has no series.", []string{"flow", "event"}, nil)
 	stepLevel           = prometheus.NewDesc("weir_step_level", "What a step holds, such as the bytes of its cache.", []string{"flow", "step", "of"}, nil)
 
 	limitInUse   = describe("limit_in_use", "Calls that have a place under the limit.", "service")
@@ -89,6 +91,7 @@ var breakerLevels = map[string]float64{"closed": 0, "half-open": 0.5, "open": 1}
 // Describe is what prometheus.Collector asks for.
 func (serviceMetrics) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
+		hedgesSpared,
 		serviceRequests, serviceInjected, versionCalls, versionFallbacks, affinityCalls, mirrorSent, mirrorInFlight, mirrorOmitted, mirrorFailures, mirrorReplies, serviceDenied, serviceBudget, serviceHedges, hedgesWon, hedgeAfter, sourceFailure, serviceRetries, serviceFailures, serviceInFlight, endpointAttempts, endpointFailures,
 		endpointInFlight, endpointConnections, endpointDials, endpointBreaker,
 		limitInUse, limitWaiting, limitRefused, limitLate, limitNow, limitUsual, limitLast,
@@ -97,7 +100,7 @@ func (serviceMetrics) Describe(out chan<- *prometheus.Desc) {
 		endpointHealthy, endpointChecks, endpointChecksFailed,
 		sourceTargets, sourceFailures, sourceSuccess, tlsFailures, tlsExpiry,
 		credentialsExpiry, credentialsRefresh, credentialsHad, credentialsRefused, credentialsFailures,
-		stepEvents, stepLevel,
+		stepEvents, stepLevel, flowEvents,
 	} {
 		out <- d
 	}
@@ -124,6 +127,7 @@ func (m serviceMetrics) Collect(out chan<- prometheus.Metric) {
 		counter(serviceInjected, s.Injected, name)
 		counter(serviceHedges, s.Hedges, name)
 		counter(hedgesWon, s.HedgesWon, name)
+		counter(hedgesSpared, s.HedgesSpared, name)
 		gauge(hedgeAfter, s.HedgeAfter.Seconds(), name)
 		if s.Budget >= 0 {
 			counter(serviceDenied, s.Denied, name)
@@ -275,7 +279,11 @@ func (m serviceMetrics) steps(counter, gauge func(d *prometheus.Desc, v int64, l
 			seen[k] = true
 			flow, step := place.Step()
 			k.Observe(func(name string, total bool, value int64) {
-				if total {
+				if step == "" {
+					if value > 0 { // flows are many, and what happens to them rare
+						counter(flowEvents, value, flow, name)
+					}
+				} else if total {
 					counter(stepEvents, value, flow, step, name)
 				} else {
 					gauge(stepLevel, value, flow, step, name)

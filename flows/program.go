@@ -220,6 +220,7 @@ func (c *checker) compile() {
 	c.guard()
 	c.spread(len(p.Flows), func(i int, r dsl.Reporter) { p.Flows[i].Compile(lang, r) })
 	engine.Recursion(p.Flows, &c.ds)
+	engine.FailFast(p.Flows, &c.ds)
 	if len(c.only) == 0 {
 		c.spread(len(c.templates), func(i int, r dsl.Reporter) { c.templates[i].Check(lang, r) })
 		engine.Circles(c.templates, &c.ds)

@@ -131,6 +131,7 @@ type hedgeState struct {
 	After   string `json:"after,omitempty"`
 	Started int64  `json:"started"`
 	Won     int64  `json:"won"`
+	Spared  int64  `json:"spared"`
 }
 
 type breakerState struct {
@@ -199,7 +200,7 @@ func serviceStateOf(name string, s mesh.Stats) serviceState {
 	out := serviceState{
 		Service: name, Requests: s.Requests, InFlight: s.InFlight, Retries: s.Retries, Injected: s.Injected,
 		Limit:   limitStateOf(s.Limit),
-		Hedges:  hedgeState{Started: s.Hedges, Won: s.HedgesWon},
+		Hedges:  hedgeState{Started: s.Hedges, Won: s.HedgesWon, Spared: s.HedgesSpared},
 		Breaker: breakerStateOf(s.Breaker), Failures: failureStates(s.Failures, s.Failed), Endpoints: []endpointState{},
 	}
 	if s.HedgeAfter > 0 {

@@ -44,7 +44,7 @@ func (p *Program) Stage(log *slog.Logger, play func(*connectors.Service) http.Ro
 
 // Handler is what a gateway does with requests.
 func (s *Stage) Handler(g *Gateway) http.Handler {
-	return gateway.NewHandler(g.router, gateway.Options{Gateway: g.Name.Value, Log: s.log, Metrics: s.metrics, MaxBody: g.MaxBody, Redactor: &s.redact, Layers: g.Policies})
+	return gateway.NewHandler(g.router, gateway.Options{Gateway: g.Name.Value, Log: s.log, Metrics: s.metrics, DeadlineHeader: g.DeadlineHeader, MaxBody: g.MaxBody, Redactor: &s.redact, Layers: g.Policies})
 }
 
 // Close ends the services, and what steps keep.

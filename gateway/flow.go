@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"time"
 	"unsafe"
 
 	"github.com/weir-run/weir/dsl"
@@ -174,6 +175,9 @@ func (h *flowHandler) fail(w http.ResponseWriter, r *http.Request, q *Request, f
 		WriteProblem(w, r, p) // the request's own body ended the flow
 		return
 	}
+	if failed.RetryAfter > 0 {
+		w.Header()["Retry-After"] = []string{strconv.FormatInt(int64((failed.RetryAfter+time.Second-1)/time.Second), 10)}
+	}
 	WriteProblem(w, r, failureProblem(failed))
 }
 
@@ -192,6 +196,9 @@ func failureProblem(e *engine.Error) Problem {
 		p.Code, p.Detail = CodeDeadlineExceeded, "The answer was not ready within the route's deadline."
 	case engine.KindBreaker:
 		p.Code, p.Detail = CodeUnavailable, "A service that this answer needs is failing and is given time to recover."
+		if e.Detail != "" {
+			p.Detail = e.Detail
+		}
 	case engine.KindOverloaded:
 		p.Code, p.Detail = CodeOverloaded, "There is too much to do at the moment."
 		if e.Detail != "" {

@@ -36,6 +36,9 @@ type Options struct {
 	StallTimeout time.Duration
 	// MinBodyRate is in bytes per second. 0 is DefaultMinBodyRate.
 	MinBodyRate int64
+	// DeadlineHeader names the field in which callers tell how long they wait, for
+	// which the deadline of their route is shortened; "" is none. See package mesh.
+	DeadlineHeader string
 	// Redactor takes secrets out of problem documents. It may be nil.
 	Redactor *dsl.Redactor
 	// Layers are the policies of requests that no route takes, outermost first.
@@ -74,6 +77,7 @@ func (o Options) withDefaults() Options {
 	if o.MinBodyRate <= 0 {
 		o.MinBodyRate = DefaultMinBodyRate
 	}
+	o.DeadlineHeader = http.CanonicalHeaderKey(o.DeadlineHeader)
 	return o
 }
 
@@ -94,6 +98,13 @@ func (h *recorder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	q.ctx.Context, q.ctx.record = r.Context(), q
 	if q.Route != nil && q.Route.Deadline > 0 {
 		q.ctx.deadline = q.Start.Add(q.Route.Deadline)
+	}
+	if h.options.DeadlineHeader != "" {
+		if left, ok := waits(r.Header, h.options.DeadlineHeader); ok {
+			if d := q.Start.Add(left); q.ctx.deadline.IsZero() || d.Before(q.ctx.deadline) {
+				q.ctx.deadline = d
+			}
+		}
 	}
 	q.idRoom[0] = q.ID
 	w.Header()[headerRequestID] = q.idRoom[:]

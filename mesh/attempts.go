@@ -21,6 +21,7 @@ type run struct {
 	tries   int           // hedges are not counted
 	wait    time.Duration // before the attempt at hand
 	hedged  bool          // whose outcome is that of its hedge
+	alone   string        // why it has no hedge
 
 	presented []string // the service's credentials, if they are in req
 	renewed   bool     // others were looked for
@@ -71,6 +72,8 @@ func (r *run) attempts(call *Call) (*http.Response, Class, error) {
 			out = r.service.attempt(p, r.sent, call, r.until)
 		} else if p, out = r.raced(p, delay, call); r.hedged {
 			a.Number, a.Hedge, r.hedged = call.Attempts, true, false
+		} else {
+			a.Unhedged, r.alone = r.alone, ""
 		}
 		r.reply, r.at = out.resp, p.endpoint
 		next, pause := r.next(&out, call)
@@ -124,10 +127,11 @@ func (r *run) next(out *outcome, call *Call) (Decision, time.Duration) {
 		return NoTime, 0
 	case !r.tried.anyUsable(s):
 		return Unavailable, 0
-	case call.Admit != nil && !call.Admit(pause):
-		return Declined, 0
 	case !s.budget.withdraw(s.clock()):
 		return OverBudget, 0
+	case call.Ledger != nil && !call.Ledger.Withdraw():
+		s.budget.restore(s.clock())
+		return LedgerSpent, 0
 	}
 	return Retried, pause
 }
@@ -182,8 +186,8 @@ func (s *Service) attempt(p pick, req *http.Request, call *Call, until time.Time
 	case out.class == Deadline && isOverdue(req.Context()), out.class == Canceled && upload.ranOut():
 		out.class = Timeout
 	}
-	lost := out.err != nil && context.Cause(req.Context()) == errLost
-	if lost {
+	unneeded := out.err != nil && isUnneeded(req.Context())
+	if unneeded {
 		out.class = Canceled
 	}
 	settled = true
@@ -198,7 +202,7 @@ func (s *Service) attempt(p pick, req *http.Request, call *Call, until time.Time
 	switch {
 	case out.class == OK && !call.aside:
 		s.observe(now, out.took)
-	case out.class != OK && !lost:
+	case out.class != OK && !unneeded:
 		e.failures.count(out.class, out.start.Add(out.took))
 	}
 	if out.err != nil || call.Buffer {

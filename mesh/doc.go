@@ -87,5 +87,18 @@
 // ([Timeout]) apart. The first two say nothing about the endpoint, so breakers
 // are neutral to them. A caller who bounds the call alone, with a shorter timeout
 // than the service's, says so with the cause of its context: one that matches
-// os.ErrDeadlineExceeded is a Timeout.
+// os.ErrDeadlineExceeded is a Timeout. One who has no use for the reply any more,
+// because another call has brought what this one was for, says so with a cause that
+// has a method Unneeded() bool: the call then counts as no failure at all, not even
+// as a cancellation. How long it had taken by then is still the least that it would
+// have taken, so that balancers and hedges do not forget who was slow.
+//
+// # Calls that belong together
+//
+// A caller that makes several calls for one purpose knows what no call can: with
+// [Call].UsefulUntil, how much time it needs after this one; with [Call].Ledger, how
+// many attempts all of them may take together; with [Call].Slack, whether anyone
+// waits for this one, or for another that takes longer. They are asked behind
+// everything that is known here, when a retry or a hedge is about to begin: a call
+// that is answered at once costs nothing of it.
 package mesh

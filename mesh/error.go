@@ -93,7 +93,7 @@ func (e *Error) Error() string {
 	if e.Attempts > 1 {
 		s += fmt.Sprintf(" after %d attempts", e.Attempts)
 	}
-	if reason := e.Stopped.reason(); reason != "" {
+	if reason := e.Stopped.Reason(); reason != "" {
 		s += ", " + reason
 	}
 	if e.Panic {
@@ -150,6 +150,17 @@ func isOverdue(ctx context.Context) bool {
 		<-ctx.Done() // its timer may be a little behind the connection's
 	}
 	return errors.Is(context.Cause(ctx), os.ErrDeadlineExceeded)
+}
+
+// isUnneeded reports whether a context has ended because its caller has what it
+// wants without the reply: the cause says so with a method Unneeded() bool. That is
+// nobody's failure, and not counted as one.
+func isUnneeded(ctx context.Context) bool {
+	if ctx.Err() == nil {
+		return false
+	}
+	var cause interface{ Unneeded() bool }
+	return errors.As(context.Cause(ctx), &cause) && cause.Unneeded()
 }
 
 // classify gives the class of a transport's error. Both of our transports

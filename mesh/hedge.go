@@ -57,6 +57,7 @@ type hedger struct {
 	latencies latencies
 	started   atomic.Int64
 	won       atomic.Int64
+	spared    atomic.Int64
 }
 
 func newHedger(h Hedge) *hedger {
@@ -108,12 +109,16 @@ type race struct {
 	how     Call
 	until   time.Time
 	stop    context.CancelCauseFunc // cancels the first attempt
+	delay   time.Duration
+	ledger  Ledger
+	slack   func() time.Duration
 
 	mu      sync.Mutex
 	tried   tried
 	over    bool // the first attempt has ended: none is started now
 	lost    bool // its reply was taken: the hedge's is not wanted
-	denied  bool
+	timer   *time.Timer
+	alone   string // why it has not started
 	started bool
 	done    bool // the hedge has ended, and its outcome was handed over
 	pick    pick // the hedge's
@@ -123,7 +128,13 @@ type race struct {
 }
 
 // errLost is the end of an attempt when the other one has won.
-var errLost = fmt.Errorf("another attempt was faster: %w", context.Canceled)
+var errLost error = lost{}
+
+type lost struct{}
+
+func (lost) Error() string  { return "another attempt was faster: " + context.Canceled.Error() }
+func (lost) Unwrap() error  { return context.Canceled }
+func (lost) Unneeded() bool { return true }
 
 // raced makes an attempt, and another if that takes longer than delay. It gives
 // the pick and the outcome of the one whose reply is taken.
@@ -131,19 +142,24 @@ func (r *run) raced(first pick, delay time.Duration, call *Call) (pick, outcome)
 	s := r.service
 	ctx, stop := context.WithCancelCause(r.req.Context())
 	h := &race{service: s, req: r.sent, how: Call{Stream: call.Stream, Buffer: call.Buffer, Attempts: call.Attempts + 1, Observer: call.Observer}, until: r.until,
-		stop: stop, tried: r.tried}
-	timer := time.AfterFunc(delay, h.start)
+		stop: stop, delay: delay, ledger: call.Ledger, slack: call.Slack, tried: r.tried}
+	h.mu.Lock()
+	h.timer = time.AfterFunc(delay, h.start)
+	h.mu.Unlock()
 	out := s.attempt(first, r.sent.WithContext(ctx), call, r.until)
-	timer.Stop()
 
 	h.mu.Lock()
+	h.timer.Stop()
 	h.over = true
 	h.lost = h.started && !h.done && s.taken(&out)
 	h.mu.Unlock()
-	if h.denied {
-		s.denied.Add(1)
-	}
 	if !h.started {
+		switch r.alone = h.alone; h.alone {
+		case UnhedgedBudget:
+			s.denied.Add(1)
+		case UnhedgedSlack:
+			s.hedge.spared.Add(1)
+		}
 		atEnd(&out, stop)
 		return first, out
 	}
@@ -194,10 +210,16 @@ func (h *race) start() {
 		h.mu.Unlock()
 		return
 	}
+	if h.waits() {
+		h.mu.Unlock()
+		return
+	}
 	p, ok := h.tried.other(s, h.req)
-	if ok && !s.admitHedge() {
-		p.release()
-		h.denied, ok = true, false
+	if ok {
+		if h.alone = s.admitHedge(h.ledger); h.alone != "" {
+			p.release()
+			ok = false
+		}
 	}
 	if !ok {
 		h.mu.Unlock()
@@ -220,6 +242,25 @@ func (h *race) start() {
 	h.finish(out)
 }
 
+// waits puts the hedge off as long as nobody waits for the call: its reply would be
+// as good if it came when a hedge, started later, has brought it. How long that is
+// is looked at again and again, because what others wait for can end sooner than
+// was to be expected, and a call that never ends is what hedges are for. h.mu is
+// held.
+func (h *race) waits() bool {
+	if h.slack == nil {
+		return false
+	}
+	more := h.slack() - h.delay
+	if more <= 0 {
+		h.alone = ""
+		return false
+	}
+	h.alone = UnhedgedSlack
+	h.timer.Reset(max(min(more, h.delay), time.Millisecond))
+	return true
+}
+
 // finish hands the hedge's outcome over, or drops it if nobody waits for it.
 func (h *race) finish(out outcome) {
 	h.mu.Lock()
@@ -236,17 +277,23 @@ func (h *race) finish(out outcome) {
 	h.hedge <- out
 }
 
-// admitHedge asks both budgets for one request more.
-func (s *Service) admitHedge() bool {
+// admitHedge asks both budgets and the ledger for one request more, and says why
+// there is none; empty if there is.
+func (s *Service) admitHedge(ledger Ledger) string {
 	now := s.clock()
 	if !s.hedge.budget.withdraw(now) {
-		return false
+		return UnhedgedBudget
 	}
 	if !s.budget.withdraw(now) {
 		s.hedge.budget.restore(now)
-		return false
+		return UnhedgedBudget
 	}
-	return true
+	if ledger != nil && !ledger.Withdraw() {
+		s.hedge.budget.restore(now)
+		s.budget.restore(now)
+		return UnhedgedLedger
+	}
+	return ""
 }
 
 // taken reports whether an outcome ends a race: a failure does not.

@@ -15,6 +15,7 @@ type Attempt struct {
 	Endpoint string // base URL
 	Picked   string // why this endpoint: "balanced", "not tried yet", "all were tried", "too few are usable", "its version has none", "its caller is kept there"
 	Hedge    bool   // it was started beside another that took long
+	Unhedged string // why none was started beside it, although it took longer than most: one of the Unhedged constants
 
 	Start  time.Time
 	Wait   time.Duration // the pause before it
@@ -59,6 +60,9 @@ func (a *Attempt) String() string {
 	if a.Next == Retried {
 		fmt.Fprintf(&b, " after %v", brief(a.Pause))
 	}
+	if a.Unhedged != "" {
+		fmt.Fprintf(&b, ", not hedged, because %s", a.Unhedged)
+	}
 	if a.Budget >= 0 {
 		fmt.Fprintf(&b, ", budget %d", a.Budget)
 	}
@@ -91,6 +95,18 @@ func brief(d time.Duration) time.Duration {
 	return d.Round(time.Microsecond)
 }
 
+// Why no attempt was started beside one that took long.
+const (
+	UnhedgedBudget = "a budget is spent"
+	UnhedgedLedger = "the run's ledger is spent"
+	UnhedgedSlack  = "what runs beside the call takes longer"
+)
+
+// A Ledger bounds what several calls, which belong together, make of attempts
+// beyond the first of each. Withdraw takes leave for one. It is safe for concurrent
+// use, and is not asked any more when the call has ended.
+type Ledger interface{ Withdraw() bool }
+
 // Decision says why an attempt was followed by another one, or why it was not.
 type Decision uint8
 
@@ -113,10 +129,10 @@ const (
 	NoTime
 	// Unavailable: no endpoint may be tried.
 	Unavailable
-	// Declined: [Call].Admit said no.
-	Declined
 	// OverBudget: the service has had its share of retries.
 	OverBudget
+	// LedgerSpent: [Call].Ledger said no.
+	LedgerSpent
 	// Lost: another attempt that ran beside it gave the reply.
 	Lost
 	// Renewed: the endpoint did not take the credentials; another attempt follows
@@ -128,7 +144,7 @@ const (
 
 var decisionNames = [decisions]string{
 	Done: "done", Retried: "retried", Ended: "ended", NotListed: "not_listed", Exhausted: "exhausted", Unsafe: "unsafe",
-	BodyGone: "body_gone", NoTime: "no_time", Unavailable: "unavailable", Declined: "declined", OverBudget: "over_budget", Lost: "lost", Renewed: "renewed",
+	BodyGone: "body_gone", NoTime: "no_time", Unavailable: "unavailable", OverBudget: "over_budget", LedgerSpent: "ledger_spent", Lost: "lost", Renewed: "renewed",
 }
 
 // String returns the decision as it is written in metrics.
@@ -139,9 +155,9 @@ func (d Decision) String() string {
 	return "unknown"
 }
 
-// reason is what the text of an error says of the decision; empty where the
+// Reason is what the text of an error says of the decision; empty where the
 // failure says it.
-func (d Decision) reason() string {
+func (d Decision) Reason() string {
 	switch d {
 	case Unsafe:
 		return "not repeated, because it may have had its effect"
@@ -149,10 +165,10 @@ func (d Decision) reason() string {
 		return "not repeated, because the request's body was not kept"
 	case NoTime:
 		return "not repeated for lack of time"
-	case Declined:
-		return "not repeated, as its caller wants it"
 	case OverBudget:
 		return "not repeated, because the retry budget is spent"
+	case LedgerSpent:
+		return "not repeated, because the run's ledger is spent"
 	}
 	return ""
 }

@@ -34,7 +34,7 @@ func TestRecords(t *testing.T) {
 		name     string
 		method   string
 		f        *fake
-		admit    func(time.Duration) bool
+		ledger   Ledger
 		deadline time.Duration
 		want     []string // endpoint, why it was picked, outcome, what followed
 	}{
@@ -48,7 +48,8 @@ func TestRecords(t *testing.T) {
 		{"unsafe", "POST", outcomes(503), nil, 0, []string{"a balanced status 503 unsafe"}},
 		{"no time", "GET", outcomes(503), nil, 10*ms + 1, []string{"a balanced status 503 no_time"}},
 		{"the caller's time is up", "GET", outcomes(context.DeadlineExceeded), nil, 0, []string{"a balanced deadline 0 ended"}},
-		{"declined", "GET", outcomes(503), func(time.Duration) bool { return false }, 0, []string{"a balanced status 503 declined"}},
+		{"the ledger is spent", "GET", outcomes(503), new(ledger), 0, []string{"a balanced status 503 ledger_spent"}},
+		{"the ledger has one", "GET", outcomes(503), &ledger{left: 1}, 0, []string{"a balanced status 503 retried", "b not tried yet status 503 ledger_spent"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -58,7 +59,7 @@ func TestRecords(t *testing.T) {
 					Retry:   Retry{Attempts: 4, Backoff: ms, MaxBackoff: ms},
 					Observe: func(_ context.Context, a Attempt) { observed = append(observed, a) },
 				})
-				call := Call{Record: true, Admit: c.admit}
+				call := Call{Record: true, Ledger: c.ledger}
 				began := time.Now()
 				if resp, err := s.Do(newRequest(t, c.method, "/", nil), &call); err == nil {
 					resp.Body.Close()

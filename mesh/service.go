@@ -62,9 +62,14 @@ type Call struct {
 	// it needs the rest of the caller's time: a retry is made only if it has a
 	// chance to end before. The attempts themselves may take longer. Zero is never.
 	UsefulUntil time.Time
-	// Admit, if set, is asked before a retry that nothing else speaks against. It
-	// would begin after pause.
-	Admit func(pause time.Duration) bool
+	// Ledger, if set, is asked for leave to make a retry or a hedge that nothing
+	// else speaks against.
+	Ledger Ledger
+	// Slack, if set, is how much longer than until now the call may take without
+	// anyone waiting for it, as far as that is known. As long as it is more than
+	// what a hedge would take, none is started. It is asked while the first attempt
+	// is under way, by another goroutine, and must not call the service.
+	Slack func() time.Duration
 	// Priority says which calls go first when [Limit] lets some wait.
 	Priority Priority
 	// NoHedge keeps a call from being hedged.
@@ -214,7 +219,7 @@ func (s *Service) Do(req *http.Request, call *Call) (*http.Response, error) {
 // end accounts for a call.
 func (r *run) end(call *Call, resp *http.Response, class Class, err error) (*http.Response, error) {
 	s := r.service
-	if class != OK {
+	if class != OK && !(class == Canceled && isUnneeded(r.req.Context())) {
 		s.failures.count(class, time.Now())
 	}
 	if err != nil {

@@ -10,15 +10,18 @@ import (
 // Stats is a snapshot of a service's counters. Each number is exact; numbers read
 // while calls are under way may be of slightly different moments.
 type Stats struct {
-	Requests  int64           // calls of Do and RoundTrip
-	InFlight  int64           // calls that have not returned
-	Retries   int64           // attempts beyond the first of their call
-	Hedges    int64           // attempts beside another
-	HedgesWon int64           // those whose reply came first
-	Denied    int64           // retries and hedges that the budget did not allow
-	Injected  int64           // calls that were given to [Inject]
-	Budget    int             // requests that the retry budget allows now; -1 without one
-	Failures  map[Class]int64 // calls by the class of their failure; absent is 0
+	Requests  int64 // calls of Do and RoundTrip
+	InFlight  int64 // calls that have not returned
+	Retries   int64 // attempts beyond the first of their call
+	Hedges    int64 // attempts beside another
+	HedgesWon int64 // those whose reply came first
+	// HedgesSpared is how many calls were not hedged, although they took longer than
+	// most, because of [Call].Slack.
+	HedgesSpared int64
+	Denied       int64           // retries and hedges that the budget did not allow
+	Injected     int64           // calls that were given to [Inject]
+	Budget       int             // requests that the retry budget allows now; -1 without one
+	Failures     map[Class]int64 // calls by the class of their failure; absent is 0
 	// Failed is when a call last failed so. It has the keys of Failures.
 	Failed map[Class]time.Time
 	// HedgeAfter is how long an attempt takes now before another is started beside
@@ -76,6 +79,7 @@ func (s *Service) Stats() Stats {
 	if s.hedge != nil {
 		st.HedgeAfter = s.hedge.after(s.clock())
 		st.Hedges, st.HedgesWon = s.hedge.started.Load(), s.hedge.won.Load()
+		st.HedgesSpared = s.hedge.spared.Load()
 	}
 	for _, e := range s.set.Load().endpoints {
 		es := EndpointStats{

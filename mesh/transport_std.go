@@ -3,6 +3,8 @@ package mesh
 import (
 	"context"
 	"crypto/tls"
+	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -381,7 +383,18 @@ func (t *stdTransport) cause(ctx context.Context, err error) error {
 	if err == nil || ctx.Err() == nil {
 		return err
 	}
-	return &h1.Error{Op: h1.OpRead, Addr: t.base.Host, Err: context.Cause(ctx)}
+	return &h1.Error{Op: h1.OpRead, Addr: t.base.Host, Err: whyEnded(ctx)}
+}
+
+// whyEnded is why a context has ended, in an error that says whether it was cancelled
+// or its time was up: a cause that its caller chose may say neither, and would be
+// taken for a failure of the endpoint.
+func whyEnded(ctx context.Context) error {
+	cause := context.Cause(ctx)
+	if errors.Is(cause, ctx.Err()) || errors.Is(cause, context.DeadlineExceeded) || errors.Is(cause, os.ErrDeadlineExceeded) {
+		return cause
+	}
+	return fmt.Errorf("%w: %w", ctx.Err(), cause)
 }
 
 // timedBody is a reply's body that ends with the attempt's context.

@@ -25,6 +25,7 @@ type run struct {
 	flow   *engine.Flow
 	inputs []*engine.Argument
 	result engine.Slot
+	role   *engine.Role
 }
 
 func compileRun(c *engine.Compiler, at *dsl.Node, cfg *runConfig) engine.Step {
@@ -39,7 +40,7 @@ func compileRun(c *engine.Compiler, at *dsl.Node, cfg *runConfig) engine.Step {
 		return nil
 	}
 	c.Flow().Calls(flow, cfg.Run.Span)
-	s := &run{flow: flow, result: c.Result()}
+	s := &run{flow: flow, result: c.Result(), role: c.Role(false, false)}
 	s.result.Hold(c.Output(flow))
 	s.inputs = c.Arguments(fmt.Sprintf("flow %q", flow.Name.Value), cfg.Run.Span, flow.Inputs(), at.Field("with"))
 	return s
@@ -61,8 +62,7 @@ func (s *run) Run(ctx context.Context, x *engine.Exchange) error {
 			return err
 		}
 	}
-	sub := &engine.Input{ID: x.In.ID, Log: x.In.Log, Trace: x.In.Trace, Priority: x.In.Priority, With: engine.JSON(string(append(with, '}')))}
-	answer, failed := s.flow.Program().Run(ctx, sub)
+	answer, failed := s.flow.Program().Run(ctx, s.role.Sub(x, engine.JSON(string(append(with, '}')))))
 	if failed != nil {
 		return failed
 	}

@@ -29,6 +29,21 @@ type Flow struct {
 	Services []Service `json:"services"`
 	Bodies   []Body    `json:"bodies"`
 	Errors   []Answer  `json:"errors"`
+	Retries  *Retries  `json:"retryBudget,omitempty"` // absent where there is nothing to repeat
+	FailFast []Need    `json:"failFast,omitempty"`
+}
+
+// Retries bound the attempts that a run makes beyond the first of each call.
+type Retries struct {
+	Share string `json:"share"` // of the calls
+	Min   int    `json:"min"`   // or so many, if that is more
+	From  string `json:"from"`  // written, default
+}
+
+// Need is a call without which a flow that fails fast does not begin.
+type Need struct {
+	Step    string `json:"step"`
+	Service string `json:"service"`
 }
 
 // Trigger is how a request comes to a flow.
@@ -155,10 +170,25 @@ func Explain(p *flows.Program, catalog *flows.Catalog, f *engine.Flow) *Flow {
 	}
 	out.Services = x.services(f)
 	out.Bodies = x.bodies(f)
+	if b := plan.Budget; b != nil && extra(f) {
+		out.Retries = &Retries{dsl.Percent(b.Share).String(), b.Min, "default"}
+		if b.Written {
+			out.Retries.From = "written"
+		}
+	}
+	for _, s := range plan.Needs {
+		out.FailFast = append(out.FailFast, Need{s.Name, s.Call.Service})
+	}
 	for _, e := range plan.Errors {
 		out.Errors = append(out.Errors, Answer{When: e.When, Status: e.Status, At: e.Span.String()})
 	}
 	return out
+}
+
+// extra reports whether a run of a flow can make more than the first attempt of each
+// call.
+func extra(f *engine.Flow) bool {
+	return f.Plan() != nil && f.Plan().Extra || slices.ContainsFunc(f.Runs(), extra)
 }
 
 func worst(b engine.Bound) Worst { return Worst{shown(b.Time), b.Open} }
@@ -193,6 +223,9 @@ func (x *explainer) trigger(name string, t *engine.Trigger) *Trigger {
 	}
 	if x.gateway != nil && !slices.ContainsFunc(out.Settings, func(s Setting) bool { return s.Key == "max_body" }) {
 		out.Settings = append(out.Settings, Setting{Key: "max_body", Value: bytes(x.gateway.MaxBody), From: "gateway " + x.gateway.Name.Value})
+	}
+	if x.gateway != nil && x.gateway.DeadlineHeader != "" {
+		out.Settings = append(out.Settings, Setting{Key: "deadline_header", Value: x.gateway.DeadlineHeader, From: "gateway " + x.gateway.Name.Value})
 	}
 	return out
 }

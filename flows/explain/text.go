@@ -235,8 +235,19 @@ func (t *text) worst(f *Flow) {
 	} else {
 		t.line("  in all %s", sum)
 	}
+	t.foresight(f)
 	if f.Undo != "" {
 		t.line("  if it fails, taking back what was done is waited for, too: %s", f.Undo)
+	}
+}
+
+// foresight is what a run does not do although it could.
+func (t *text) foresight(f *Flow) {
+	if b := f.Retries; b != nil && b.From == "written" {
+		t.line("  a run makes at most %d attempts beyond the first of each call, or %s of its calls if that is more", b.Min, b.Share)
+	}
+	for _, n := range f.FailFast {
+		t.line("  it fails before its first call while the breaker of %s, which %s needs, is open", n.Service, n.Step)
 	}
 }
 
