@@ -108,7 +108,7 @@ type race struct {
 	req     *http.Request
 	how     Call
 	until   time.Time
-	stop    context.CancelCauseFunc // cancels the first attempt
+	first   endable // of the first attempt
 	delay   time.Duration
 	ledger  Ledger
 	slack   func() time.Duration
@@ -140,9 +140,10 @@ func (lost) Unneeded() bool { return true }
 // the pick and the outcome of the one whose reply is taken.
 func (r *run) raced(first pick, delay time.Duration, call *Call) (pick, outcome) {
 	s := r.service
-	ctx, stop := context.WithCancelCause(r.req.Context())
 	h := &race{service: s, req: r.sent, how: Call{Stream: call.Stream, Buffer: call.Buffer, Attempts: call.Attempts + 1, Observer: call.Observer}, until: r.until,
-		stop: stop, delay: delay, ledger: call.Ledger, slack: call.Slack, tried: r.tried}
+		delay: delay, ledger: call.Ledger, slack: call.Slack, tried: r.tried}
+	h.first.Context = r.req.Context()
+	ctx, stop := &h.first, h.first.stop
 	h.mu.Lock()
 	h.timer = time.AfterFunc(delay, h.start)
 	h.mu.Unlock()
@@ -266,7 +267,7 @@ func (h *race) finish(out outcome) {
 	h.mu.Lock()
 	lost := h.lost
 	if h.done = !lost; h.done && h.service.taken(&out) {
-		h.stop(errLost)
+		h.first.stop(errLost)
 	}
 	h.mu.Unlock()
 	if lost {

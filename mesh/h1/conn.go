@@ -132,7 +132,7 @@ func (cn *conn) settle(err error) bool {
 	if cn.aborted.Load() {
 		return false
 	}
-	x.stop = watch(x.ctx, cn.abort)
+	x.stop = AfterCancel(x.ctx, cn.abort)
 	cn.setDeadline(x.deadline)
 	return true
 }

@@ -85,7 +85,7 @@ func (x *exchange) begin(cn *conn) {
 // run makes the exchange on cn, which it owns from here on.
 func (x *exchange) run(cn *conn, o Options) (*http.Response, error) {
 	if cn.unsettled == nil {
-		x.stop = watch(x.ctx, cn.abort)
+		x.stop = AfterCancel(x.ctx, cn.abort)
 	}
 	h, err := x.converse(cn)
 	if err != nil {
@@ -116,7 +116,8 @@ func (x *exchange) run(cn *conn, o Options) (*http.Response, error) {
 // something to wait for need not be asked to.
 type CancelWatcher interface {
 	context.Context
-	// AfterCancel is context.AfterFunc, but for the passing of the deadline.
+	// AfterCancel is context.AfterFunc, but for the passing of the deadline. f
+	// waits for nothing, and may be called by whoever cancels.
 	AfterCancel(f func()) (stop func() bool)
 }
 
@@ -130,8 +131,9 @@ type LateWatcher interface {
 	ErrAt(now time.Time) error
 }
 
-// watch calls f when ctx is cancelled, until stop. stop is nil if it cannot be.
-func watch(ctx context.Context, f func()) (stop func() bool) {
+// AfterCancel calls f when ctx is cancelled, until stop, in the way that costs
+// the least. stop is nil if ctx cannot be cancelled.
+func AfterCancel(ctx context.Context, f func()) (stop func() bool) {
 	if w, ok := ctx.(CancelWatcher); ok {
 		return w.AfterCancel(f)
 	}
