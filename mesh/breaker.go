@@ -279,7 +279,7 @@ type callPermit struct {
 
 // enter asks the breaker of the service. It closes the body of a request that it
 // refuses.
-func (s *Service) enter(req *http.Request) (leave callPermit, err error) {
+func (s *Service) enter(req *http.Request, now time.Time) (leave callPermit, err error) {
 	if s.breaker == nil {
 		return leave, nil
 	}
@@ -289,7 +289,7 @@ func (s *Service) enter(req *http.Request) (leave callPermit, err error) {
 		s.failures.count(BreakerOpen, time.Now())
 		return leave, &Error{Service: s.name, Class: BreakerOpen, Err: errors.New("its breaker is " + s.breaker.refusal())}
 	}
-	leave.start = s.clock()
+	leave.start = now.Sub(s.opened)
 	return leave, nil
 }
 

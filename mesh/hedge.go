@@ -77,7 +77,7 @@ func (r *run) delay(call *Call) time.Duration {
 	if len(r.tried.in.endpoints) < 2 {
 		return 0
 	}
-	return h.after(r.service.clock())
+	return h.after(r.now.Sub(r.service.opened))
 }
 
 // after is how long an attempt takes before it is hedged, by what is known now;
@@ -106,7 +106,7 @@ func safe(method string) bool {
 type race struct {
 	service *Service
 	req     *http.Request
-	how     Call
+	how     howRaced
 	until   time.Time
 	first   endable // of the first attempt
 	delay   time.Duration
@@ -127,6 +127,13 @@ type race struct {
 	hedge   chan outcome
 }
 
+// howRaced is what the hedge takes over of the Call.
+type howRaced struct {
+	stream, buffer bool
+	number         int
+	observer       Observer
+}
+
 // errLost is the end of an attempt when the other one has won.
 var errLost error = lost{}
 
@@ -140,7 +147,7 @@ func (lost) Unneeded() bool { return true }
 // the pick and the outcome of the one whose reply is taken.
 func (r *run) raced(first pick, delay time.Duration, call *Call) (pick, outcome) {
 	s := r.service
-	h := &race{service: s, req: r.sent, how: Call{Stream: call.Stream, Buffer: call.Buffer, Attempts: call.Attempts + 1, Observer: call.Observer}, until: r.until,
+	h := &race{service: s, req: r.sent, how: howRaced{call.Stream, call.Buffer, call.Attempts + 1, call.Observer}, until: r.until,
 		delay: delay, ledger: call.Ledger, slack: call.Slack, tried: r.tried}
 	h.first.Context = r.req.Context()
 	ctx, stop := &h.first, h.first.stop
@@ -239,7 +246,8 @@ func (h *race) start() {
 			h.finish(out)
 		}
 	}()
-	out = s.attempt(p, h.req.WithContext(ctx), &h.how, h.until)
+	how := Call{Stream: h.how.stream, Buffer: h.how.buffer, Attempts: h.how.number, Observer: h.how.observer}
+	out = s.attempt(p, h.req.WithContext(ctx), &how, h.until)
 	h.finish(out)
 }
 
@@ -271,7 +279,7 @@ func (h *race) finish(out outcome) {
 	}
 	h.mu.Unlock()
 	if lost {
-		discard(out.resp, h.how.Stream)
+		discard(out.resp, h.how.stream)
 		h.cancel(nil)
 		return
 	}

@@ -189,7 +189,7 @@ func (r *run) record(call *Call, a *Attempt) {
 	if !told && call.Observer == nil && s.cfg.Observe == nil {
 		return
 	}
-	a.Service, a.Budget = s.name, s.budget.left(s.clock())
+	a.Service, a.Budget = s.name, s.budget.left(a.Start.Add(a.Took).Sub(s.opened))
 	if told {
 		call.Records = append(call.Records, *a)
 	}

@@ -189,7 +189,7 @@ func (s *Service) Do(req *http.Request, call *Call) (*http.Response, error) {
 		}
 		defer r.leave()
 	}
-	leave, err := s.enter(req)
+	leave, err := s.enter(req, r.now)
 	if err != nil {
 		return nil, err
 	}
