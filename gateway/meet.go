@@ -58,7 +58,7 @@ type edge struct {
 }
 
 func (n *node) edges() (edges []edge) {
-	for text, child := range n.literals {
+	for text, child := range n.literals.all() {
 		edges = append(edges, edge{kind: literal, text: text, below: child})
 	}
 	for i := range n.patterns {

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"iter"
 	"net/http"
 	"regexp"
 	"slices"
@@ -16,12 +17,56 @@ import (
 // left, among all that take the path and the method. It does not depend on the
 // order in which routes were added.
 type node struct {
-	literals  map[string]*node
+	literals  literals
 	patterns  []pattern
 	parameter *node
 	rest      *leaf
 	restOrNil *leaf
 	leaf      *leaf
+}
+
+// literals are the children behind literal segments. Most nodes that have any
+// have one, and of ten thousand maps each would be a few places in memory that
+// nothing else has brought into the processor's caches.
+type literals struct {
+	text  string
+	child *node            // behind text; nil: there is none
+	more  map[string]*node // in place of both, once there are two
+}
+
+func (l *literals) get(text string) *node {
+	switch {
+	case l.more != nil:
+		return l.more[text]
+	case l.child != nil && l.text == text:
+		return l.child
+	}
+	return nil
+}
+
+func (l *literals) add(text string, child *node) {
+	switch {
+	case l.more != nil:
+		l.more[text] = child
+	case l.child == nil:
+		l.text, l.child = text, child
+	default:
+		*l = literals{more: map[string]*node{l.text: l.child, text: child}}
+	}
+}
+
+func (l *literals) all() iter.Seq2[string, *node] {
+	return func(yield func(string, *node) bool) {
+		if l.child != nil {
+			yield(l.text, l.child)
+			return
+		}
+		for text, child := range l.more {
+			if !yield(text, child) {
+				return
+			}
+		}
+	}
 }
 
 // pattern is the edge to a child behind a patterned parameter.
@@ -84,13 +129,10 @@ func (b *builder) add(route *Route, segments []segment) (occupant *Route) {
 }
 
 func (n *node) literalChild(text string) *node {
-	child := n.literals[text]
+	child := n.literals.get(text)
 	if child == nil {
 		child = new(node)
-		if n.literals == nil {
-			n.literals = map[string]*node{}
-		}
-		n.literals[text] = child
+		n.literals.add(text, child)
 	}
 	return child
 }
@@ -150,7 +192,7 @@ func (s *search) find(n *node, at int) *Route {
 		end, last = len(s.path), true
 	}
 	text := s.path[at:end]
-	if child := n.literals[text]; child != nil {
+	if child := n.literals.get(text); child != nil {
 		if route := s.enter(child, end, last); route != nil {
 			return route
 		}
