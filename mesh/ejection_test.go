@@ -357,6 +357,7 @@ func TestPanicIsKnownWithoutLookingAtAll(t *testing.T) {
 		random := rand.New(rand.NewPCG(5, 6))
 		s := open(t, Config{Endpoints: hosts(5), Transport: sick{}, Breaker: Breaker{Failures: 1, Open: 10 * time.Second}, Ejection: Ejection{Failures: 1},
 			Health: Health{Check: checkHTTP, HTTP: HTTPCheck{Path: "/"}, Interval: time.Hour * 24 * 365}})
+		synctest.Wait()
 		var probe permit
 		panics := 0
 		for range 5000 {
@@ -379,6 +380,7 @@ func TestPanicIsKnownWithoutLookingAtAll(t *testing.T) {
 				time.Sleep(time.Duration(random.IntN(10)) * time.Second)
 			case 5:
 				s.update(at(hosts(3 + random.IntN(4))...))
+				synctest.Wait() // new endpoints are checked at once
 				set = s.set.Load()
 			case 6:
 				e.health.mu.Lock()
