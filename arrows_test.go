@@ -55,7 +55,7 @@ var testArrows = map[string][]string{
 	"gateway":          {"flows/flowtest"},
 	"gateway/policies": {"flows/flowtest"},
 	"flows":            {"flows/flowtest"},
-	"flows/suite":      {"engine/steps"},
+	"flows/suite":      {"engine/steps", "gateway/policies"},
 	"flows/explain":    {"engine/steps", "gateway/policies"},
 	"flows/lsp":        {"engine/steps", "connectors"},
 }

@@ -90,7 +90,7 @@ func authOf(r dsl.Reporter, at *dsl.Node, cfg *authConfig, headers []serviceHead
 			fault(place(at.Field("oauth2"), f.Field), f.Message, f.Hint)
 		}
 	default:
-		auth.path = besides(cfg.BearerFile)
+		auth.path = cfg.BearerFile.Path()
 	}
 	return auth, nil
 }

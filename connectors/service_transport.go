@@ -1,8 +1,6 @@
 package connectors
 
 import (
-	"path/filepath"
-
 	"github.com/weir-run/weir/dsl"
 	"github.com/weir-run/weir/mesh"
 )
@@ -26,18 +24,9 @@ func (c *serviceTransport) configure(_ dsl.Reporter, _ *dsl.Node, to *mesh.Confi
 	to.Protocol = c.Protocol.Value
 	if t := c.TLS; t != nil {
 		to.TLS = mesh.TLS{
-			CA: besides(t.CA), Cert: besides(t.Cert), Key: besides(t.Key),
+			CA: t.CA.Path(), Cert: t.Cert.Path(), Key: t.Key.Path(),
 			ServerName: t.ServerName.Value, SPIFFE: t.SPIFFE.Value, MinVersion: t.MinVersion.Value,
 		}
 	}
 	return true
-}
-
-// besides is the path of a file that starts at the directory of the flow file
-// that names it.
-func besides(name dsl.String) string {
-	if name.Value == "" || filepath.IsAbs(name.Value) || name.Span.Source == nil {
-		return name.Value
-	}
-	return filepath.Join(filepath.Dir(name.Span.Source.Name), filepath.FromSlash(name.Value))
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strconv"
@@ -15,6 +16,15 @@ import (
 type String struct {
 	Value string
 	Span  Span
+}
+
+// Path is the text as the path of a file: it starts at the directory of the file
+// that it stands in.
+func (s String) Path() string {
+	if s.Value == "" || filepath.IsAbs(s.Value) || s.Span.Source == nil {
+		return s.Value
+	}
+	return filepath.Join(filepath.Dir(s.Span.Source.Name), filepath.FromSlash(s.Value))
 }
 
 // Shape is any YAML with $(...) at its leaves.

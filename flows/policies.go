@@ -31,7 +31,8 @@ func (c *checker) declareBundle(name dsl.String, n *dsl.Node) {
 // guard compiles the policies and says of each flow whether it knows who calls.
 // It comes before flows are compiled, and after all else is declared.
 func (c *checker) guard() {
-	lang := &policies.Language{Env: c.env.Env, Secret: c.secret, Documents: c.documents, Index: c.env.Index, Service: c.serviceOf}
+	lang := &policies.Language{Env: c.env.Env, Secret: c.secret, Documents: c.documents, Index: c.env.Index, Service: c.serviceOf,
+		MadeUp: c.env.Secrets == nil || c.env.Secrets.madeUp}
 	for _, name := range slices.Sorted(maps.Keys(c.bundles)) {
 		b := c.bundles[name]
 		b.made = c.catalog.Policies.Compile(lang, b.node, policies.Where{Whose: "policies " + name}, &c.ds)
@@ -116,6 +117,7 @@ func (c *checker) serviceOf(name dsl.String, r dsl.Reporter) (client func() http
 		c.env.Index.Use("service", name, dsl.Span{})
 	}
 	var known []string
+	c.asked[name.Value] = true
 	for _, s := range c.program.Services {
 		if s.Name.Value == name.Value {
 			return func() http.RoundTripper { return roundTripper{s} }, true

@@ -87,7 +87,7 @@ func Parse(files *Files) *Draft {
 // are named it is one of those flows alone, with all that is no flow.
 func (d *Draft) Check(catalog *Catalog, env Environment, only ...string) (*Program, []dsl.Diagnostic) {
 	files := d.files
-	c := &checker{catalog: catalog, env: env, files: files, documents: d.others, only: only, defined: map[string]dsl.Span{}, bundles: map[string]*bundle{}}
+	c := &checker{catalog: catalog, env: env, files: files, documents: d.others, only: only, defined: map[string]dsl.Span{}, bundles: map[string]*bundle{}, asked: map[string]bool{}}
 	c.program = &Program{Hash: files.Hash, Env: env.Env, Secrets: env.Secrets, imported: files.imports.files}
 	c.secret = env.Secrets.name(d.secrets)
 	for _, fault := range d.faults {
@@ -140,6 +140,7 @@ type checker struct {
 	secret    *dsl.Name // what the name secret stands for
 	templates []*engine.Template
 	bundles   map[string]*bundle
+	asked     map[string]bool // services that policies name
 	served    map[*engine.Flow]served
 	ds        dsl.Diagnostics
 	defined   map[string]dsl.Span // "service users": where

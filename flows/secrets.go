@@ -39,6 +39,7 @@ type Secrets struct {
 	values []dsl.SecretValue // sorted by name
 	looked []string          // the paths that were tried
 	sum    [sha256.Size]byte // of all of it; it means something in this process only
+	madeUp bool              // they are those of a test
 }
 
 const maxSecret = 64 << 10 // bytes
@@ -279,7 +280,7 @@ func (s *Secrets) name(names []string) *dsl.Name {
 // MadeUp are secrets for tests: the texts given, and made-up ones for the others
 // that the flows and services name.
 func (d *Draft) MadeUp(given map[string]string) *Secrets {
-	out := &Secrets{}
+	out := &Secrets{madeUp: true}
 	for _, name := range d.secrets {
 		text, ok := given[strings.ReplaceAll(name, "/", ".")]
 		if !ok {

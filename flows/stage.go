@@ -9,6 +9,7 @@ import (
 
 	"github.com/weir-run/weir/connectors"
 	"github.com/weir-run/weir/dsl"
+	"github.com/weir-run/weir/engine"
 	"github.com/weir-run/weir/gateway"
 )
 
@@ -42,9 +43,10 @@ func (p *Program) Stage(log *slog.Logger, play func(*connectors.Service) http.Ro
 	return s, nil
 }
 
-// Handler is what a gateway does with requests.
-func (s *Stage) Handler(g *Gateway) http.Handler {
-	return gateway.NewHandler(g.router, gateway.Options{Gateway: g.Name.Value, Log: s.log, Metrics: s.metrics, DeadlineHeader: g.DeadlineHeader, MaxBody: g.MaxBody, Redactor: &s.redact, Layers: g.Policies})
+// Handler is what a gateway does with the requests of a consumer, whom its
+// policies take for known; nil: they find out.
+func (s *Stage) Handler(g *Gateway, as *engine.Consumer) http.Handler {
+	return gateway.NewHandler(g.router, gateway.Options{Gateway: g.Name.Value, Log: s.log, Metrics: s.metrics, DeadlineHeader: g.DeadlineHeader, MaxBody: g.MaxBody, Redactor: &s.redact, Layers: g.Policies, Assumed: as})
 }
 
 // Close ends the services, and what steps keep.

@@ -126,7 +126,7 @@ func (a *advisor) each(steps []*engine.PlanStep, fn func(p *engine.PlanStep)) {
 
 func (c *checker) unusedServices(called map[string]*most) {
 	for _, s := range c.program.Services {
-		if called[s.Name.Value] == nil && !c.program.Imported(s.Name.Span) {
+		if called[s.Name.Value] == nil && !c.asked[s.Name.Value] && !c.program.Imported(s.Name.Span) {
 			c.ds.Report(dsl.Diagnostic{Span: s.Name.Span, Severity: dsl.Note, Code: "unused-service", Message: fmt.Sprintf("no flow calls service %q", s.Name.Value), Hint: "remove it, or call it"})
 		}
 	}

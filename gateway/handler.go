@@ -45,6 +45,9 @@ type Options struct {
 	Layers []Layer
 	// Tracer decides which requests are recorded as spans. It may be nil.
 	Tracer *trace.Tracer
+	// Assumed is who sends all requests, for tests: nobody has to show it. Nil:
+	// policies find out.
+	Assumed *engine.Consumer
 	// Revision tells spans which state of the files is served.
 	Revision string
 }
@@ -93,6 +96,7 @@ type recorder struct {
 func (h *recorder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	q := h.newRequest(r)
 	q.Start, q.ID, q.redactor = time.Now(), q.requestID(r.Header), h.options.Redactor
+	q.assumed = h.options.Assumed
 	q.Route, q.Vars, q.verdict = h.router.Match(r.Method, r.URL, q.varRoom[:0])
 	q.w = responseWriter{ResponseWriter: w, request: q, stall: h.options.StallTimeout}
 	q.ctx.Context, q.ctx.record = r.Context(), q

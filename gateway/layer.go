@@ -15,6 +15,9 @@ type Layer struct {
 	Wrap   Middleware
 	// Preflight says that a preflight of CORS goes as far as this layer.
 	Preflight bool
+	// Identifies are the ways in which it finds out who calls, by the policies
+	// that they are. Nil: it does not.
+	Identifies []string
 }
 
 // wrap puts layers around a handler, the first outermost.

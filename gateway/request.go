@@ -46,6 +46,7 @@ type Request struct {
 	varRoom  [4]Var
 	idRoom   [1]string
 	idText   [32]byte
+	assumed  *engine.Consumer
 	editors  []HeaderEditor // the innermost is the last
 	room     [4]HeaderEditor
 	redactor *dsl.Redactor
@@ -56,6 +57,10 @@ func (q *Request) Env() {}
 
 // Input is what the flow will run on. Policies may set its Consumer.
 func (q *Request) Input() *engine.Input { return &q.input }
+
+// Assumed is who sends the request by the word of a test, which policies take
+// without credentials, or nil. What a caller may do is decided as always.
+func (q *Request) Assumed() *engine.Consumer { return q.assumed }
 
 // A HeaderEditor has a say in the header of an answer, whoever makes the answer:
 // a flow, a backend that it passes on, another policy, or a problem.

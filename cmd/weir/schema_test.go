@@ -82,11 +82,14 @@ var onlyChecked = map[string]struct {
 	faults int
 	why    string
 }{
+	"callers":             {1, "claims are a shape, which may be any value"},
 	"contracts":           {3, "values that must fit a schema of another file"},
 	"expressions/shapes":  {2, "what a shape is depends on what reads it: an expected value knows no directives"},
 	"gateways":            {1, "headers and queries are shapes, most of which are texts"},
 	"keys/below":          {5, "what stands below a misspelt key or verb"},
 	"others":              {1, "whether a request is needed depends on what stands beside it"},
+	"policies/any_of":     {1, "policies of any_of are one each, and no names of bundles"},
+	"policies/jwt":        {2, "what is needed stands beside the policy, or in its list of issuers"},
 	"run/schema":          {4, "what is given depends on the flow or template that takes it"},
 	"schemas/bad-input":   {4, "schemas in flow files, and values that must fit them"},
 	"schemas/openapi":     {11, "values that must fit a schema of another file"},

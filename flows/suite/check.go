@@ -140,7 +140,7 @@ func compileTest(c *checker, at *dsl.Node, cfg *testConfig) *Test {
 		t.Flow, c.flow = t.request.flow, c.find(t.request.flow)
 		c.others(t, at, cfg)
 	case run:
-		c.misplaced(at, "request", "gateway", "headers", "query", "body", "before", "meanwhile")
+		c.misplaced(at, "request", "gateway", "headers", "query", "body", "as", "before", "meanwhile")
 		if !c.run(t, cfg) {
 			return nil
 		}

@@ -23,6 +23,15 @@ type requestConfig struct {
 	Headers map[string]dsl.Shape `yaml:"headers" doc:"Headers of the request. A list gives one field for each item."`
 	Query   map[string]dsl.Shape `yaml:"query" doc:"The query of the request. A list repeats its parameter."`
 	Body    dsl.Shape            `yaml:"body" doc:"The body of the request: a shape becomes JSON, text stays text."`
+	As      *callerConfig        `yaml:"as" doc:"Who sends the request. Policies that find out who calls take the test's word for it; what a caller may do they decide as always."`
+}
+
+// callerConfig is who sends a request.
+type callerConfig struct {
+	Name   dsl.String `yaml:"name" doc:"Its consumer.name. Default: its claim sub."`
+	By     dsl.String `yaml:"by" doc:"The policy that knows it, such as jwt. Default: the first that finds out who calls."`
+	Plan   string     `yaml:"plan" doc:"Its plan."`
+	Claims dsl.Shape  `yaml:"claims" doc:"Its claims, a mapping."`
 }
 
 // otherConfig is a request beside that of the test.

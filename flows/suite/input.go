@@ -19,7 +19,8 @@ type request struct {
 	method  string
 	url     *url.URL
 	header  http.Header
-	body    []byte // nil: none
+	body    []byte           // nil: none
+	as      *engine.Consumer // nil: whoever the request says
 	gateway string
 	flow    string // that takes it; "" if none does
 }
@@ -70,7 +71,52 @@ func (c *checker) request(cfg *requestConfig, expect *answerConfig) *request {
 	if !c.route(r, cfg, expect) {
 		return nil
 	}
+	if cfg.As != nil && !c.caller(r, cfg) {
+		return nil
+	}
 	return r
+}
+
+// caller compiles who sends a request.
+func (c *checker) caller(r *request, of *requestConfig) bool {
+	cfg := of.As
+	r.as = &engine.Consumer{Name: cfg.Name.Value, By: cfg.By.Value, Plan: cfg.Plan}
+	if n := cfg.Claims.Node; n != nil {
+		v, ok := c.constant(n)
+		if !ok {
+			return false
+		}
+		claims, is := v.Decoded().(map[string]any)
+		if !is {
+			c.Report(dsl.Diagnostic{Span: n.KeySpan(), Code: "wrong-type", Message: "claims are a mapping, not " + n.Describe(), Hint: "write claims: { sub: ada }"})
+			return false
+		}
+		r.as.Claims = claims
+	}
+	if sub, ok := r.as.Claims["sub"].(string); ok && r.as.Name == "" {
+		r.as.Name = sub
+	}
+	var known []string
+	for _, l := range c.suite.Program.Layers(r.flow) {
+		known = append(known, l.Identifies...)
+	}
+	d := dsl.Diagnostic{Span: cfg.By.Span, Code: engine.Anonymous.Code, Hint: engine.Anonymous.Hint}
+	switch {
+	case r.flow == "":
+		return true
+	case len(known) == 0:
+		d.Message = engine.Anonymous.Message + ", so that nobody takes the test's word for it"
+		if !d.Span.Valid() {
+			d.Span = of.Request.Span
+		}
+	case cfg.By.Value != "" && !slices.Contains(known, cfg.By.Value):
+		d.Message, d.Hint = fmt.Sprintf("no policy %s of this route finds out who calls", cfg.By.Value), "it is one of "+listed(known)
+		d.Suggest(cfg.By.Value, known)
+	default:
+		return true
+	}
+	c.Report(d)
+	return false
 }
 
 // constant is the value of a shape in which only the environment and secrets can be read.

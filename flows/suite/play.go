@@ -190,7 +190,7 @@ func (o *outcome) serve(ctx context.Context, stage *flows.Stage, r *request, pro
 				o.aborted = true
 			}
 		}()
-		stage.Handler(program.Gateways[i]).ServeHTTP(w, req.WithContext(ctx))
+		stage.Handler(program.Gateways[i], r.as).ServeHTTP(w, req.WithContext(ctx))
 	}()
 	w.WriteHeader(http.StatusOK)
 	o.status, o.header, o.body = w.status, w.sent, w.body.Bytes()

@@ -19,6 +19,7 @@ import (
 	"github.com/weir-run/weir/engine/steps"
 	"github.com/weir-run/weir/flows"
 	"github.com/weir-run/weir/flows/suite"
+	"github.com/weir-run/weir/gateway/policies"
 )
 
 var update = flag.Bool("update", false, "rewrite what the archives of testdata expect")
@@ -46,7 +47,11 @@ func catalog(t testing.TB) *flows.Catalog {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &flows.Catalog{Steps: verbs}
+	guards, err := policies.NewCatalog(policies.All()...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &flows.Catalog{Steps: verbs, Policies: guards}
 }
 
 // golden runs a test for every archive of a directory, and compares what it

@@ -77,8 +77,11 @@ type entry struct {
 	kind Kind
 	key  *dsl.Node
 	at   *dsl.Node
-	wrap gateway.Middleware // nil: it has a fault
-	asks bool               // its expressions read who calls
+	// value is what stands there, with variables and secrets in their places.
+	value *dsl.Node
+	wrap  gateway.Middleware // nil: it has a fault
+	asks  bool               // its expressions read who calls
+	ways  []string           // in which it finds out who calls
 }
 
 // Where says what a bundle applies to.
@@ -115,11 +118,11 @@ func (c Catalog) Compile(lang *Language, n *dsl.Node, where Where, r dsl.Reporte
 		kind := c.kinds[place]
 		e := &entry{kind: kind, key: f.Key, at: f.Value}
 		b.entries = append(b.entries, e)
-		compiler := &Compiler{Reporter: r, lang: lang, exprs: dsl.NewExpressions(r), bundle: b, entry: e}
+		compiler := &Compiler{Reporter: r, lang: lang, catalog: c, exprs: dsl.NewExpressions(r), bundle: b, entry: e}
 		compiler.exprs.Index = lang.Index
 		compiler.scope = newScope(lang, where.Params, far, &e.asks)
-		value := kind.Expand(f.Value, r, lang.Env, lang.Secret, lang.Index)
-		e.wrap, _ = kind.Compile(compiler, value)
+		e.value = kind.Expand(f.Value, r, lang.Env, lang.Secret, lang.Index)
+		e.wrap, _ = kind.Compile(compiler, e.value)
 		compiler.exprs.Close()
 	}
 	slices.SortStableFunc(b.entries, func(a, x *entry) int { return c.place(a.kind.Name) - c.place(x.kind.Name) })
@@ -185,7 +188,7 @@ func (c Catalog) Apply(gatewayOf, route []*Bundle, without []dsl.String, at dsl.
 					Hint: engine.Anonymous.Hint, Related: []dsl.Related{{Span: at, Message: "the route"}}})
 			}
 			if f.wrap != nil {
-				out.Layers = append(out.Layers, gateway.Layer{Policy: f.kind.Name, From: f.bundle.Whose, Span: f.key.Span, Wrap: f.wrap, Preflight: f.kind.Preflight})
+				out.Layers = append(out.Layers, gateway.Layer{Policy: f.kind.Name, From: f.bundle.Whose, Span: f.key.Span, Wrap: f.wrap, Preflight: f.kind.Preflight, Identifies: f.ways})
 			}
 		}
 	}

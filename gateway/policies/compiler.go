@@ -3,7 +3,7 @@ package policies
 import (
 	"context"
 	"fmt"
-	"hash/fnv"
+	"hash/maphash"
 	"net/http"
 	"net/url"
 	"slices"
@@ -34,6 +34,9 @@ type Language struct {
 	Secret    *dsl.Name         // what the name secret stands for; nil: there are none
 	Documents *schema.Documents // the files that flow files refer to; nil: none
 	Index     dsl.Index         // nil but for editors
+	// MadeUp says that secrets do not have their own values: nothing can be said
+	// of those that they have.
+	MadeUp bool
 	// Service finds a service by its name, or makes one of the origin of a URL,
 	// or reports what is wrong. The client is there once the program is served.
 	Service func(name dsl.String, r dsl.Reporter) (client func() http.RoundTripper, ok bool)
@@ -43,11 +46,13 @@ type Language struct {
 // safe for concurrent use.
 type Compiler struct {
 	dsl.Reporter
-	lang   *Language
-	exprs  *dsl.Expressions
-	scope  scope
-	bundle *Bundle
-	entry  *entry // at hand
+	lang    *Language
+	catalog Catalog
+	exprs   *dsl.Expressions
+	scope   scope
+	bundle  *Bundle
+	entry   *entry // at hand
+	ways    *[]way // of any_of, inside of it; nil: elsewhere
 }
 
 // Cond compiles a condition. All compile methods give nil after reporting.
@@ -76,13 +81,20 @@ func (c *Compiler) Service(name dsl.String) (client func() http.RoundTripper, ok
 // Fetch finds the client for a URL (http or https), and gives the URL: what is
 // fetched has the timeouts, retries and breakers of a service like any other.
 func (c *Compiler) Fetch(at dsl.String) (client func() http.RoundTripper, u *url.URL, ok bool) {
-	u, err := url.Parse(at.Value)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.Fragment != "" {
-		c.Report(dsl.Diagnostic{Span: at.Span, Code: "bad-url", Message: fmt.Sprintf("%q is not a URL that something can be fetched from", at.Value), Hint: "write one such as https://id.example/keys"})
+	if u, ok = c.fetchable(at); !ok {
 		return nil, nil, false
 	}
 	client, ok = c.lang.Service(dsl.String{Value: u.Scheme + "://" + u.Host, Span: at.Span}, c)
 	return client, u, ok
+}
+
+func (c *Compiler) fetchable(at dsl.String) (u *url.URL, ok bool) {
+	u, err := url.Parse(at.Value)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.Fragment != "" {
+		c.Report(dsl.Diagnostic{Span: at.Span, Code: "bad-url", Message: fmt.Sprintf("%q is not a URL that something can be fetched from", at.Value), Hint: "write one such as https://id.example/keys"})
+		return nil, false
+	}
+	return u, true
 }
 
 // Documents are the files that flow files refer to.
@@ -93,14 +105,34 @@ func (c *Compiler) Policy() string { return c.entry.kind.Name }
 
 // Keep declares something of the policy at hand that outlives requests. It is
 // carried over from program to program for as long as the policy is written
-// where it is, with the same text.
+// where it is, with the same text, and the variables and secrets in it have the
+// same values. The clients of services are those of one program: a Keeper is
+// given them by the requests that it works for.
 func Keep[T engine.Keeper](c *Compiler, open func() T) *engine.Kept[T] {
-	h := fnv.New64a()
-	_, _ = h.Write([]byte(c.entry.at.Span.Text()))
+	var h maphash.Hash
+	h.SetSeed(seed)
+	_, _ = h.WriteString(c.entry.at.Span.Text())
+	hashValues(&h, c.entry.value)
 	key := fmt.Sprintf("%s/%s#%d %x", c.bundle.Whose, c.entry.kind.Name, len(c.bundle.Places), h.Sum64())
 	k := engine.KeepFor(c.bundle.Whose, c.entry.kind.Name, key, open)
 	c.bundle.Places = append(c.bundle.Places, k)
 	return k
+}
+
+// seed keeps secrets from being known by the keys that they are part of.
+var seed = maphash.MakeSeed()
+
+func hashValues(h *maphash.Hash, n *dsl.Node) {
+	if n.Kind == dsl.Scalar {
+		_, _ = h.WriteString(n.Text)
+		_ = h.WriteByte(0)
+	}
+	for _, item := range n.Items {
+		hashValues(h, item)
+	}
+	for _, f := range n.Fields {
+		hashValues(h, f.Value)
+	}
 }
 
 // Cond is a condition on requests.
