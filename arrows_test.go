@@ -20,20 +20,21 @@ const module = "github.com/weir-run/weir"
 // may not be; docs/architecture.md draws the same.
 var arrows = map[string][]string{
 	"dsl":                {},
+	"lookout":            {},
 	"engine":             {"engine/schema", "engine/trace", "dsl"},
 	"engine/codec":       {"dsl"},
 	"engine/schema":      {"dsl"},
 	"engine/steps":       {"engine", "engine/codec", "engine/schema", "engine/trace", "dsl"},
 	"engine/trace/otlp":  {"engine/trace"},
 	"engine/trace":       {}, // contexts and spans: what they are of does not matter
-	"mesh":               {"mesh/discovery", "mesh/h1"},
+	"mesh":               {"mesh/discovery", "mesh/h1", "lookout"},
 	"mesh/discovery":     {},
 	"mesh/h1":            {},
 	"mesh/sim":           {"mesh", "mesh/discovery"},
 	"mesh/failures":      {"mesh"},
 	"connectors":         {"connectors/openapi", "engine", "engine/schema", "engine/trace", "dsl", "mesh"},
 	"connectors/openapi": {"engine/schema", "dsl"},
-	"gateway":            {"engine", "engine/trace", "dsl"},
+	"gateway":            {"engine", "engine/trace", "dsl", "lookout"},
 	"gateway/policies":   {"gateway", "engine", "engine/schema", "dsl"},
 	"flows":              {"connectors", "engine", "engine/schema", "engine/steps", "engine/trace", "gateway", "gateway/policies", "mesh", "dsl"},
 	"cmd/weir":           {"connectors/openapi", "flows", "flows/suite", "flows/explain", "flows/language", "flows/lsp", "connectors", "engine", "engine/steps", "engine/trace", "engine/trace/otlp", "gateway", "gateway/policies", "dsl"},

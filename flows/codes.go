@@ -54,6 +54,7 @@ var Codes = []Code{
 	{"bad-status", "This is not a status that fits here.", "Write a number from 200 to 599; in accept one from 400, 4xx or 5xx."},
 	{"bad-template", "The text of a template cannot be read, or calls another template.", "Use the notation of Go's text/template, without define, block and template."},
 	{"bad-time", "A test's time cannot be read.", "Write it as 2026-01-31T23:59:00Z."},
+	{"bad-tls", "The settings of a gateway's tls cannot work together.", "The message says which."},
 	{"bad-url", "Nothing can be fetched from this URL.", "Write one such as https://id.example/keys."},
 	{"bad-value", "A value cannot be read as what its key takes.", "Durations and sizes have units: 150ms, 10MB."},
 	{"batch-size", "A batch waits for more keys than ever come together.", "Write a smaller size, or a larger limit of the each."},

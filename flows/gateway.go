@@ -21,6 +21,8 @@ type Gateway struct {
 	Policies []gateway.Layer
 	// DeadlineHeader is where callers tell how long they wait; "" is nowhere.
 	DeadlineHeader string
+	// Connections is how those of the gateway are treated.
+	Connections gateway.ListenerConfig
 
 	policies []*dsl.Node // as they are written
 	routes   []gateway.Route
@@ -32,7 +34,8 @@ type Gateway struct {
 func (g *Gateway) Routes() int { return len(g.routes) }
 
 type gatewayConfig struct {
-	Listen         dsl.String  `yaml:"listen" doc:"The address: HOST:PORT, or :PORT for all of the machine's addresses." required:"true"`
+	Listen dsl.String `yaml:"listen" doc:"The address: HOST:PORT, or :PORT for all of the machine's addresses." required:"true"`
+	connectionsConfig
 	Policies       dsl.Bundles `yaml:"policies" doc:"What applies to all requests of the gateway: names of bundles of the section policies, and bundles that stand in their place."`
 	MaxBody        dsl.Size    `yaml:"max_body" doc:"How large the body of a request may be where the flow does not say." default:"10MB" min:"1B"`
 	DeadlineHeader dsl.String  `yaml:"deadline_header" doc:"The header in which callers tell how many milliseconds they wait for the answer, such as X-Envoy-Expected-Rq-Timeout-Ms, or Grpc-Timeout, in the form of gRPC. A request then has that much time, if the deadline of its flow is not shorter. Default: none."`
@@ -57,12 +60,21 @@ var GatewayKind = dsl.Define("gateway", "An address that serves the routes of fl
 				r.Report(dsl.Diagnostic{Span: name.Span, Code: "bad-header", Message: message, Hint: hint})
 			}
 		}
-		return &Gateway{Listen: cfg.Listen.Value, MaxBody: int64(cfg.MaxBody), policies: cfg.Policies.Items, DeadlineHeader: cfg.DeadlineHeader.Value, at: cfg.Listen.Span}
+		return &Gateway{Listen: cfg.Listen.Value, MaxBody: int64(cfg.MaxBody), policies: cfg.Policies.Items, DeadlineHeader: cfg.DeadlineHeader.Value, Connections: cfg.compile(r, at), at: cfg.Listen.Span}
 	},
 	dsl.Example{Name: "all addresses", YAML: `listen: ":8080"`},
 	dsl.Example{Name: "behind another gateway, which tells how long it waits", YAML: `
 listen: ":8080"
 deadline_header: X-Envoy-Expected-Rq-Timeout-Ms
+`},
+	dsl.Example{Name: "two names on one port, and clients that show who they are", YAML: `
+listen: ":8443"
+tls:
+  certificates:
+    - { cert: certs/shop.pem, key: certs/shop.key }
+    - { cert: certs/partners.pem, key: certs/partners.key }
+  client: request
+  client_ca: certs/partners-ca.pem
 `})
 
 // route gives every gateway its router, and reports routes that contradict

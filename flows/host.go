@@ -153,7 +153,7 @@ func (h *Host) Apply(p *Program) error {
 	if h.closing {
 		return errors.New("shutting down")
 	}
-	opened, err := h.listen(p)
+	opened, changed, err := h.listen(p)
 	if err != nil {
 		return err
 	}
@@ -181,6 +181,9 @@ func (h *Host) Apply(p *Program) error {
 		})
 	}
 	old := h.current.Swap(g)
+	for _, use := range changed {
+		use()
+	}
 	for key, l := range opened {
 		h.listeners[key] = l
 		l.Swap(&entry{h, key})
@@ -198,27 +201,31 @@ func (h *Host) Apply(p *Program) error {
 	return nil
 }
 
-// listen opens the listeners that p needs and the host has not.
-func (h *Host) listen(p *Program) (opened map[string]*gateway.Listener, err error) {
+// listen opens the listeners that p needs and the host has not, and prepares
+// those that it has for what p says of them.
+func (h *Host) listen(p *Program) (opened map[string]*gateway.Listener, changed []func(), err error) {
 	opened = map[string]*gateway.Listener{}
 	for _, gw := range p.Gateways {
-		key := listenerKey(gw)
-		if h.listeners[key] != nil {
+		key, cfg := listenerKey(gw), gw.Connections
+		cfg.Name = gw.Name.Value
+		if l := h.listeners[key]; l != nil {
+			var use func()
+			if use, err = l.Prepare(cfg); err == nil {
+				changed = append(changed, use)
+				continue
+			}
+		} else if l, err = h.server.Listen(gw.Listen, cfg); err == nil {
+			opened[key] = l
 			continue
+		} else if h.holds(gw.Listen) {
+			err = fmt.Errorf("%w; a gateway of the program that is served holds the port: change the port, or restart", err)
 		}
-		l, err := h.server.Listen(gw.Listen, gateway.ListenerConfig{Name: gw.Name.Value})
-		if err != nil {
-			for _, l := range opened {
-				_ = l.Shutdown(context.Background())
-			}
-			if h.holds(gw.Listen) {
-				err = fmt.Errorf("%w; a gateway of the program that is served holds the port: change the port, or restart", err)
-			}
-			return nil, fmt.Errorf("gateway %s: %w", gw.Name.Value, err)
+		for _, l := range opened {
+			_ = l.Shutdown(context.Background()) // it has served nothing
 		}
-		opened[key] = l
+		return nil, nil, fmt.Errorf("gateway %s: %w", gw.Name.Value, err)
 	}
-	return opened, nil
+	return opened, changed, nil
 }
 
 // holds reports whether one of the host's own listeners has the port of addr.

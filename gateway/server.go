@@ -9,6 +9,8 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -16,12 +18,19 @@ import (
 	"time"
 )
 
-// ListenerConfig bounds what a client may hold on to. In every field 0 is the
-// default and a negative value is no bound.
+// ListenerConfig is how a listener treats connections, and what clients may hold
+// on to. In every field of time and size 0 is the default and a negative value is
+// no bound.
 type ListenerConfig struct {
 	// Name sets listeners on port 0 apart, where the address does not.
 	Name string
-	// ReadHeaderTimeout is for the header of one request. Default 5s.
+	// TLS is nil for connections without it.
+	TLS *TLS
+	// H2C takes HTTP/2 without TLS, too, from clients that know beforehand (RFC
+	// 9113, section 3.3).
+	H2C bool
+	// ReadHeaderTimeout is for the header of one request, and for what comes
+	// before the first one, such as a handshake. Default 5s.
 	ReadHeaderTimeout time.Duration
 	// IdleTimeout is between two requests. Default 75s.
 	IdleTimeout time.Duration
@@ -33,12 +42,16 @@ type ListenerConfig struct {
 	// MaxHeaderBytes is for the request line and header. Default 64 KB. The
 	// server allows 4 KB on top.
 	MaxHeaderBytes int
+	// MaxStreams is how many requests may be under way on a connection of
+	// HTTP/2. Default 100.
+	MaxStreams int
 }
 
 func (c ListenerConfig) withDefaults() ListenerConfig {
 	c.ReadHeaderTimeout = cmp.Or(c.ReadHeaderTimeout, 5*time.Second)
 	c.IdleTimeout = cmp.Or(c.IdleTimeout, 75*time.Second)
 	c.MaxHeaderBytes = cmp.Or(c.MaxHeaderBytes, 64<<10)
+	c.MaxStreams = cmp.Or(c.MaxStreams, 100)
 	return c
 }
 
@@ -61,12 +74,11 @@ func NewServer(log *slog.Logger) *Server {
 	return &Server{Open: net.Listen, log: log, listeners: map[listenerKey]*Listener{}}
 }
 
-// Listen opens addr, or returns the listener that is open there already. A new
-// one queues connections until it has a handler and is started. Its errors say
-// what to do: the address is taken, is not allowed, or is open with another
-// configuration, which only a restart can change.
+// Listen opens addr, or returns the listener that is open there already, as it is:
+// [Listener.Prepare] gives it another configuration. A new one queues connections
+// until it has a handler and is started. Its errors say what to do: the address
+// is taken, or is not allowed, or a file cannot be used.
 func (s *Server) Listen(addr string, c ListenerConfig) (*Listener, error) {
-	c = c.withDefaults()
 	host, port, err := splitAddr(addr)
 	if err != nil {
 		return nil, err
@@ -78,19 +90,19 @@ func (s *Server) Listen(addr string, c ListenerConfig) (*Listener, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if l := s.listeners[key]; l != nil {
-		if known := l.config; known != c {
-			known.Name = c.Name
-			if known != c {
-				return nil, fmt.Errorf("the listener on %s is open with other settings: restart to change them", addr)
-			}
-		}
 		return l, nil
 	}
 	ln, err := s.Open("tcp", addr)
 	if err != nil {
 		return nil, listenError(addr, err)
 	}
-	l := newListener(ln, c, s.log)
+	l := newListener(ln, s.log)
+	use, err := l.Prepare(c)
+	if err != nil {
+		_ = ln.Close()
+		return nil, err
+	}
+	use()
 	l.forget = func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -163,33 +175,27 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	return errors.Join(faults...)
 }
 
-// Listener serves one address with whatever handler it holds at the moment.
+// Listener serves one address with whatever handler and configuration it has at
+// the moment.
 type Listener struct {
 	listener net.Listener
-	config   ListenerConfig
 	log      *slog.Logger
-	server   *http.Server
 	handler  atomic.Pointer[http.Handler]
-	cut      context.CancelCauseFunc // ends all requests
+	base     context.Context // of all requests
+	cut      context.CancelCauseFunc
 	forget   func()
 	start    sync.Once
+
+	mu      sync.Mutex // of what follows
+	front   *front
+	before  []*front // those that may have connections
+	serving bool     // fronts are started when they take their place
+	stopped bool
 }
 
-func newListener(ln net.Listener, c ListenerConfig, log *slog.Logger) *Listener {
+func newListener(ln net.Listener, log *slog.Logger) *Listener {
 	base, cut := context.WithCancelCause(context.Background())
-	l := &Listener{listener: ln, config: c, log: log, cut: cut}
-	l.server = &http.Server{
-		Handler:                      http.HandlerFunc(l.serve),
-		DisableGeneralOptionsHandler: true, // OPTIONS * is refused like every other *
-		ReadHeaderTimeout:            c.ReadHeaderTimeout,
-		ReadTimeout:                  c.ReadTimeout,
-		WriteTimeout:                 c.WriteTimeout,
-		IdleTimeout:                  c.IdleTimeout,
-		MaxHeaderBytes:               c.MaxHeaderBytes,
-		BaseContext:                  func(net.Listener) context.Context { return base },
-		ErrorLog:                     slog.NewLogLogger(log.Handler(), slog.LevelDebug), // clients' faults
-	}
-	return l
+	return &Listener{listener: ln, log: log, base: base, cut: cut, forget: func() {}}
 }
 
 // Addr is the address listened on, with the port the system chose for port 0.
@@ -198,6 +204,43 @@ func (l *Listener) Addr() net.Addr { return l.listener.Addr() }
 // Swap makes h the handler of all requests that arrive from now on. Those that
 // have begun keep theirs.
 func (l *Listener) Swap(h http.Handler) { l.handler.Store(&h) }
+
+// Prepare reads the files of a configuration, and gives what puts it in the
+// place of the one before: connections that are made from then on have it, and
+// those that there are keep theirs. A configuration that is in place stays.
+func (l *Listener) Prepare(c ListenerConfig) (use func(), err error) {
+	c = c.withDefaults()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.front != nil && reflect.DeepEqual(l.front.config, c) {
+		return func() {}, nil
+	}
+	f, err := newFront(l, c)
+	if err != nil {
+		return nil, err
+	}
+	return func() { l.use(f) }, nil
+}
+
+func (l *Listener) use(f *front) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.front != nil {
+		l.before = append(l.before, l.front)
+	}
+	l.before = slices.DeleteFunc(l.before, func(f *front) bool {
+		unused := f.open.Load() == 0
+		if unused {
+			f.stop()
+		}
+		return unused
+	})
+	if l.front = f; l.stopped {
+		f.stop()
+	} else if l.serving {
+		go f.serve(l.log)
+	}
+}
 
 func (l *Listener) serve(w http.ResponseWriter, r *http.Request) {
 	if h := l.handler.Load(); h != nil {
@@ -211,39 +254,98 @@ func (l *Listener) serve(w http.ResponseWriter, r *http.Request) {
 // nothing.
 func (l *Listener) Start() {
 	l.start.Do(func() {
-		go func() {
-			if err := l.server.Serve(l.listener); !errors.Is(err, http.ErrServerClosed) {
-				l.log.Error("listener failed", "address", l.Addr().String(), "error", err)
-			}
-		}()
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.serving = true
+		go l.front.serve(l.log)
+		go l.accept()
 	})
+}
+
+// accept takes connections until the listener closes. Where the process has too
+// many files open it waits for some of them to close.
+func (l *Listener) accept() {
+	const longest = time.Second
+	var pause time.Duration
+	for {
+		raw, err := l.listener.Accept()
+		switch {
+		case err == nil:
+			pause = 0
+			l.take(&conn{Conn: raw})
+		case l.gone(err):
+			return
+		default:
+			pause = min(max(2*pause, 5*time.Millisecond), longest)
+			l.log.Error("a connection could not be accepted", "address", l.Addr().String(), "error", err)
+			time.Sleep(pause)
+		}
+	}
+}
+
+func (l *Listener) gone(err error) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.stopped || errors.Is(err, net.ErrClosed)
+}
+
+func (l *Listener) take(c *conn) {
+	l.mu.Lock()
+	f := l.front
+	f.open.Add(1) // from here on it stays
+	l.mu.Unlock()
+	f.take(c)
 }
 
 // errCut is the cause of contexts that a shutdown ended.
 var errCut = errors.New("the gateway is shutting down")
 
+// stop closes the listener and gives all fronts, which take no connections any
+// more.
+func (l *Listener) stop() []*front {
+	l.forget()
+	l.start.Do(func() {}) // nothing is started any more
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.stopped {
+		_ = l.listener.Close() // it serves nobody any more, whatever it says
+	}
+	l.stopped = true
+	all := append(slices.Clone(l.before), l.front)
+	for _, f := range all {
+		f.stop()
+	}
+	return all
+}
+
 // Stop stops accepting, so that the address can be opened again at once. What
 // is in progress goes on until Shutdown, which still has to follow.
 func (l *Listener) Stop() {
-	l.forget()
-	l.start.Do(func() {})
 	ended, end := context.WithCancel(context.Background())
 	end()
-	_ = l.server.Shutdown(ended) // which does not wait
-	_ = l.listener.Close()       // nor has it, if the server had not begun
+	for _, f := range l.stop() {
+		_ = f.server.Shutdown(ended) // which does not wait
+	}
 }
 
 // Shutdown stops accepting, lets the requests in progress end, and closes idle
 // connections. When ctx is done first it cancels what is left, closes its
 // connections, and returns an error that says so.
 func (l *Listener) Shutdown(ctx context.Context) error {
-	l.forget()
-	l.start.Do(func() { _ = l.listener.Close() }) // nobody else does when it was never started
-	err := l.server.Shutdown(ctx)
+	all := l.stop()
+	faults := make([]error, len(all))
+	var wg sync.WaitGroup
+	for i, f := range all {
+		wg.Go(func() { faults[i] = f.server.Shutdown(ctx) })
+	}
+	wg.Wait()
 	l.cut(errCut)
+	err := errors.Join(faults...)
 	if err == nil {
 		return nil
 	}
-	_ = l.server.Close() // what a connection says on being closed is nobody's concern
+	for _, f := range all {
+		_ = f.server.Close() // what a connection says on being closed is nobody's concern
+	}
 	return fmt.Errorf("requests on %s were cut off: %w", l.Addr(), err)
 }

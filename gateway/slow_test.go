@@ -48,8 +48,9 @@ func connect(t *testing.T, handler http.HandlerFunc) *client {
 	r := route("POST", "/a")
 	r.Handler, r.MaxBody = handler, -1
 	p := &pipes{conns: make(chan net.Conn), ended: make(chan struct{})}
-	l := newListener(p, ListenerConfig{}.withDefaults(), slog.New(slog.DiscardHandler))
-	l.forget = func() {}
+	server := NewServer(slog.New(slog.DiscardHandler))
+	server.Open = func(string, string) (net.Listener, error) { return p, nil }
+	l := mustListen(t, server, ":80", ListenerConfig{})
 	l.Swap(newTestHandler(t, Options{}, r))
 	l.Start()
 	near, far := net.Pipe()

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/weir-run/weir/lookout"
 )
 
 // TLS is how endpoints with https are spoken to. The zero value of a field is
@@ -83,7 +85,7 @@ type trust struct {
 	config atomic.Pointer[tls.Config] // read only
 	status atomic.Pointer[TLSStats]
 
-	lookout lookout
+	lookout lookout.Lookout
 	read    [3][]byte // what config is made of: CA, Cert, Key; of the one who looks
 }
 
@@ -94,14 +96,14 @@ func newTrust(cfg TLS) (*trust, error) {
 	if err := t.load(); err != nil {
 		return nil, fmt.Errorf("tls: %w", err)
 	}
-	t.lookout.looked()
+	t.lookout.Looked()
 	return t, nil
 }
 
 // current is the configuration of a connection that is made now.
 func (t *trust) current() *tls.Config {
 	if t.hasFiles() {
-		t.lookout.visit(lookInterval, t.look)
+		t.lookout.Visit(lookInterval, t.look)
 	}
 	return t.config.Load()
 }

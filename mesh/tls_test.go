@@ -63,7 +63,7 @@ func filesIn(dir string) TLS {
 
 // lookNow makes the next handshake look at the files.
 func lookNow(s *Service) {
-	s.cfg.trust.lookout.last.Store(0)
+	s.cfg.trust.lookout.Forget()
 }
 
 // All calls of a time in which the certificate, its key and the authorities are

@@ -8,13 +8,15 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/weir-run/weir/lookout"
 )
 
 // TokenFile is a token that something else keeps fresh in a file, as Kubernetes
 // does with those of service accounts.
 type TokenFile struct {
 	path    string
-	lookout lookout
+	lookout lookout.Lookout
 	header  atomic.Pointer[[]string]
 	status  atomic.Pointer[CredentialsStats]
 	refused atomic.Int64
@@ -33,7 +35,7 @@ const (
 func OpenTokenFile(path string) (*TokenFile, error) {
 	t := &TokenFile{path: path}
 	t.status.Store(&CredentialsStats{Kind: "token_file"})
-	t.lookout.looked()
+	t.lookout.Looked()
 	if err := t.load(time.Now()); err != nil {
 		return nil, err
 	}
@@ -43,14 +45,14 @@ func OpenTokenFile(path string) (*TokenFile, error) {
 // Authorization is "Bearer " and the token. It looks at the file if that was not
 // done in the last 10s; a file that cannot be used leaves the token what it was.
 func (t *TokenFile) Authorization(context.Context) ([]string, error) {
-	t.lookout.visit(tokenInterval, t.look)
+	t.lookout.Visit(tokenInterval, t.look)
 	return *t.header.Load(), nil
 }
 
 // Renew looks at the file if that was not done in the last second.
 func (t *TokenFile) Renew(_ context.Context, refused []string) ([]string, error) {
 	t.refused.Add(1)
-	t.lookout.visit(refusedInterval, t.look)
+	t.lookout.Visit(refusedInterval, t.look)
 	if now := *t.header.Load(); now[0] != refused[0] {
 		return now, nil
 	}

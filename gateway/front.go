@@ -1,0 +1,192 @@
+package gateway
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// front is a listener's ways with connections under one configuration: those
+// that come while it is in place keep it until they end.
+type front struct {
+	config   ListenerConfig
+	identity *identity // nil: no TLS
+	server   *http.Server
+	feed     *feed
+	open     atomic.Int64 // connections
+	preparing
+}
+
+// newFront reads the files of the configuration. It serves nothing yet.
+func newFront(l *Listener, c ListenerConfig) (*front, error) {
+	f := &front{config: c, feed: newFeed(l.Addr())}
+	if c.TLS != nil {
+		id, err := newIdentity(*c.TLS, l.log)
+		if err != nil {
+			return nil, err
+		}
+		f.identity = id
+	}
+	var protocols http.Protocols
+	protocols.SetHTTP1(true)
+	protocols.SetHTTP2(c.TLS != nil && !c.TLS.HTTP1)
+	protocols.SetUnencryptedHTTP2(c.H2C)
+	f.server = &http.Server{
+		Handler:                      http.HandlerFunc(l.serve),
+		DisableGeneralOptionsHandler: true, // OPTIONS * is refused like every other *
+		ReadHeaderTimeout:            c.ReadHeaderTimeout,
+		ReadTimeout:                  c.ReadTimeout,
+		WriteTimeout:                 c.WriteTimeout,
+		IdleTimeout:                  c.IdleTimeout,
+		MaxHeaderBytes:               c.MaxHeaderBytes,
+		Protocols:                    &protocols,
+		HTTP2:                        &http.HTTP2Config{MaxConcurrentStreams: c.MaxStreams},
+		BaseContext:                  func(net.Listener) context.Context { return l.base },
+		ConnContext:                  withConn,
+		ErrorLog:                     slog.NewLogLogger(l.log.Handler(), slog.LevelDebug), // clients' faults
+	}
+	return f, nil
+}
+
+func (f *front) serve(log *slog.Logger) {
+	err := f.server.Serve(f.feed)
+	if !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
+		log.Error("listener failed", "address", f.feed.Addr().String(), "error", err)
+	}
+}
+
+// take makes what the server serves of a connection, without holding up the
+// caller: a handshake takes as long as the client likes, up to the time for a
+// header.
+func (f *front) take(c *conn) {
+	c.closed = func() { f.open.Add(-1) }
+	if f.identity == nil {
+		f.feed.give(c)
+		return
+	}
+	if !f.begin(c) {
+		_ = c.Close()
+		return
+	}
+	go func() {
+		defer f.end(c)
+		if ready := f.prepare(c); ready != nil {
+			f.feed.give(ready)
+		}
+	}()
+}
+
+func (f *front) prepare(c *conn) net.Conn {
+	if d := f.config.ReadHeaderTimeout; d > 0 {
+		_ = c.SetDeadline(time.Now().Add(d)) // a connection that cannot is one of tests
+	}
+	shaken := tls.Server(c, f.identity.current())
+	if err := shaken.Handshake(); err != nil {
+		if plain, ok := errors.AsType[tls.RecordHeaderError](err); ok && plain.Conn != nil && looksLikeHTTP(plain.RecordHeader) {
+			_, _ = io.WriteString(plain.Conn, "HTTP/1.0 400 Bad Request\r\n\r\nThis is the port of HTTPS.\n")
+		}
+		_ = c.Close()
+		return nil
+	}
+	_ = c.SetDeadline(time.Time{})
+	if shaken.ConnectionState().NegotiatedProtocol == "h2" {
+		return shaken
+	}
+	return &secureConn{Conn: shaken}
+}
+
+// looksLikeHTTP is what a client sends that does not know of TLS.
+func looksLikeHTTP(header [5]byte) bool {
+	switch string(header[:]) {
+	case "GET /", "HEAD ", "POST ", "PUT /", "OPTIO", "PATCH", "DELET":
+		return true
+	}
+	return false
+}
+
+// stop ends accepting: nothing that is being prepared is served any more.
+func (f *front) stop() {
+	f.feed.Close()
+	f.abandon()
+}
+
+// preparing are the connections on their way to the server.
+type preparing struct {
+	mu    sync.Mutex
+	conns map[net.Conn]struct{}
+	over  bool
+}
+
+func (p *preparing) begin(c net.Conn) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.over {
+		return false
+	}
+	if p.conns == nil {
+		p.conns = map[net.Conn]struct{}{}
+	}
+	p.conns[c] = struct{}{}
+	return true
+}
+
+func (p *preparing) end(c net.Conn) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.conns, c)
+}
+
+func (p *preparing) abandon() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.over = true
+	for c := range p.conns {
+		_ = c.Close()
+	}
+}
+
+// feed is the net.Listener that a server takes prepared connections from.
+type feed struct {
+	addr  net.Addr
+	conns chan net.Conn
+	done  chan struct{}
+	once  sync.Once
+}
+
+func newFeed(addr net.Addr) *feed {
+	return &feed{addr: addr, conns: make(chan net.Conn), done: make(chan struct{})}
+}
+
+func (f *feed) give(c net.Conn) {
+	select {
+	case f.conns <- c:
+	case <-f.done:
+		_ = c.Close()
+	}
+}
+
+// Accept is what net.Listener asks for.
+func (f *feed) Accept() (net.Conn, error) {
+	select {
+	case c := <-f.conns:
+		return c, nil
+	case <-f.done:
+		return nil, net.ErrClosed
+	}
+}
+
+// Close is what net.Listener asks for.
+func (f *feed) Close() error {
+	f.once.Do(func() { close(f.done) })
+	return nil
+}
+
+// Addr is what net.Listener asks for.
+func (f *feed) Addr() net.Addr { return f.addr }
