@@ -44,6 +44,7 @@ var Codes = []Code{
 	{"bad-network", "This is neither an address nor a network.", "Write one such as 10.0.0.0/8, 192.0.2.7 or 2001:db8::/32."},
 	{"bad-number", "JSON has no such number.", "Quote it, to send it as text."},
 	{"bad-openapi", "The file that a service names is no OpenAPI 3 document.", "Name the OpenAPI document; convert older ones."},
+	{"bad-origin", "This is not an origin, or none that a browser sends.", "Write a scheme and a host, such as https://shop.example, https://*.shop.example or http://localhost:*."},
 	{"bad-path", "The path holds what a path cannot hold.", "Escape the character as the hint shows, and leave out . and .. segments."},
 	{"bad-policy", "The settings of a policy cannot work together.", "The message says which."},
 	{"bad-request", "A test's request is not METHOD /path.", "Write the path as a caller does."},

@@ -51,7 +51,7 @@ func proxyError(status int) string {
 	}
 }
 
-// Preflight reports whether a request is a preflight of CORS (Fetch, section
+// Preflight reports whether a request is a preflight of CORS (Fetch,
 // 3.3.2).
 func Preflight(r *http.Request) bool {
 	return r.Method == http.MethodOptions && r.Header["Origin"] != nil && len(r.Header["Access-Control-Request-Method"]) == 1
@@ -74,6 +74,7 @@ type chains struct {
 	routes     []http.Handler // by Route.index; nil: the common one
 	preflights []http.Handler // by Route.index; nil: there is none
 	common     http.Handler   // of requests without a route
+	astray     http.Handler   // of preflights for requests without a route; nil: there is none
 	bare       http.Handler   // of routes without policies
 }
 
@@ -82,6 +83,9 @@ func newChains(rt *Router, unrouted []Layer, outer func(http.Handler) http.Handl
 	c := &chains{
 		routes: make([]http.Handler, len(rt.routes)), preflights: make([]http.Handler, len(rt.routes)),
 		common: outer(wrap(unrouted, inner)), bare: outer(inner),
+	}
+	if reach := preflights(unrouted); reach != nil {
+		c.astray = outer(wrap(reach, inner))
 	}
 	for i := range rt.routes {
 		if layers := rt.routes[i].Layers; len(layers) > 0 {
@@ -94,23 +98,36 @@ func newChains(rt *Router, unrouted []Layer, outer func(http.Handler) http.Handl
 	return c
 }
 
-// of is the chain of a request. A preflight that no route takes as such is that
-// of the route which the request behind it would have.
+// of is the chain of a request.
 func (c *chains) of(rt *Router, q *Request, r *http.Request) http.Handler {
-	if q.Route != nil {
-		if h := c.routes[q.Route.index]; h != nil {
+	if r.Method == http.MethodOptions && Preflight(r) {
+		if h := c.ofPreflight(rt, q, r); h != nil {
 			return h
 		}
+	}
+	if q.Route == nil {
+		return c.common
+	}
+	if h := c.routes[q.Route.index]; h != nil {
+		return h
+	}
+	return c.bare
+}
+
+// ofPreflight is the chain of a preflight: that of the route which the request
+// behind it would have, also where another route takes OPTIONS. It is nil where
+// no policy is for preflights: then it is a request like any other.
+func (c *chains) ofPreflight(rt *Router, q *Request, r *http.Request) http.Handler {
+	asked, _, v := rt.Match(r.Header["Access-Control-Request-Method"][0], r.URL, nil)
+	switch {
+	case v == Matched && c.preflights[asked.index] != nil:
+		q.Asked = asked
+		return c.preflights[asked.index]
+	case q.Route != nil:
+		return nil
+	case v == Matched:
 		return c.bare
+	default:
+		return c.astray
 	}
-	if q.verdict == MethodNotAllowed && Preflight(r) {
-		if asked, _, v := rt.Match(r.Header["Access-Control-Request-Method"][0], r.URL, nil); v == Matched {
-			if h := c.preflights[asked.index]; h != nil {
-				q.Asked = asked
-				return h
-			}
-			return c.bare
-		}
-	}
-	return c.common
 }

@@ -3,5 +3,12 @@ package policies
 // All are the policies in the order in which requests go through them. The
 // reason for each place stands with the policy.
 func All() []Kind {
-	return []Kind{SecurityHeaders, IP, AnyOf, JWT, Authorize}
+	return []Kind{
+		SecurityHeaders,
+		IP,
+		CORS,
+		AnyOf,
+		JWT,
+		Authorize,
+	}
 }
