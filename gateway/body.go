@@ -82,10 +82,17 @@ func (b *body) readInTime(p []byte) (int, error) {
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		b.refused.Store(true)
 		err = ErrBodyTooSlow
+	case isMalformed(err):
+		b.refused.Store(true)
 	case err == io.EOF:
 		b.arm(time.Time{}) // the server now waits on the connection for the client to leave
 	}
 	return n, err
+}
+
+func isMalformed(err error) bool {
+	_, ok := errors.AsType[*malformation](err)
+	return ok
 }
 
 // linger is how long the server itself may wait for what the handler did not

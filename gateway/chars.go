@@ -1,6 +1,6 @@
 package gateway
 
-// charset is a set of ASCII characters.
+// charset is a set of bytes.
 type charset [256]bool
 
 const alphanumeric = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -9,6 +9,21 @@ func chars(all string) *charset {
 	c := new(charset)
 	for i := range len(all) {
 		c[all[i]] = true
+	}
+	return c
+}
+
+// except is all but control characters, without those of a text: a tab is none
+// where a space is allowed.
+func except(these string) *charset {
+	c := new(charset)
+	for i := range len(c) {
+		c[i] = i >= ' ' && i != 0x7f
+	}
+	c['\t'] = true
+	for i := range len(these) {
+		c[these[i]] = false
+		c['\t'] = c['\t'] && these[i] != ' '
 	}
 	return c
 }

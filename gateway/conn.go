@@ -1,10 +1,14 @@
 package gateway
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
+	"fmt"
 	"io"
+	"math"
 	"net"
+	"net/http"
 	"sync/atomic"
 )
 
@@ -43,8 +47,110 @@ func (c *conn) ReadFrom(src io.Reader) (int64, error) {
 	return io.CopyBuffer(struct{ io.Writer }{c.Conn}, src, *buffer)
 }
 
+// plainConn is a connection without TLS.
+type plainConn struct {
+	*conn
+	framing framing
+}
+
+// Read is what net.Conn asks for.
+func (c *plainConn) Read(p []byte) (int, error) { return c.framing.receive(c.Conn, p) }
+
+// Write is what net.Conn asks for.
+func (c *plainConn) Write(p []byte) (int, error) { return c.framing.send(c.Conn, p) }
+
 // secureConn is a connection of HTTP/1.1 over TLS.
-type secureConn struct{ *tls.Conn }
+type secureConn struct {
+	*tls.Conn
+	framing framing
+}
+
+// Read is what net.Conn asks for.
+func (c *secureConn) Read(p []byte) (int, error) { return c.framing.receive(c.Conn, p) }
+
+// Write is what net.Conn asks for.
+func (c *secureConn) Write(p []byte) (int, error) { return c.framing.send(c.Conn, p) }
+
+// unframed ends the reading along: the connection is another protocol's now.
+func unframed(nc net.Conn) {
+	switch c := nc.(type) {
+	case *plainConn:
+		c.framing.state, c.framing.fault = inOther, nil
+	case *secureConn:
+		c.framing.state, c.framing.fault = inOther, nil
+	}
+}
+
+// told is how much of a request the server has to have before it learns that the
+// rest is none: it closes without a word if it cannot read this much.
+const told = 4
+
+// receive reads what a client sends, up to the first byte that is no HTTP.
+// After that it fails, for as long as it is asked.
+func (f *framing) receive(from net.Conn, p []byte) (int, error) {
+	if f.fault != nil {
+		switch {
+		case len(p) == 1:
+			// The server is at work on the request before, and looks whether
+			// the client is still there.
+			return 0, drain(from)
+		case f.head >= told:
+			return 0, f.fault
+		}
+		n, err := from.Read(p[:min(len(p), told-f.head)])
+		f.head += n
+		return n, err
+	}
+	n, err := from.Read(p)
+	if f.state == inOther || n == 0 {
+		return n, err
+	}
+	sound := f.read(p[:n])
+	switch {
+	case sound == n:
+		return n, err
+	case sound == 0 && f.head >= told:
+		return f.receive(from, p)
+	case f.head < told:
+		more := min(n-sound, told-f.head)
+		f.head += more
+		sound += more
+	}
+	return sound, nil
+}
+
+// drain reads until the connection ends, or its deadline has passed.
+func drain(from net.Conn) error {
+	var rest [512]byte
+	for {
+		if _, err := from.Read(rest[:]); err != nil {
+			return err
+		}
+	}
+}
+
+// send writes what the server answers. What it says of a request that it could
+// not read is for the gateway to say.
+func (f *framing) send(to net.Conn, p []byte) (int, error) {
+	if f.fault != nil && bytes.HasPrefix(p, serverSays400) {
+		if f.head < math.MaxInt {
+			_, err := to.Write(f.fault.answer())
+			return len(p), err
+		}
+		return len(p), nil // the request whose body it was has been answered
+	}
+	return to.Write(p)
+}
+
+var serverSays400 = []byte("HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n")
+
+func (m *malformation) answer() []byte {
+	p := Problem{Status: m.status, Code: m.code, Detail: m.detail}
+	body := p.render()
+	head := fmt.Sprintf("HTTP/1.1 %d %s\r\nContent-Type: application/problem+json\r\nCache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nContent-Length: %d\r\nConnection: close\r\n\r\n",
+		m.status, http.StatusText(m.status), len(body))
+	return append([]byte(head), body...)
+}
 
 type connKey struct{}
 

@@ -68,7 +68,7 @@ func (f *front) serve(log *slog.Logger) {
 func (f *front) take(c *conn) {
 	c.closed = func() { f.open.Add(-1) }
 	if f.identity == nil {
-		f.feed.give(c)
+		f.feed.give(&plainConn{conn: c, framing: f.framing(f.config.H2C)})
 		return
 	}
 	if !f.begin(c) {
@@ -99,7 +99,11 @@ func (f *front) prepare(c *conn) net.Conn {
 	if shaken.ConnectionState().NegotiatedProtocol == "h2" {
 		return shaken
 	}
-	return &secureConn{Conn: shaken}
+	return &secureConn{Conn: shaken, framing: f.framing(false)}
+}
+
+func (f *front) framing(h2c bool) framing {
+	return framing{h2c: h2c, maxFields: f.config.MaxFields}
 }
 
 // looksLikeHTTP is what a client sends that does not know of TLS.

@@ -20,6 +20,7 @@ const (
 	CodeRouteNotFound      = "route-not-found"
 	CodeMethodNotAllowed   = "method-not-allowed"
 	CodeMethodNotSupported = "method-not-supported"
+	CodeHeaderTooLarge     = "header-too-large"
 	CodeBodyTooLarge       = "body-too-large"
 	CodeBodyTooSlow        = "body-too-slow"
 	CodeDeadlineExceeded   = "deadline-exceeded"
@@ -128,11 +129,14 @@ type member struct {
 }
 
 // ProblemOf is the problem that an error of the gateway itself means: a body
-// over its cap or too slow, a deadline that has passed. It is false for all
+// over its cap, too slow or no HTTP, a deadline that has passed. It is false for all
 // other errors.
 func ProblemOf(err error) (Problem, bool) {
 	var tooLarge *http.MaxBytesError
+	var malformed *malformation
 	switch {
+	case errors.As(err, &malformed):
+		return Problem{Status: malformed.status, Code: malformed.code, Detail: malformed.detail}, true
 	case errors.As(err, &tooLarge):
 		return bodyTooLarge(tooLarge.Limit), true
 	case errors.Is(err, ErrBodyTooSlow):

@@ -42,6 +42,8 @@ type ListenerConfig struct {
 	// MaxHeaderBytes is for the request line and header. Default 64 KB. The
 	// server allows 4 KB on top.
 	MaxHeaderBytes int
+	// MaxFields is how many fields the header of a request may have. Default 100.
+	MaxFields int
 	// MaxStreams is how many requests may be under way on a connection of
 	// HTTP/2. Default 100.
 	MaxStreams int
@@ -51,6 +53,7 @@ func (c ListenerConfig) withDefaults() ListenerConfig {
 	c.ReadHeaderTimeout = cmp.Or(c.ReadHeaderTimeout, 5*time.Second)
 	c.IdleTimeout = cmp.Or(c.IdleTimeout, 75*time.Second)
 	c.MaxHeaderBytes = cmp.Or(c.MaxHeaderBytes, 64<<10)
+	c.MaxFields = cmp.Or(c.MaxFields, 100)
 	c.MaxStreams = cmp.Or(c.MaxStreams, 100)
 	return c
 }

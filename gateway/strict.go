@@ -6,13 +6,11 @@ import (
 	"strings"
 )
 
-// refuseAmbiguous refuses requests that two parsers may read differently, or
-// that ask for what a gateway never does, and closes their connection. Some of
-// that never gets here: net/http itself answers 400 to bad encodings, to
-// repeated Host fields, to conflicting Content-Length fields and to spaces
-// before colons, and 501 to transfer codings other than chunked. A
-// Content-Length beside a Transfer-Encoding it removes without a trace, as RFC
-// 9112, section 6.3 allows.
+// refuseAmbiguous refuses requests that two readers may understand differently,
+// or that ask for what a gateway never does, and closes their connection. What is
+// no HTTP/1.1 at all, or leaves doubt about where it ends, does not get here: see
+// framing. Nor does what net/http itself refuses: bad percent-encodings, no Host
+// or several, and transfer codings other than chunked.
 func refuseAmbiguous(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if p, bad := ambiguity(r); bad {
