@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/textproto"
@@ -30,7 +31,7 @@ type forwardConfig struct {
 // Forward passes a request through to a service, and the answer back.
 var Forward = dsl.Define("forward",
 	"Passes the request to a service and its answer to the caller, as they are: method, path, query, headers, body and trailers. "+
-		"Both bodies are streamed and never held. It ends the flow.",
+		"Both bodies are streamed and never held. Interim answers, such as 103 (Early Hints), are passed on when they come. It ends the flow.",
 	compileForward,
 	dsl.Example{Name: "another path", YAML: `
 forward: users
@@ -96,6 +97,9 @@ func (s *forward) Run(ctx context.Context, x *engine.Exchange) error {
 		_ = http.NewResponseController(w).EnableFullDuplex() // not there: no need of it either
 	}
 	p.call = mesh.Call{Stream: true, Prompt: true, Fields: p.got, Priority: s.priority.in(x), Ledger: s.role.Begin(x)} // the gateway bounds how long a caller may take for its body
+	if x.In.Request.ProtoAtLeast(1, 1) { // what is older knows no interim answers
+		p.to, p.call.Interim = w, p.interim
+	}
 	observe(ctx, x, req, &p.call)
 	resp, err := s.service.client.Do(req, &p.call)
 	s.service.tell(ctx, x, &p.call)
@@ -113,12 +117,7 @@ func (s *forward) Run(ctx context.Context, x *engine.Exchange) error {
 		return s.upgrade(w, req, resp)
 	}
 	h := w.Header()
-	listed := connectionOptions(resp.Header)
-	for k, v := range resp.Header {
-		if k != "X-Request-Id" && !ofConnection(k, listed) { // ours is there already
-			h[k] = v
-		}
-	}
+	passBack(h, resp.Header)
 	if len(resp.Trailer) > 0 {
 		for k := range resp.Trailer {
 			h.Add("Trailer", k)
@@ -139,6 +138,17 @@ func (s *forward) Run(ctx context.Context, x *engine.Exchange) error {
 	return engine.ErrReturn
 }
 
+// passBack puts the fields of an answer into the one to the caller, but for those
+// that are of a connection, and the request's id: ours is there already.
+func passBack(h, answer http.Header) {
+	listed := connectionOptions(answer)
+	for k, v := range answer {
+		if k != "X-Request-Id" && !ofConnection(k, listed) {
+			h[k] = v
+		}
+	}
+}
+
 // passing is what one request is passed on with. Most of it serves the next one.
 type passing struct {
 	call   mesh.Call
@@ -147,9 +157,16 @@ type passing struct {
 	sent   http.Header
 	got    http.Header
 	values [3]string // of fields of sent
+
+	to      http.ResponseWriter
+	interim func(status int, header http.Header) // its method hint, made once
 }
 
-var passings = sync.Pool{New: func() any { return &passing{sent: http.Header{}, got: http.Header{}} }}
+var passings = sync.Pool{New: func() any {
+	p := &passing{sent: http.Header{}, got: http.Header{}}
+	p.interim = p.hint
+	return p
+}}
 
 // release gives p back, unless something may still refer to it.
 func (p *passing) release() {
@@ -159,8 +176,21 @@ func (p *passing) release() {
 	}
 	clear(p.sent)
 	clear(p.got)
-	*p = passing{sent: p.sent, got: p.got}
+	*p = passing{sent: p.sent, got: p.got, interim: p.interim}
 	passings.Put(p)
+}
+
+// hint passes an interim answer on, as RFC 9110 section 15.2 has a proxy do. What
+// the header of the final one has already does not belong to it.
+func (p *passing) hint(status int, header http.Header) {
+	h := p.to.Header()
+	final := maps.Clone(h)
+	clear(h)
+	passBack(h, header)
+	delete(h, "Content-Length") // there is no content
+	p.to.WriteHeader(status)
+	clear(h)
+	maps.Copy(h, final)
 }
 
 // request is one with ctx and nothing else. Only a copy takes a context: it is

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptrace"
+	"net/textproto"
 	"slices"
 	"strings"
 	"testing"
@@ -94,6 +96,50 @@ func TestForwardPassesTheRequestOn(t *testing.T) {
 		}
 		for name, values := range want {
 			t.Errorf("the backend did not get %s: %q", name, values)
+		}
+	})
+}
+
+func TestForwardPassesInterimAnswersOn(t *testing.T) {
+	backend := func(w http.ResponseWriter, _ *http.Request) {
+		for _, style := range []string{"</a.css>", "</b.css>"} {
+			w.Header().Set("Link", style)
+			w.Header().Set("X-Request-Id", "the backend's")
+			w.Header().Set("Connection", "X-Mine")
+			w.Header().Set("X-Mine", "for you alone")
+			w.WriteHeader(http.StatusEarlyHints)
+		}
+		clear(w.Header())
+		w.WriteHeader(http.StatusProcessing)
+		fmt.Fprint(w, "page")
+	}
+	forwarding(t, backend, func(t *testing.T, w *flowtest.World) {
+		for range 2 {
+			var got []string
+			r := w.Request("GET", "/", "")
+			r = r.WithContext(httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{
+				Got1xxResponse: func(code int, h textproto.MIMEHeader) error {
+					got = append(got, fmt.Sprint(code, h))
+					return nil
+				}}))
+			a := w.Send(r)
+			a.Is(t, 200, "page")
+			want := []string{"103 map[Link:[</a.css>]]", "103 map[Link:[</b.css>]]", "102 map[]"}
+			if !slices.Equal(got, want) {
+				t.Errorf("told\n%q, want\n%q", got, want)
+			}
+			if id := a.Header.Get("X-Request-Id"); len(a.Header["Link"]) > 0 || id == "" || id == "the backend's" {
+				t.Errorf("%v", a.Header)
+			}
+		}
+		conn, err := w.Dial(t.Context(), "tcp", "public:80")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		fmt.Fprint(conn, "GET / HTTP/1.0\r\n\r\n")
+		if all, err := io.ReadAll(conn); err != nil || !strings.HasPrefix(string(all), "HTTP/1.0 200 OK\r\n") {
+			t.Errorf("%q, %v", all, err)
 		}
 	})
 }

@@ -170,6 +170,7 @@ func (s *Service) attempt(p pick, req *http.Request, call *Call, until time.Time
 		Idle:      s.cfg.StreamIdleTimeout,
 		Remaining: s.cfg.DeadlineHeader,
 		Fields:    call.Fields,
+		Interim:   call.Interim,
 	})
 	upload.reply(call.Stream)
 	switch {

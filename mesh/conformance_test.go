@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -24,6 +25,7 @@ var conformance = []struct {
 	{"replies are framed by length, by chunks and by the end of the connection", true, framings},
 	{"HEAD, 204 and 304 have no body", true, bodiless},
 	{"informational responses are passed over", true, informational},
+	{"informational responses are told of to who wants to know", false, interimReplies},
 	{"HTTP/1.0 servers", true, oldServers},
 	{"the header arrives with its names in canonical form", true, headers},
 	{"bodies arrive as they were sent", false, uploads},
@@ -118,6 +120,45 @@ func informational(t *testing.T, open func(Config) *Service) {
 	resp, err := s.RoundTrip(newRequest(t, "GET", "/", nil))
 	if got := text(t, resp, err); got != "ok" || resp.StatusCode != 200 || resp.Header.Get("Link") != "" {
 		t.Errorf("status %d, body %q, header %v", resp.StatusCode, got, resp.Header)
+	}
+}
+
+func interimReplies(t *testing.T, open func(Config) *Service) {
+	srv := serve(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		for i := range len(r.URL.Path) - 1 {
+			w.Header().Set("Link", fmt.Sprintf("</%d>", i))
+			w.WriteHeader(http.StatusEarlyHints - i%2)
+		}
+		w.Header().Del("Link")
+		io.WriteString(w, "ok")
+	}))
+	defer srv.Close()
+	for name, c := range map[string]struct {
+		path string
+		want []string
+		err  bool
+	}{
+		"none":           {"/", nil, false},
+		"one":            {"/a", []string{"103 </0>"}, false},
+		"as many as may": {"/abcde", []string{"103 </0>", "102 </1>", "103 </2>", "102 </3>", "103 </4>"}, false},
+		"more than may":  {"/abcdef", []string{"103 </0>", "102 </1>", "103 </2>", "102 </3>", "103 </4>"}, true},
+	} {
+		for _, timeout := range []time.Duration{0, time.Minute} {
+			s := open(Config{Endpoints: []string{srv.URL}, Timeout: timeout})
+			var got []string
+			resp, err := s.Do(newRequest(t, "GET", c.path, nil), &Call{Interim: func(status int, header http.Header) {
+				got = append(got, fmt.Sprint(status, " ", header.Get("Link")))
+			}})
+			switch {
+			case c.err && (err == nil || classOf(t, err) != Malformed):
+				t.Errorf("%s: %v", name, err)
+			case !c.err && (text(t, resp, err) != "ok" || resp.StatusCode != 200 || resp.Header.Get("Link") != ""):
+				t.Errorf("%s: %v", name, resp)
+			}
+			if !slices.Equal(got, c.want) {
+				t.Errorf("%s: told %q, want %q", name, got, c.want)
+			}
+		}
 	}
 }
 

@@ -151,6 +151,14 @@ func (r *run) raced(first pick, delay time.Duration, call *Call) (pick, outcome)
 		delay: delay, ledger: call.Ledger, slack: call.Slack, tried: r.tried}
 	h.first.Context = r.req.Context()
 	ctx, stop := &h.first, h.first.stop
+	if tell := call.Interim; tell != nil {
+		call.Interim = func(status int, header http.Header) {
+			if h.unrivalled() {
+				tell(status, header)
+			}
+		}
+		defer func() { call.Interim = tell }()
+	}
 	h.mu.Lock()
 	h.timer = time.AfterFunc(delay, h.start)
 	h.mu.Unlock()
@@ -249,6 +257,13 @@ func (h *race) start() {
 	how := Call{Stream: h.how.stream, Buffer: h.how.buffer, Attempts: h.how.number, Observer: h.how.observer}
 	out = s.attempt(p, h.req.WithContext(ctx), &how, h.until)
 	h.finish(out)
+}
+
+// unrivalled reports whether no hedge has started.
+func (h *race) unrivalled() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return !h.started
 }
 
 // waits puts the hedge off as long as nobody waits for the call: its reply would be

@@ -6,6 +6,8 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"net/http/httptrace"
+	"net/textproto"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -83,6 +85,50 @@ func after(req *http.Request, d time.Duration) error {
 		return nil
 	case <-req.Context().Done():
 		return context.Cause(req.Context())
+	}
+}
+
+func TestInterimRepliesAreThoseOfTheAttemptThatIsSureToCount(t *testing.T) {
+	for name, c := range map[string]struct {
+		before, between, took time.Duration // the replies of the first endpoint
+		want                  []string
+	}{
+		"no hedge starts":            {time.Millisecond, time.Millisecond, time.Millisecond, []string{"a 1", "a 2"}},
+		"one starts before both":     {50 * time.Millisecond, time.Millisecond, time.Millisecond, nil},
+		"one starts between the two": {time.Millisecond, 50 * time.Millisecond, time.Millisecond, []string{"a 1"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := hedging(t, Config{}, func(host string, req *http.Request) (*http.Response, error) {
+					tell := httptrace.ContextClientTrace(req.Context())
+					say := func(link string) {
+						if tell != nil {
+							tell.Got1xxResponse(103, textproto.MIMEHeader{"Link": {host + link}})
+						}
+					}
+					if host == "b" {
+						say(" 1")
+						return reply(200), after(req, time.Second)
+					}
+					time.Sleep(c.before)
+					say(" 1")
+					time.Sleep(c.between)
+					say(" 2")
+					time.Sleep(c.took)
+					return reply(200), nil
+				})
+				var got []string
+				how := Call{Interim: func(_ int, h http.Header) { got = append(got, h.Get("Link")) }}
+				text(t, must(t)(s.Do(newRequest(t, "GET", "/", nil), &how)), nil)
+				if !slices.Equal(got, c.want) {
+					t.Errorf("told %q, want %q", got, c.want)
+				}
+				how.Interim(103, http.Header{"Link": {"the caller's own"}})
+				if len(got) != len(c.want)+1 {
+					t.Error("what the caller has set is not there any more")
+				}
+			})
+		})
 	}
 }
 

@@ -79,6 +79,13 @@ type Call struct {
 	Record bool
 	// Observer, if set, follows the attempts.
 	Observer Observer
+	// Interim, if set, is told of replies that come before the final one (RFC 9110
+	// section 15.2), such as 103 (Early Hints): one after the other, before Do
+	// returns, and at most h1.MaxInterim of an attempt. It is not told of 100 and 101,
+	// which are about the connection, nor of anything by a hedge or by an attempt that
+	// a hedge runs beside: its reply may not be the one that is taken. The header is
+	// not to be kept.
+	Interim func(status int, header http.Header)
 	// Fields, if set, may become the header of the reply, so that none has to be
 	// made for it. What is in it is lost.
 	Fields http.Header

@@ -244,7 +244,7 @@ func (t *stdTransport) roundTrip(req *http.Request, o h1.Options) (*http.Respons
 	if !o.Stream {
 		o.Idle = 0
 	}
-	if o.Deadline.IsZero() && o.Idle == 0 {
+	if o.Deadline.IsZero() && o.Idle == 0 && o.Interim == nil {
 		out := new(http.Request)
 		*out = *req
 		body := t.readdress(out, o)
@@ -272,9 +272,11 @@ func (t *stdTransport) roundTrip(req *http.Request, o h1.Options) (*http.Respons
 		leave()
 	}
 
-	out := req.WithContext(ctx)
+	heard := hear(o.Interim)
+	out := req.WithContext(heard.within(ctx))
 	body := t.readdress(out, o)
 	resp, err := rt.RoundTrip(out)
+	heard.end()
 	if err != nil {
 		err = t.cause(ctx, body.cause(t, err))
 		stop()

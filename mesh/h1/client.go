@@ -85,6 +85,11 @@ type Options struct {
 	// Fields becomes the header of the response, so that none has to be made for
 	// it. What is in it is lost. It may be nil.
 	Fields http.Header
+	// Interim, if set, is told of each response that comes before the one that
+	// counts (RFC 9110 section 15.2), such as 103 (Early Hints), on the goroutine of
+	// the call; but not of 100 and 101, which are the client's own matter. The header
+	// is not to be kept. More than [MaxInterim] of them, told of or not, are an error.
+	Interim func(status int, header http.Header)
 	// Prompt says that reading the request's body does not wait for longer than
 	// the call may take, so that the caller's goroutine can do it if the body is
 	// small. It is a matter of cost alone, and implied by GetBody.
@@ -132,7 +137,7 @@ func (c *Client) Do(req *http.Request, o Options) (*http.Response, error) {
 		closeBody(req)
 		return nil, &Error{Op: OpRequest, Addr: c.addr, Err: err}
 	}
-	x := &exchange{client: c, req: req, ctx: req.Context(), framing: frame(req, o.Prompt), remaining: o.Remaining, start: o.Start, fields: o.Fields}
+	x := &exchange{client: c, req: req, ctx: req.Context(), framing: frame(req, o.Prompt), remaining: o.Remaining, start: o.Start, fields: o.Fields, interim: o.Interim}
 	if x.start.IsZero() {
 		x.start = time.Now()
 	}

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// maxInformational bounds the 1xx responses before the one that counts.
-const maxInformational = 5
+// MaxInterim bounds the 1xx responses before the one that counts.
+const MaxInterim = 5
 
 // exchange is one request and its response. All that a call needs to keep lies
 // in it, the response included, so that it is one allocation.
@@ -33,7 +33,8 @@ type exchange struct {
 
 	idle time.Duration // how long a read of the body may wait; 0 is no bound
 
-	fields http.Header // for the response; nil: it gets a map of its own
+	fields  http.Header                          // for the response; nil: it gets a map of its own
+	interim func(status int, header http.Header) // may be nil
 
 	stop      func() bool // ends the watch on ctx; nil if there is none
 	progress  progress
@@ -158,7 +159,7 @@ func (x *exchange) converse(cn *conn) (head, error) {
 		x.upload(cn, nil)
 	}
 	limit := x.client.cfg.MaxHeaderBytes
-	for range maxInformational + 1 {
+	for before := range MaxInterim + 1 {
 		block, lines, err := cn.readBlock(limit)
 		if waiting && isTimeout(err) && !x.over() {
 			upload()
@@ -181,6 +182,10 @@ func (x *exchange) converse(cn *conn) (head, error) {
 			return head{}, x.failed(cn, OpParse, malformed("101 to a request without Upgrade"))
 		case status == http.StatusContinue && waiting:
 			upload()
+		case status != http.StatusContinue && status < 200 && status != http.StatusSwitchingProtocols:
+			if x.interim != nil && before < MaxInterim {
+				x.interim(status, x.resp.Header)
+			}
 		case status >= 200 || status == http.StatusSwitchingProtocols:
 			if waiting {
 				// The server does not want the body, but may wait for it.
@@ -191,7 +196,7 @@ func (x *exchange) converse(cn *conn) (head, error) {
 			return h, nil
 		}
 	}
-	return head{}, x.failed(cn, OpParse, malformed("too many informational responses"))
+	return head{}, x.failed(cn, OpParse, ErrTooManyInterim)
 }
 
 // over reports whether the call's own time is up.
@@ -328,6 +333,9 @@ func earlier(a, b time.Time) time.Time {
 	}
 	return a
 }
+
+// ErrTooManyInterim is the fault of a server that sends more than [MaxInterim].
+const ErrTooManyInterim = malformed("too many informational responses")
 
 // malformed is a violation of RFC 9112.
 type malformed string
