@@ -97,7 +97,7 @@ func (s *forward) Run(ctx context.Context, x *engine.Exchange) error {
 		_ = http.NewResponseController(w).EnableFullDuplex() // not there: no need of it either
 	}
 	p.call = mesh.Call{Stream: true, Prompt: true, Fields: p.got, Priority: s.priority.in(x), Ledger: s.role.Begin(x)} // the gateway bounds how long a caller may take for its body
-	if x.In.Request.ProtoAtLeast(1, 1) { // what is older knows no interim answers
+	if x.In.Request.ProtoAtLeast(1, 1) {                                                                               // what is older knows no interim answers
 		p.to, p.call.Interim = w, p.interim
 	}
 	observe(ctx, x, req, &p.call)
