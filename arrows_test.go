@@ -35,7 +35,7 @@ var arrows = map[string][]string{
 	"connectors":         {"connectors/openapi", "engine", "engine/schema", "engine/trace", "dsl", "mesh"},
 	"connectors/openapi": {"engine/schema", "dsl"},
 	"gateway":            {"engine", "engine/trace", "dsl", "lookout"},
-	"gateway/policies":   {"gateway", "engine", "engine/schema", "dsl"},
+	"gateway/policies":   {"gateway", "engine", "engine/schema", "dsl", "lookout"},
 	"flows":              {"connectors", "engine", "engine/schema", "engine/steps", "engine/trace", "gateway", "gateway/policies", "mesh", "dsl"},
 	"cmd/weir":           {"connectors/openapi", "flows", "flows/suite", "flows/explain", "flows/language", "flows/lsp", "connectors", "engine", "engine/steps", "engine/trace", "engine/trace/otlp", "gateway", "gateway/policies", "dsl"},
 	"cmd/bench":          {"mesh", "mesh/h1"}, // measures the binary from outside, and the mesh by itself

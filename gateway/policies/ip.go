@@ -66,16 +66,18 @@ func holds(networks []netip.Prefix, a netip.Addr) bool {
 	return false
 }
 
-// admits refuses what is no address at all, but where nothing has to be allowed:
-// such a sender is on no network.
-func (p *ip) admits(remote string) bool {
+// sender is the address that a request comes from; what is none is on no
+// network.
+func sender(remote string) (netip.Addr, bool) {
 	remote, _, _ = strings.Cut(remote, "%")
 	a, err := netip.ParseAddr(remote)
-	if err != nil {
-		return false
-	}
-	a = a.Unmap()
-	return !holds(p.deny, a) && (len(p.allow) == 0 || holds(p.allow, a))
+	return a.Unmap(), err == nil
+}
+
+// admits refuses what is no address at all.
+func (p *ip) admits(remote string) bool {
+	a, ok := sender(remote)
+	return ok && !holds(p.deny, a) && (len(p.allow) == 0 || holds(p.allow, a))
 }
 
 func (p *ip) wrap(next http.Handler) http.Handler {

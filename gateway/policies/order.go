@@ -7,6 +7,8 @@ func All() []Kind {
 		SecurityHeaders,
 		IP,
 		CORS,
+		Maintenance,
+		CSRF,
 		AnyOf,
 		JWT,
 		Authorize,
