@@ -224,14 +224,14 @@ func (s *Service) Key() string { return s.Name.Value + " " + s.key + s.auth.key(
 // Open makes the service callable, after the one that gives its tokens. from is the client of an equal service of
 // the program before this one, or nil. Open dials nothing itself; connections
 // are made by dial, or by net.Dialer if it is nil.
-// What is told of endpoints that are looked for goes to log.
+// Changes of its state go to log.
 func (s *Service) Open(from *mesh.Service, dial Dial, log *slog.Logger) (err error) {
 	if s.client = from; from != nil {
 		return nil
 	}
 	config := s.config
 	config.Dial = dial
-	config.Discovery.Changed = s.logs(log)
+	config.Changed = logs(log)
 	if config.Credentials, err = s.auth.open(); err != nil {
 		return fmt.Errorf("service %s: auth: %w", s.Name.Value, err)
 	}

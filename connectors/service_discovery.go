@@ -1,7 +1,6 @@
 package connectors
 
 import (
-	"log/slog"
 	"path/filepath"
 	"strings"
 
@@ -18,18 +17,6 @@ func discoveryOf(endpoints []dsl.String) (d mesh.Discovery) {
 		}
 	}
 	return d
-}
-
-// logs writes what is told of where the service runs.
-func (s *Service) logs(log *slog.Logger) func(mesh.SourceStats) {
-	log = log.With("service", s.Name.Value)
-	return func(found mesh.SourceStats) {
-		if found.Failure != nil {
-			log.Warn("endpoints cannot be looked for", "source", found.Source, "endpoints", found.Targets, "error", found.Failure)
-			return
-		}
-		log.Info("endpoints found", "source", found.Source, "endpoints", found.Targets)
-	}
 }
 
 // LookedFor says what is looked at to find an endpoint, in words; it is empty

@@ -81,6 +81,8 @@ type AccessToken struct {
 	form    string
 	host    string
 
+	credentialsWatch
+
 	token atomic.Pointer[token]
 	due   atomic.Int64 // when the next one is fetched, in Unix nanoseconds
 
@@ -246,7 +248,12 @@ func (a *AccessToken) fetch(f *fetch) {
 	defer cancel()
 	start := time.Now()
 	reply, err := a.ask(ctx)
+	a.take(f, start, reply, err)
+	a.refreshed(f.err)
+}
 
+// take ends the fetch that began at start.
+func (a *AccessToken) take(f *fetch, start time.Time, reply *tokenReply, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	defer close(f.done)

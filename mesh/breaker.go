@@ -30,6 +30,9 @@ type breaker struct {
 
 	changed func(until time.Duration) // called when nothing passes until then, if set
 
+	changes  *changes // what is told of it; nil tells nobody
+	endpoint string   // that it is of; empty if it is the service's
+
 	// blockedUntil is 0 while closed, and else when a probe may start: the end of
 	// the open time, or of the lease of the probe that is under way.
 	blockedUntil atomic.Int64
@@ -95,21 +98,29 @@ func (b *breaker) acquire() (permit, bool) {
 	if !b.mayPass() {
 		return permit{}, false
 	}
+	leave, ok, change := b.probe()
+	b.changes.tell(change)
+	return leave, ok
+}
+
+// probe gives the leave to find out whether all is well again, once in a while.
+func (b *breaker) probe() (leave permit, ok bool, change Change) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	switch until, now := b.blockedUntil.Load(), b.clock(); {
 	case until == 0:
-		return permit{b: b, generation: b.generation.Load()}, true
+		return permit{b: b, generation: b.generation.Load()}, true, change
 	case until > int64(now):
-		return permit{}, false
+		return permit{}, false, change
 	default:
 		if !b.probing {
 			b.probing = true
 			b.generation.Add(1)
+			change = Change{What: BreakerProbes, Endpoint: b.endpoint}
 		}
 		b.leases++
 		b.block(now + b.lease)
-		return permit{b, b.generation.Load(), b.leases}, true
+		return permit{b, b.generation.Load(), b.leases}, true, change
 	}
 }
 
@@ -138,6 +149,12 @@ func (p permit) record(isFailure bool, took time.Duration) {
 		}
 		return
 	}
+	b.changes.tell(b.judge(p, m))
+}
+
+// judge takes what speaks against what is behind the breaker, or for it after a
+// probe.
+func (b *breaker) judge(p permit, m mark) (change Change) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	switch {
@@ -148,9 +165,11 @@ func (p permit) record(isFailure bool, took time.Duration) {
 			b.since, b.because, b.failedProbes = b.clock(), because, 0
 			b.openings++
 			b.open(b.Open)
+			return b.opened()
 		}
 	case m == counted:
 		b.close()
+		return Change{What: BreakerClosed, Endpoint: b.endpoint}
 	default:
 		b.failedProbes++
 		longest := b.MaxOpen
@@ -158,7 +177,14 @@ func (p permit) record(isFailure bool, took time.Duration) {
 			longest = b.Open << n
 		}
 		b.open(longest - time.Duration(b.random()*float64(longest/2)))
+		return b.opened()
 	}
+	return change
+}
+
+// opened is the change that the breaker has just made. mu is held.
+func (b *breaker) opened() Change {
+	return Change{What: BreakerOpened, Endpoint: b.endpoint, Because: b.because + probesFailed(b.failedProbes), Until: b.changes.time(time.Duration(b.blockedUntil.Load()))}
 }
 
 // release gives the permit back without an outcome: the next attempt may probe.
@@ -342,13 +368,15 @@ func (b *breaker) refusal() string {
 	if s.State != "half-open" {
 		next = fmt.Sprintf("the next probe is in %v", max(0, s.NextProbe.Sub(now)).Round(time.Millisecond))
 	}
-	text := fmt.Sprintf("open, %s (for %v: %s", next, now.Sub(s.Since).Round(time.Millisecond), s.Because)
-	switch s.FailedProbes {
+	return fmt.Sprintf("open, %s (for %v: %s%s)", next, now.Sub(s.Since).Round(time.Millisecond), s.Because, probesFailed(s.FailedProbes))
+}
+
+func probesFailed(n int) string {
+	switch n {
 	case 0:
+		return ""
 	case 1:
-		text += ", and a probe failed since"
-	default:
-		text += fmt.Sprintf(", and %d probes failed since", s.FailedProbes)
+		return ", and a probe failed since"
 	}
-	return text + ")"
+	return fmt.Sprintf(", and %d probes failed since", n)
 }

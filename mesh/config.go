@@ -64,6 +64,10 @@ type Config struct {
 	// Observe, if set, gets the record of each attempt when it is known what
 	// follows it, on the goroutine of the call, which waits for it.
 	Observe func(ctx context.Context, a Attempt)
+	// Changed, if set, is told when the state of the service or of an endpoint
+	// changes, on the goroutine that changes it, which waits for it. It is told of 20
+	// changes at once, and of one a second after that.
+	Changed func(Change)
 	// Retry is off unless Attempts is more than 1.
 	Retry Retry
 	// Hedge is off unless Extra or Quantile is set.
@@ -101,7 +105,8 @@ type Config struct {
 	// TLS is for https endpoints.
 	TLS TLS
 	// Credentials, if set, are what requests are sent with that have no field
-	// Authorization of their own. They may be those of several services.
+	// Authorization of their own. They may be those of several services; the one
+	// that was opened last is told when they change.
 	Credentials Credentials
 	// Dial, if set, makes connections in place of net.Dialer, those of discovery
 	// ("udp", too) included. Its context ends with ConnectTimeout, or with the
@@ -119,6 +124,7 @@ type Config struct {
 	overload *overload // of a service that leaves out endpoints
 	ejector  *ejector  // of a service with ejection
 	trust    *trust    // what TLS comes to; nil with a Transport
+	changes  *changes  // of a service; nil without Changed
 }
 
 // ConfigError is one fault of a [Config]. Field is the path of the value at

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/http"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"github.com/weir-run/weir/mesh/h1"
@@ -110,4 +111,34 @@ func (c Config) credentialsStats() *CredentialsStats {
 	}
 	st := c.Credentials.Stats()
 	return &st
+}
+
+// watchCredentials has the service tell when its credentials cannot be refreshed,
+// and when they are again, if they know.
+func (c Config) watchCredentials() {
+	watched, ok := c.Credentials.(interface{ watch(tell func(Change)) })
+	if ok && c.changes != nil {
+		watched.watch(c.changes.tell)
+	}
+}
+
+// credentialsWatch tells of credentials that cannot be refreshed.
+type credentialsWatch struct {
+	tell    atomic.Pointer[func(Change)]
+	failing atomic.Bool
+}
+
+func (w *credentialsWatch) watch(tell func(Change)) { w.tell.Store(&tell) }
+
+// refreshed takes what came of a look for other credentials.
+func (w *credentialsWatch) refreshed(failure error) {
+	tell := w.tell.Load()
+	if w.failing.Swap(failure != nil) == (failure != nil) || tell == nil {
+		return
+	}
+	if failure != nil {
+		(*tell)(Change{What: CredentialsFailed, Because: failure.Error()})
+		return
+	}
+	(*tell)(Change{What: CredentialsBack})
 }

@@ -28,10 +28,6 @@ type Discovery struct {
 	Getenv func(name string) string
 	// ResolvConf is read for name servers in place of /etc/resolv.conf.
 	ResolvConf string
-	// Changed is told what a source tells when that is something else than
-	// before: other targets, or that looking fails or does so no longer. It is
-	// called on the goroutine that looks, which waits for it.
-	Changed func(SourceStats)
 }
 
 // Patience is how long after Open calls wait for the first endpoint to be found.
@@ -197,14 +193,17 @@ func (f *finder) found(seen *sighting, targets []discovery.Target) {
 	f.tell(seen, news)
 }
 
-// tell is called without the lock, by the goroutine that looks.
+// tell is called without the lock, by the goroutine that looks, which is the only
+// one that changes what is seen.
 func (f *finder) tell(seen *sighting, news bool) {
-	if changed := f.service.cfg.Discovery.Changed; changed != nil && news {
-		f.mu.Lock()
-		stats := seen.stats()
-		f.mu.Unlock()
-		changed(stats)
+	if !news {
+		return
 	}
+	change := Change{What: EndpointsFound, Source: seen.where, Targets: len(seen.targets)}
+	if seen.failure != nil {
+		change.What, change.Because = EndpointsLost, seen.failure.Error()
+	}
+	f.service.cfg.changes.tell(change)
 }
 
 // merged are the targets of all sources, each once: the first that has it says

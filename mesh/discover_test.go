@@ -229,9 +229,9 @@ func TestWhatChangesIsTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		source := newTold()
 		var all []string
-		open(t, Config{Discovery: Discovery{Sources: []discovery.Source{source}, Changed: func(s SourceStats) {
-			all = append(all, fmt.Sprint(s.Targets, " ", s.Failure))
-		}}})
+		open(t, Config{Discovery: Discovery{Sources: []discovery.Source{source}}, Changed: func(c Change) {
+			all = append(all, strings.TrimSpace(fmt.Sprint(c.Source, " ", c.What, " ", c.Targets, " ", c.Because)))
+		}})
 		source.fail("a")
 		source.fail("b")
 		source.find("http://a:80")
@@ -241,7 +241,7 @@ func TestWhatChangesIsTold(t *testing.T) {
 		source.find("http://a:80")
 		source.find("http://b:80", "http://a:80")
 		source.find()
-		if got := strings.Join(all, "; "); got != "0 a; 1 <nil>; 1 c; 1 <nil>; 2 <nil>; 0 <nil>" {
+		if got := strings.Join(all, "; "); got != strings.NewReplacer("lost", "source 1 "+EndpointsLost, "found", "source 1 "+EndpointsFound).Replace("lost 0 a; found 1; lost 1 c; found 1; found 2; found 0") {
 			t.Error(got)
 		}
 	})

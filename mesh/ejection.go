@@ -87,6 +87,7 @@ type ejector struct {
 	Ejection
 	clock    func() time.Duration
 	overload *overload
+	changes  *changes
 
 	mu sync.Mutex // held while an endpoint is judged, and by who reads why it is out
 }
@@ -99,16 +100,17 @@ type ejection struct {
 	window timedMarks
 
 	// What the mutex of by guards.
-	last    time.Duration // how long it was left out last
-	times   int64
-	because string
+	last     time.Duration // how long it was left out last
+	times    int64
+	because  string
+	comeback *time.Timer // tells that it is back; nil if it was never out, or nobody wants to know
 }
 
-func newEjector(c Ejection, o *overload, clock func() time.Duration) *ejector {
+func newEjector(c Ejection, o *overload, clock func() time.Duration, changes *changes) *ejector {
 	if !c.enabled() {
 		return nil
 	}
-	return &ejector{Ejection: c, clock: clock, overload: o}
+	return &ejector{Ejection: c, clock: clock, overload: o, changes: changes}
 }
 
 func (x *ejector) endpoint() *ejection {
@@ -145,21 +147,21 @@ func (j *ejection) end(s *Service, e *Endpoint, class Class, now, took time.Dura
 	}
 	j.inARow.Add(1)
 	j.window.add(now, counted|failed)
-	j.by.judge(e, s.set.Load())
+	j.by.changes.tell(j.by.judge(e, s.set.Load()))
 }
 
 // judge ejects an endpoint that has just failed, if it stands out and can be
 // spared.
-func (x *ejector) judge(e *Endpoint, s *set) {
+func (x *ejector) judge(e *Endpoint, s *set) (change Change) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	j, now := e.ejection, x.clock()
 	if j.out() {
-		return
+		return change
 	}
 	because := x.fault(e, s, now)
 	if because == "" || !x.spares(e, s) {
-		return
+		return change
 	}
 	back := time.Duration(j.until.Load())
 	if j.last == 0 || now-back >= x.MaxFor {
@@ -174,6 +176,22 @@ func (x *ejector) judge(e *Endpoint, s *set) {
 	e.warmup.beginAt(now + j.last)
 	j.until.Store(int64(now + j.last))
 	x.overload.changed(now + j.last)
+	if x.changes != nil {
+		j.comeback = time.AfterFunc(j.last, func() { x.changes.tell(Change{What: EndpointBack, Endpoint: e.target.URL}) })
+	}
+	return Change{What: EndpointEjected, Endpoint: e.target.URL, Because: because, Until: x.changes.time(now + j.last)}
+}
+
+// close ends what the endpoint's ejection does by itself.
+func (j *ejection) close() {
+	if j == nil {
+		return
+	}
+	j.by.mu.Lock()
+	defer j.by.mu.Unlock()
+	if j.comeback != nil {
+		j.comeback.Stop()
+	}
 }
 
 // fault is how the endpoint stands out; empty if it does not.

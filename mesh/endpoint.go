@@ -56,6 +56,7 @@ func newEndpoint(target discovery.Target, cfg Config, clock func() time.Duration
 	cfg.host = target.Host
 	e := &Endpoint{target: target, vitals: &vitals{breaker: newBreaker(cfg.Breaker, "attempts", cfg.Timeout, clock, cfg.Random), warmup: newWarmup(cfg, clock), ejection: cfg.ejector.endpoint()}}
 	if e.breaker != nil {
+		e.breaker.changes, e.breaker.endpoint = cfg.changes, target.URL
 		e.breaker.closed = e.warmup.begin
 		if cfg.overload != nil {
 			e.breaker.changed = cfg.overload.changed
@@ -66,12 +67,13 @@ func newEndpoint(target discovery.Target, cfg Config, clock func() time.Duration
 	}
 	e.code = cfg.Affinity.code(e)
 	e.transport = newTransport(u, cfg)
-	e.health = newHealth(u, cfg, e.vitals)
+	e.health = newHealth(target.URL, u, cfg, e.vitals)
 	return e
 }
 
 // close ends what the endpoint does by itself.
 func (e *Endpoint) close() {
 	e.health.close()
+	e.ejection.close()
 	e.transport.close()
 }

@@ -153,6 +153,8 @@ type health struct {
 	own      transport                       // that nothing but checks goes over; nil without one
 	overload *overload
 	warmup   *warmup
+	changes  *changes
+	endpoint string
 	random   *rand.Rand // of the goroutine that checks
 
 	unhealthy atomic.Bool
@@ -169,11 +171,11 @@ type health struct {
 }
 
 // newHealth expects an endpoint that has the rest of its vitals.
-func newHealth(base *url.URL, cfg Config, v *vitals) *health {
+func newHealth(endpoint string, base *url.URL, cfg Config, v *vitals) *health {
 	if !cfg.Health.enabled() {
 		return nil
 	}
-	h := &health{Health: cfg.Health, overload: cfg.overload, warmup: v.warmup, since: time.Now(), random: rand.New(rand.NewPCG(cfg.Random(), cfg.Random()))}
+	h := &health{Health: cfg.Health, overload: cfg.overload, warmup: v.warmup, changes: cfg.changes, endpoint: endpoint, since: time.Now(), random: rand.New(rand.NewPCG(cfg.Random(), cfg.Random()))}
 	over := v.transport
 	if h.Check != checkTCP && base.Path != "" { // the path of a check is a whole one
 		root := *base
@@ -220,7 +222,7 @@ func (h *health) watch(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		h.learn(err)
+		h.changes.tell(h.learn(err))
 		tenth := h.Interval / 10
 		pause := h.Interval - tenth + time.Duration(h.random.Int64N(int64(2*tenth)+1))
 		if sleep(ctx, pause-time.Since(began)) != nil {
@@ -230,11 +232,11 @@ func (h *health) watch(ctx context.Context) {
 }
 
 // learn takes the outcome of a check.
-func (h *health) learn(err error) {
+func (h *health) learn(err error) (change Change) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.closed {
-		return
+		return change
 	}
 	h.checks++
 	if h.failure = err; err != nil {
@@ -244,16 +246,19 @@ func (h *health) learn(err error) {
 	unhealthy := h.unhealthy.Load()
 	if unhealthy == (err != nil) {
 		h.inARow = 0
-		return
+		return change
 	}
 	h.inARow++
 	switch {
 	case !unhealthy && h.inARow >= h.UnhealthyAfter:
 		h.become(true)
+		return Change{What: EndpointUnhealthy, Endpoint: h.endpoint, Because: err.Error()}
 	case unhealthy && (h.inARow >= h.HealthyAfter || h.checks == 1):
 		h.warmup.begin()
 		h.become(false)
+		return Change{What: EndpointHealthy, Endpoint: h.endpoint}
 	}
+	return change
 }
 
 // become changes the state. mu is held.

@@ -9,8 +9,10 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -264,5 +266,21 @@ func FuzzReadServing(f *testing.F) {
 				t.Error("a byte too many")
 			}
 		}
+	})
+}
+
+func TestAChecksRequestHasNoCredentials(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var seen []string
+		s := open(t, Config{Endpoints: []string{"http://a"}, Credentials: known{}, Health: asked, Transport: transportFunc(func(req *http.Request) (*http.Response, error) {
+			seen = append(seen, req.URL.Path+" "+req.Header.Get("Authorization"))
+			return reply(200), nil
+		})})
+		synctest.Wait()
+		calls(t, s, 1)
+		if want := []string{"/health ", "/ " + knownToken[0]}; !slices.Equal(seen, want) {
+			t.Errorf("sent %q, want %q", seen, want)
+		}
+		s.Close()
 	})
 }

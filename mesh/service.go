@@ -140,8 +140,12 @@ func Open(name string, cfg Config) (*Service, error) {
 	}
 	s.limit = newLimiter(cfg.Limit)
 	s.cfg.overload = newOverload(cfg, s.clock)
-	s.cfg.ejector = newEjector(cfg.Ejection, s.cfg.overload, s.clock)
-	s.breaker = newBreaker(cfg.ServiceBreaker, "calls", 0, s.clock, cfg.Random)
+	s.cfg.changes = newChanges(name, s.opened, cfg.Changed)
+	s.cfg.ejector = newEjector(cfg.Ejection, s.cfg.overload, s.clock, s.cfg.changes)
+	if s.breaker = newBreaker(cfg.ServiceBreaker, "calls", 0, s.clock, cfg.Random); s.breaker != nil {
+		s.breaker.changes = s.cfg.changes
+	}
+	s.cfg.watchCredentials()
 	s.split = newSplit(cfg)
 	s.mirror = newMirror(s)
 	s.affinity = newAffinity(cfg.Affinity)

@@ -15,6 +15,8 @@ import (
 // TokenFile is a token that something else keeps fresh in a file, as Kubernetes
 // does with those of service accounts.
 type TokenFile struct {
+	credentialsWatch
+
 	path    string
 	lookout lookout.Lookout
 	header  atomic.Pointer[[]string]
@@ -62,12 +64,14 @@ func (t *TokenFile) Renew(_ context.Context, refused []string) ([]string, error)
 var errSameToken = errors.New("there is no other token")
 
 func (t *TokenFile) look(now time.Time) {
-	if err := t.load(now); err != nil {
+	err := t.load(now)
+	if err != nil {
 		status := *t.status.Load()
 		status.Failures++
 		status.Failure, status.LastFailure = err, now
 		t.status.Store(&status)
 	}
+	t.refreshed(err)
 }
 
 // Stats is what [Credentials] asks for. When the token expires is not known.

@@ -3,6 +3,7 @@ package mesh
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -23,6 +24,8 @@ func TestATokenIsReadAgain(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		var told []string
+		token.watch(func(c Change) { told = append(told, c.What) })
 		failing := false
 		expect := func(want string, failures int64) {
 			t.Helper()
@@ -46,6 +49,9 @@ func TestATokenIsReadAgain(t *testing.T) {
 		time.Sleep(tokenInterval)
 		failing = false
 		expect("Bearer third", 4)
+		if !slices.Equal(told, []string{CredentialsFailed, CredentialsBack}) {
+			t.Errorf("told %q", told)
+		}
 	})
 }
 
