@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -130,6 +131,37 @@ func TestShutdownEndsTheLooking(t *testing.T) {
 		started := time.Now()
 		if err := w.Host.Shutdown(context.Background()); err != nil || time.Since(started) > 0 {
 			t.Errorf("%v after %v", err, time.Since(started))
+		}
+	})
+}
+
+// A program that waits for its services holds up neither who asks how those of
+// the one before are, nor the end.
+func TestWhoWaitsForServicesKeepsNobodyElseWaiting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := flowtest.Serve(t, "flow: here\ntrigger: { http: GET /here }\nsteps: [ return: 1 ]\n", places(&registry{after: time.Hour}))
+		applied := make(chan error)
+		go func() { applied <- w.Apply(orders) }()
+		time.Sleep(time.Second)
+		started := time.Now()
+		admin := httptest.NewRecorder()
+		for _, asked := range []http.Handler{w.Host.RoutesHandler(), w.Host.ServicesHandler()} {
+			asked.ServeHTTP(admin, httptest.NewRequest("GET", "/", nil))
+		}
+		if !strings.Contains(admin.Body.String(), "/here") || time.Since(started) > 0 {
+			t.Errorf("%s after %v", admin.Body, time.Since(started))
+		}
+		if a := w.Get("/here"); a.Body != "1" {
+			t.Errorf("%d %s", a.Status, a.Body)
+		}
+		if err := w.Host.Shutdown(context.Background()); err != nil || time.Since(started) > 0 {
+			t.Errorf("%v after %v", err, time.Since(started))
+		}
+		if err := <-applied; err == nil || err.Error() != "shutting down" || strings.Contains(w.Log(), "before it is found") {
+			t.Errorf("%v; logged: %s", err, w.Log())
+		}
+		if err := w.Host.Shutdown(context.Background()); err != nil {
+			t.Error(err)
 		}
 	})
 }

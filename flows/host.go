@@ -32,7 +32,11 @@ type Host struct {
 	current atomic.Pointer[generation]
 	keepers keepers
 
-	mu        sync.Mutex                   // of what follows; held by Apply and Shutdown
+	applying sync.Mutex      // held by Apply: programs come one after the other
+	halted   context.Context // of what Apply waits for; ends with Shutdown
+	halt     context.CancelFunc
+
+	mu        sync.Mutex                   // of what follows; not held while something is waited for
 	listeners map[string]*gateway.Listener // by listenerKey
 	clients   map[string]*client           // by connectors.Service.Key
 	closing   bool
@@ -68,6 +72,7 @@ func NewHost(o HostOptions) *Host {
 		log: o.Log, metrics: o.Metrics, drain: o.Drain, dial: o.Dial, redact: o.Redactor, tracer: o.Tracer, server: gateway.NewServer(o.Log),
 		listeners: map[string]*gateway.Listener{}, clients: map[string]*client{}, leaving: map[*gateway.Listener]bool{},
 	}
+	h.halted, h.halt = context.WithCancel(context.Background())
 	if o.Listen != nil {
 		h.server.Open = o.Listen
 	}
@@ -148,30 +153,63 @@ func listenerKey(g *Gateway) string {
 // then one pointer is swapped, then what is gone drains and closes. If
 // something cannot be opened nothing has changed, and the error says what.
 func (h *Host) Apply(p *Program) error {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.closing {
-		return errors.New("shutting down")
-	}
-	opened, changed, err := h.listen(p)
+	h.applying.Lock()
+	defer h.applying.Unlock()
+	n, err := h.open(p)
 	if err != nil {
-		return err
-	}
-	g := &generation{program: p, handlers: map[string]http.Handler{}, finished: make(chan struct{})}
-	keys, err := h.openServices(p)
-	if err != nil {
-		for _, l := range opened {
-			_ = l.Shutdown(context.Background()) // it has served nothing
-		}
 		return err
 	}
 	h.awaitServices(p)
+	return h.serve(p, n)
+}
+
+// opening is what was opened for a program that is not served yet.
+type opening struct {
+	listeners map[string]*gateway.Listener // by listenerKey
+	changed   []func()                     // give listeners that stay what the program says of them
+	services  []string                     // keys of clients
+}
+
+var errShuttingDown = errors.New("shutting down")
+
+func (h *Host) open(p *Program) (n opening, err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closing {
+		return n, errShuttingDown
+	}
+	if n.listeners, n.changed, err = h.listen(p); err != nil {
+		return n, err
+	}
+	if n.services, err = h.openServices(p); err != nil {
+		n.drop()
+	}
+	return n, err
+}
+
+// drop closes the listeners, which have served nothing.
+func (n opening) drop() {
+	for _, l := range n.listeners {
+		_ = l.Shutdown(context.Background())
+	}
+}
+
+// serve makes p, for which n was opened, the program that is served.
+func (h *Host) serve(p *Program, n opening) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closing {
+		n.drop()
+		h.dropServices(n.services)
+		return errShuttingDown
+	}
+	g := &generation{program: p, handlers: map[string]http.Handler{}, finished: make(chan struct{})}
 	held := h.keepers.open(p)
 	g.finish = func() {
 		go func() { // the last request need not wait for it, nor Apply for itself
 			defer close(g.finished)
 			h.keepers.close(held) // what still works in them calls services
-			h.closeServices(keys)
+			h.closeServices(n.services)
 		}()
 	}
 	for _, gw := range p.Gateways {
@@ -181,10 +219,10 @@ func (h *Host) Apply(p *Program) error {
 		})
 	}
 	old := h.current.Swap(g)
-	for _, use := range changed {
+	for _, use := range n.changed {
 		use()
 	}
-	for key, l := range opened {
+	for key, l := range n.listeners {
 		h.listeners[key] = l
 		l.Swap(&entry{h, key})
 		l.Start()
@@ -220,9 +258,7 @@ func (h *Host) listen(p *Program) (opened map[string]*gateway.Listener, changed 
 		} else if h.holds(gw.Listen) {
 			err = fmt.Errorf("%w; a gateway of the program that is served holds the port: change the port, or restart", err)
 		}
-		for _, l := range opened {
-			_ = l.Shutdown(context.Background()) // it has served nothing
-		}
+		opening{listeners: opened}.drop()
 		return nil, nil, fmt.Errorf("gateway %s: %w", gw.Name.Value, err)
 	}
 	return opened, changed, nil
@@ -284,10 +320,10 @@ func (h *Host) openServices(p *Program) (keys []string, err error) {
 const patience = 3 * time.Second
 
 func (h *Host) awaitServices(p *Program) {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(h.halted, patience)
 	defer cancel()
 	for _, s := range p.Services {
-		if err := s.Client().Ready(ctx); err != nil {
+		if err := s.Client().Ready(ctx); err != nil && h.halted.Err() == nil {
 			h.log.Warn("a service is served before it is found", "service", s.Name.Value, "error", err)
 		}
 	}
@@ -343,6 +379,7 @@ func (h *Host) Shutdown(ctx context.Context) error {
 	listeners := slices.AppendSeq(slices.Collect(maps.Keys(h.leaving)), maps.Values(h.listeners))
 	h.listeners = map[string]*gateway.Listener{}
 	h.mu.Unlock()
+	h.halt()
 	errs := make(chan error, len(listeners))
 	for _, l := range listeners {
 		go func() { errs <- l.Shutdown(ctx) }()
@@ -352,6 +389,8 @@ func (h *Host) Shutdown(ctx context.Context) error {
 		err = errors.Join(err, <-errs)
 	}
 	h.left.Wait()
+	h.applying.Lock() // a program that has not gone live yet has closed what it opened
+	defer h.applying.Unlock()
 	if old := h.current.Swap(nil); old != nil {
 		old.retire()
 		select {
