@@ -78,7 +78,7 @@ func (Several[C]) of() reflect.Type { return reflect.TypeFor[C]() }
 //	literal:"2"      of a Text: how many of its first words are literals; of any
 //	                 field none, for one that Literals leaves as it is
 //
-// A field is a string, bool, int, float64, Duration, Size, Percent, String,
+// A field is a string, bool, int, float64, Duration, Size, Percent, Rate, String,
 // *Node, Shape, Text, Cond, Secret, Steps, Block, Branches, Bundles, Several, a type with
 // UnmarshalText, a struct, a pointer to any of these (nil if the key is absent),
 // a slice, or a map with string keys. Embedded structs are inlined. A node that

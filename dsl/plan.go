@@ -24,6 +24,7 @@ const (
 	formDuration
 	formSize
 	formPercent
+	formRate
 	formCustom // other scalars: encoding.TextUnmarshaler
 	formNode   // *Node
 	formShape
@@ -44,7 +45,7 @@ const (
 // wanted is how messages call what a form asks for.
 func (f form) wanted() string {
 	return [...]string{
-		"text", "text", "true or false", "a whole number", "a number", "a duration", "a size", "a percentage", "text",
+		"text", "text", "true or false", "a whole number", "a number", "a duration", "a size", "a percentage", "a rate", "text",
 		"any value", "any value", "text", "a condition", "text", "a list of steps", "a mapping of id to step",
 		"a list of steps or a mapping of name to step", "a list of names and mappings", "any value",
 		"a mapping", "", "a list", "a mapping",
@@ -264,6 +265,7 @@ var fixedForms = map[reflect.Type]form{
 	reflect.TypeFor[Duration](): formDuration,
 	reflect.TypeFor[Size]():     formSize,
 	reflect.TypeFor[Percent]():  formPercent,
+	reflect.TypeFor[Rate]():     formRate,
 	reflect.TypeFor[*Node]():    formNode,
 	reflect.TypeFor[Shape]():    formShape,
 	reflect.TypeFor[Text]():     formTemplate,

@@ -163,6 +163,8 @@ func remedyFor(n *Node, want form) string {
 		return "write a size such as 64KB or 10MB"
 	case formPercent:
 		return "write a percentage such as 20%"
+	case formRate:
+		return "write a rate such as 100/s, 90/m or 5000/h"
 	case formList, formBundles:
 		if n.Kind == Scalar && text != "" && !strings.ContainsAny(text, "\n,[]{}") {
 			return fmt.Sprintf("write [%s]", n.Span.Text())

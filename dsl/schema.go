@@ -20,6 +20,7 @@ const (
 	DurationType  Type = "duration"
 	SizeType      Type = "size"
 	PercentType   Type = "percent"
+	RateType      Type = "rate"
 	AnyType       Type = "any"       // YAML that is taken as it is
 	ShapeType     Type = "shape"     // YAML with $(...) at the leaves
 	TemplateType  Type = "template"  // text with $(...) inside
@@ -34,7 +35,7 @@ const (
 
 var formTypes = [...]Type{
 	formText: TextType, formString: TextType, formBool: BoolType, formInt: IntType, formFloat: NumberType,
-	formDuration: DurationType, formSize: SizeType, formPercent: PercentType, formCustom: TextType,
+	formDuration: DurationType, formSize: SizeType, formPercent: PercentType, formRate: RateType, formCustom: TextType,
 	formSecret: SecretType, formNode: AnyType, formShape: ShapeType, formTemplate: TemplateType, formCond: ConditionType,
 	formSteps: StepsType, formBlock: BlockType, formBranches: BranchesType, formBundles: BundlesType, formSeveral: SeveralType,
 	formObject: ObjectType, formList: ListType, formTable: MapType,

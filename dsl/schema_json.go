@@ -118,6 +118,8 @@ func (w *schemaWriter) constraints(s *Schema) object {
 		return w.pattern(unitsPattern(sizeUnits), "a number of bytes with its unit, such as 64KB or 10MB")
 	case PercentType:
 		return w.pattern(`(100(\.0+)?|\d{1,2}(\.\d+)?)%`, "a share, such as 20%")
+	case RateType:
+		return w.pattern(`0*([1-9]\d{0,5}|1000000)/s|0*([1-9]\d{0,6}|[1-5]\d{7}|60000000)/m|0*([1-9]\d{0,8}|[12]\d{9}|3[0-5]\d{8}|3600000000)/h`, "a rate, such as 100/s, 90/m or 5000/h")
 	case StepsType:
 		return object{"type": "array", "items": w.oneStep()}
 	case BlockType:

@@ -136,7 +136,7 @@ var Codes = []Code{
 	{"recursion", "A flow runs itself.", "Use each or while for a repetition."},
 	{"repeated-condition", "Of conditions that are tried in order, one stands behind the same one: nothing comes to it.", "Correct it, or remove what it is for."},
 	{"return-inside", "return and forward end the flow, and cannot do so here.", "Give the value to the step with yield or fallback."},
-	{"same-key", "The key of what is remembered is the same for all requests.", "Write an expression."},
+	{"same-key", "The key of what is remembered or counted is the same for all requests.", "Write an expression."},
 	{"secret-exposed", "A secret would be in an answer, in the log, or in another place that is shown.", "Leave it out, or give what hmac, sha256 or mask make of it."},
 	{"secret-in-url", "A secret would be in a URL, which servers and proxies log.", "Send it in a header."},
 	{"secret-leaked", "In a test an answer holds a secret, which a service gave back.", "Give the parts of the service's answer that callers may see, one by one."},

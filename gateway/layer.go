@@ -12,6 +12,7 @@ type Layer struct {
 	Policy string   // its key: rate_limit
 	From   string   // whose it is, in words: gateway public, bundle partners
 	Span   dsl.Span // of its key
+	Detail string   // what it does as it is set here, in a few words; "" where its name says all
 	Wrap   Middleware
 	// Preflight says that a preflight of CORS goes as far as this layer.
 	Preflight bool

@@ -59,6 +59,7 @@ type Trigger struct {
 type Policy struct {
 	Policy string `json:"policy"`
 	From   string `json:"from"` // gateway NAME, policies NAME, flow NAME
+	Detail string `json:"detail,omitempty"`
 	At     string `json:"at"`
 }
 
@@ -219,7 +220,7 @@ func (x *explainer) trigger(name string, t *engine.Trigger) *Trigger {
 	trigger := field(engine.FlowSchema(), "trigger")
 	out.Settings = settings(trigger, t.Written, nil, "http", "gateway", "without")
 	for _, l := range x.program.Layers(name) {
-		out.Policies = append(out.Policies, Policy{l.Policy, l.From, l.Span.String()})
+		out.Policies = append(out.Policies, Policy{Policy: l.Policy, From: l.From, Detail: l.Detail, At: l.Span.String()})
 	}
 	if x.gateway != nil && !slices.ContainsFunc(out.Settings, func(s Setting) bool { return s.Key == "max_body" }) {
 		out.Settings = append(out.Settings, Setting{Key: "max_body", Value: bytes(x.gateway.MaxBody), From: "gateway " + x.gateway.Name.Value})
@@ -344,7 +345,7 @@ func below(all []Setting, schema *dsl.Schema, prefix string, written []engine.Se
 // what.
 func sets(s *dsl.Schema) bool {
 	switch s.Type {
-	case dsl.DurationType, dsl.SizeType, dsl.PercentType, dsl.BoolType, dsl.IntType, dsl.NumberType, dsl.TextType:
+	case dsl.DurationType, dsl.SizeType, dsl.PercentType, dsl.RateType, dsl.BoolType, dsl.IntType, dsl.NumberType, dsl.TextType:
 		return true
 	case dsl.ListType:
 		return s.Elem.Type == dsl.TextType

@@ -21,13 +21,13 @@ trigger: { http: "GET /orders/{id}", policies: [staff, { authorize: { when: para
 steps: [{ return: 1 }]
 ---
 flow: public
-trigger: { http: GET /public, without: [ip] }
+trigger: { http: GET /public, without: [ip, rate_limit] }
 steps: [{ return: 1 }]
 ---
 policies:
   staff: { authorize: { when: request.method == "GET" } }
 ---
-gateways: { public: { listen: ":8080", policies: [{ ip: { allow: [10.0.0.0/8] } }] } }
+gateways: { public: { listen: ":8080", policies: [{ ip: { allow: [10.0.0.0/8] }, rate_limit: { rate: 10/s, also: [{ rate: 100/m }], by: $(request.remote), shadow: true } }] } }
 `)
 	p, faults := flows.Check(&flows.Files{Sources: []*dsl.Source{source}}, catalog, flows.Environment{Plans: true})
 	if p == nil {
@@ -44,6 +44,7 @@ policies, in the order in which requests go through them
   ip, of gateway public (flow.yaml:12:53)
   authorize, of policies staff (flow.yaml:10:12)
   authorize, of flow orders (flow.yaml:2:58)
+  rate_limit: 10/s and 100/m by $(request.remote); refuses nothing, of gateway public (flow.yaml:12:82)
 `; !strings.Contains(got.String(), want) {
 		t.Errorf("got\n%s\nwant\n%s", got.String(), want)
 	}

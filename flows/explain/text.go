@@ -76,6 +76,9 @@ func (t *text) head(f *Flow) {
 	if len(f.Trigger.Policies) > 0 {
 		t.line("\npolicies, in the order in which requests go through them")
 		for _, p := range f.Trigger.Policies {
+			if p.Detail != "" {
+				p.Policy += ": " + p.Detail
+			}
 			t.line("  %s, of %s (%s)", p.Policy, p.From, p.At)
 		}
 	}

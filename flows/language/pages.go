@@ -156,6 +156,7 @@ var types = []struct {
 	{dsl.DurationType, "a number with its unit: `150ms`, `2s`, `1m30s`"},
 	{dsl.SizeType, "a number of bytes with its unit: `64KB`, `10MB`, `1GiB`"},
 	{dsl.PercentType, "a share: `20%`"},
+	{dsl.RateType, "a whole number for each second, minute or hour: `100/s`, `90/m`, `5000/h`"},
 	{dsl.SecretType, "text that can hold `$(secret.NAME)`; it is never shown"},
 	{dsl.TemplateType, "text with `$(...)` inside, escaped for its place"},
 	{dsl.ConditionType, "an expression without `$(...)`"},

@@ -78,10 +78,11 @@ type entry struct {
 	key  *dsl.Node
 	at   *dsl.Node
 	// value is what stands there, with variables and secrets in their places.
-	value *dsl.Node
-	wrap  gateway.Middleware // nil: it has a fault
-	asks  bool               // its expressions read who calls
-	ways  []string           // in which it finds out who calls
+	value  *dsl.Node
+	wrap   gateway.Middleware // nil: it has a fault
+	asks   bool               // its expressions read who calls
+	ways   []string           // in which it finds out who calls
+	detail string             // what it does, in a few words
 }
 
 // Where says what a bundle applies to.
@@ -188,7 +189,7 @@ func (c Catalog) Apply(gatewayOf, route []*Bundle, without []dsl.String, at dsl.
 					Hint: engine.Anonymous.Hint, Related: []dsl.Related{{Span: at, Message: "the route"}}})
 			}
 			if f.wrap != nil {
-				out.Layers = append(out.Layers, gateway.Layer{Policy: f.kind.Name, From: f.bundle.Whose, Span: f.key.Span, Wrap: f.wrap, Preflight: f.kind.Preflight, Identifies: f.ways})
+				out.Layers = append(out.Layers, gateway.Layer{Policy: f.kind.Name, From: f.bundle.Whose, Span: f.key.Span, Detail: f.detail, Wrap: f.wrap, Preflight: f.kind.Preflight, Identifies: f.ways})
 			}
 		}
 	}

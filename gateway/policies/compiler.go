@@ -100,6 +100,9 @@ func (c *Compiler) fetchable(at dsl.String) (u *url.URL, ok bool) {
 // Documents are the files that flow files refer to.
 func (c *Compiler) Documents() *schema.Documents { return c.lang.Documents }
 
+// Describe says in a few words what the policy at hand does as it is set.
+func (c *Compiler) Describe(text string) { c.entry.detail = text }
+
 // Policy is the key of the policy at hand.
 func (c *Compiler) Policy() string { return c.entry.kind.Name }
 

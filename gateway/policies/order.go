@@ -12,5 +12,6 @@ func All() []Kind {
 		AnyOf,
 		JWT,
 		Authorize,
+		RateLimit,
 	}
 }
