@@ -109,6 +109,10 @@ limit: { concurrent: 100, per_endpoint: 60, queue: 50, wait: 200ms }
 endpoints: ["http://127.0.0.1:9001", "http://127.0.0.1:9002"]
 limit: { adaptive: { max: 200 }, queue: 50 }
 `},
+	dsl.Example{Name: "no more than its provider allows", YAML: `
+endpoints: ["https://api.partner.example"]
+rate: { limit: 100/s, wait: 500ms }
+`},
 	dsl.Example{Name: "endpoints that are left out when they fail more than the others", YAML: `
 endpoints: ["http://127.0.0.1:9001", "http://127.0.0.1:9002", "http://127.0.0.1:9003"]
 ejection: { failures: 30%, for: 30s, at_most: 50% }

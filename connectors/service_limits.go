@@ -11,6 +11,7 @@ import (
 // serviceLimits is how much a service may have to do at a time.
 type serviceLimits struct {
 	Limit *limitConfig `yaml:"limit" doc:"How much may be under way at a time. What is above waits in the queue, or fails at once with the kind overloaded."`
+	Rate  *rateConfig  `yaml:"rate" doc:"How many requests the service takes in a time, because its provider says so. They are spread evenly; what would wait for too long fails with the kind overloaded."`
 }
 
 type limitConfig struct {
@@ -19,6 +20,11 @@ type limitConfig struct {
 	PerEndpoint int            `yaml:"per_endpoint" doc:"How many requests one endpoint may have under way, retries and hedges included. Default: any number." min:"1" max:"1000000"`
 	Queue       int            `yaml:"queue" doc:"How many calls may wait for their turn: by priority, and within one first come, first served. Default: none." min:"1" max:"100000"`
 	Wait        dsl.Duration   `yaml:"wait" doc:"How long a call waits at most, and never so long that no time is left for an answer. Default: 100ms." min:"1ms"`
+}
+
+type rateConfig struct {
+	Limit dsl.Rate     `yaml:"limit" doc:"The rate: 100/s, 90/m, 5000/h. Retries, hedges and copies count." required:"true"`
+	Wait  dsl.Duration `yaml:"wait" doc:"How long a request waits for its turn at most, and never so long that no time is left for an answer." default:"1s" min:"1ms"`
 }
 
 type adaptiveLimit struct {
@@ -50,6 +56,9 @@ func (c *serviceLimits) configure(_ dsl.Reporter, _ *dsl.Node, to *mesh.Config) 
 		if a := l.Adaptive; a != nil {
 			to.Limit.Adaptive = mesh.Adaptive{Max: a.Max, Min: a.Min, Start: a.Start}
 		}
+	}
+	if r := c.Rate; r != nil {
+		to.Rate = mesh.Rate{Requests: int(r.Limit.Count), Per: r.Limit.Per, Wait: time.Duration(r.Wait)}
 	}
 	return true
 }

@@ -65,6 +65,8 @@ var (
 	limitWaiting = describe("limit_waiting", "Calls in the queue of the limit.", "service")
 	limitRefused = describe("limit_refused_total", "Calls that the limit refused.", "service", "priority")
 	limitLate    = describe("limit_late_total", "Calls that the limit refused because they had too little time left to wait.", "service")
+	rateWaited   = describe("rate_waited_total", "Requests that waited for their turn, because the rate of the service is bound.", "service")
+	rateRefused  = describe("rate_refused_total", "Requests that were not made, because their turn would not have come in time.", "service")
 	limitNow     = describe("limit", "How many calls may be under way now; 0 is any number.", "service")
 	limitUsual   = describe("limit_usual_seconds", "What half of the answers take at most if none has to wait, as an adaptive limit has it.", "service")
 	limitLast    = describe("limit_last_seconds", "What half of the answers took at most when an adaptive limit last looked.", "service")
@@ -94,7 +96,7 @@ func (serviceMetrics) Describe(out chan<- *prometheus.Desc) {
 		hedgesSpared,
 		serviceRequests, serviceInjected, versionCalls, versionFallbacks, affinityCalls, mirrorSent, mirrorInFlight, mirrorOmitted, mirrorFailures, mirrorReplies, serviceDenied, serviceBudget, serviceHedges, hedgesWon, hedgeAfter, sourceFailure, serviceRetries, serviceFailures, serviceInFlight, endpointAttempts, endpointFailures,
 		endpointInFlight, endpointConnections, endpointDials, endpointBreaker,
-		limitInUse, limitWaiting, limitRefused, limitLate, limitNow, limitUsual, limitLast,
+		limitInUse, limitWaiting, limitRefused, limitLate, rateWaited, rateRefused, limitNow, limitUsual, limitLast,
 		serviceBreaker, breakerOpenings, endpointBreakerOpenings,
 		servicePanic, panicAttempts, endpointEjected, endpointEjection,
 		endpointHealthy, endpointChecks, endpointChecksFailed,
@@ -162,6 +164,10 @@ func (m serviceMetrics) Collect(out chan<- prometheus.Metric) {
 		}
 		counter(limitLate, s.Limit.Late, name)
 		gauge(limitNow, float64(s.Limit.Limit), name)
+		if r := s.Rate; r != nil {
+			counter(rateWaited, r.Waited, name)
+			counter(rateRefused, r.Refused, name)
+		}
 		if a := s.Limit.Adaptive; a != nil {
 			gauge(limitUsual, a.Usual.Seconds(), name)
 			gauge(limitLast, a.Last.Seconds(), name)

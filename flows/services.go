@@ -57,6 +57,7 @@ type serviceState struct {
 	Hedges    hedgeState      `json:"hedges"`
 	Breaker   *breakerState   `json:"breaker,omitempty"`
 	Limit     limitState      `json:"limit"`
+	Rate      *rateState      `json:"rate,omitempty"`
 	Panic     *panicState     `json:"panic,omitempty"`
 	Failures  []failureState  `json:"failures"`
 	Affinity  *affinityState  `json:"affinity,omitempty"`
@@ -67,6 +68,11 @@ type serviceState struct {
 	TLS       *tlsState       `json:"tls,omitempty"`
 
 	Credentials *credentialsState `json:"credentials,omitempty"`
+}
+
+type rateState struct {
+	Waited  int64 `json:"waited"`
+	Refused int64 `json:"refused"`
 }
 
 type versionState struct {
@@ -208,6 +214,9 @@ func serviceStateOf(name string, s mesh.Stats) serviceState {
 	}
 	if s.Budget >= 0 {
 		out.Budget = &budgetState{Left: s.Budget, Denied: s.Denied}
+	}
+	if r := s.Rate; r != nil {
+		out.Rate = (*rateState)(r)
 	}
 	if p := s.Panic; p != nil {
 		out.Panic = &panicState{p.Now, p.Attempts}

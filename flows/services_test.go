@@ -76,6 +76,10 @@ var shownBy = map[string][2]string{
 	"AdaptiveStats.Usual":  {"- where it is: weir_service_limit_usual_seconds", "- where it is: usual"},
 	"AdaptiveStats.Last":   {"- where it is: weir_service_limit_last_seconds", "- where it is: last"},
 
+	"Stats.Rate":        {"weir_service_rate_waited_total", "rate"},
+	"RateStats.Waited":  {"weir_service_rate_waited_total", "waited"},
+	"RateStats.Refused": {"weir_service_rate_refused_total", "refused"},
+
 	"Stats.Panic":            {"weir_service_panic", "panic"},
 	"PanicStats.Now":         {"weir_service_panic", "now"},
 	"PanicStats.Attempts":    {"weir_service_panic_attempts_total", "attempts"},
@@ -170,6 +174,7 @@ services:
     service_breaker: { failures: 20, open: 10s }
   offers:
     endpoints: ["http://offers-1"]
+    rate: { limit: 1000/s }
     health: { http: { path: /health } }
 `
 
@@ -222,7 +227,7 @@ func TestWhatTheMeshCountsIsShown(t *testing.T) {
 		w := inTrouble(t)
 		metrics, page := metricsOf(t, w), servicesOf(t, w)
 		fields := 0
-		for _, of := range []any{mesh.Stats{}, mesh.EndpointStats{}, mesh.BreakerStats{}, mesh.SourceStats{}, mesh.TLSStats{}, mesh.LimitStats{}, mesh.AdaptiveStats{}, mesh.PanicStats{}, mesh.EjectionStats{}, mesh.HealthStats{}, mesh.VersionStats{}, mesh.MirrorStats{}, mesh.AffinityStats{}, mesh.CredentialsStats{}, mesh.EndpointStats{}.Target} {
+		for _, of := range []any{mesh.Stats{}, mesh.EndpointStats{}, mesh.BreakerStats{}, mesh.SourceStats{}, mesh.TLSStats{}, mesh.LimitStats{}, mesh.AdaptiveStats{}, mesh.RateStats{}, mesh.PanicStats{}, mesh.EjectionStats{}, mesh.HealthStats{}, mesh.VersionStats{}, mesh.MirrorStats{}, mesh.AffinityStats{}, mesh.CredentialsStats{}, mesh.EndpointStats{}.Target} {
 			typ := reflect.TypeOf(of)
 			for i := range typ.NumField() {
 				fields++

@@ -23,6 +23,7 @@ type run struct {
 	hedged  bool          // whose outcome is that of its hedge
 	alone   string        // why it has no hedge
 
+	reserved  bool     // the next attempt has its turn
 	presented []string // the service's credentials, if they are in req
 	renewed   bool     // others were looked for
 
@@ -58,6 +59,13 @@ func (r *run) attempts(call *Call) (*http.Response, Class, error) {
 			closeBody(r.sent)
 			return nil, contextClass(err), err
 		}
+		if r.service.rate != nil && !r.reserved {
+			if class, err := r.turn(); err != nil {
+				closeBody(r.sent)
+				return nil, class, err
+			}
+		}
+		r.reserved = false
 		p, class, err := r.pick()
 		if err != nil {
 			closeBody(r.sent)
@@ -132,6 +140,11 @@ func (r *run) next(out *outcome, call *Call) (Decision, time.Duration) {
 	case call.Ledger != nil && !call.Ledger.Withdraw():
 		s.budget.restore(s.clock())
 		return LedgerSpent, 0
+	}
+	pause, inTime := r.spaced(pause, call.UsefulUntil)
+	if !inTime {
+		s.budget.restore(s.clock())
+		return RateSpent, 0
 	}
 	return Retried, pause
 }

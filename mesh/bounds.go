@@ -23,10 +23,10 @@ func (c Config) Bounds(method string, keyed bool) Bounds {
 		b.Requests, b.Attempts = 2*b.Requests, 2*b.Attempts
 	}
 	if b.Time > 0 {
-		b.Time += c.Inject.Delay + c.Limit.Wait
+		b.Time += c.Inject.Delay + c.Limit.Wait + time.Duration(b.Attempts)*c.Rate.Wait
 	}
 	if b.Hang > 0 {
-		b.Hang += c.Limit.Wait
+		b.Hang += c.Limit.Wait + time.Duration(b.Attempts)*c.Rate.Wait
 	}
 	b.Time, b.Hang = c.within(b.Time), c.within(b.Hang)
 	return b

@@ -80,6 +80,8 @@ type Config struct {
 	ServiceBreaker Breaker
 	// Limit is off unless Concurrent, Adaptive.Max or PerEndpoint is set.
 	Limit Limit
+	// Rate is off unless Requests is set.
+	Rate Rate
 	// Ejection is off unless Failures or Ratio is set.
 	Ejection Ejection
 	// Health is off unless Check is set.
@@ -160,7 +162,7 @@ func (c Config) withDefaults() Config {
 	c.Protocol = orDefault(c.Protocol, protocolAuto)
 	c.Retry = c.Retry.withDefaults()
 	c.Hedge = c.Hedge.withDefaults()
-	c.Limit = c.Limit.withDefaults()
+	c.Limit, c.Rate = c.Limit.withDefaults(), c.Rate.withDefaults()
 	c.Breaker, c.ServiceBreaker = c.Breaker.withDefaults(), c.ServiceBreaker.withDefaults()
 	c.Ejection, c.Health = c.Ejection.withDefaults(), c.Health.withDefaults()
 	if c.Ejection.enabled() || c.Health.enabled() {
@@ -210,6 +212,7 @@ func Validate(c Config) []ConfigError {
 	c.Retry.validate(&faults)
 	c.Hedge.validate(&faults)
 	c.Limit.validate(&faults)
+	c.Rate.validate(&faults)
 	c.Breaker.validate(&faults, "breaker")
 	c.ServiceBreaker.validate(&faults, "service_breaker")
 	c.Ejection.validate(&faults)

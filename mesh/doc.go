@@ -44,7 +44,10 @@
 //  9. Hedge. Inside retry, so that an attempt and its hedge are one failure if
 //     both fail; outside the choice of an endpoint, because it goes to another.
 //     It takes from the same budget: both are load that nobody asked for.
-//  10. Pick endpoint. Inside retry, so that a second attempt prefers an endpoint
+//  10. Rate ([Rate]). Inside retry and hedge, because what is promised is how many
+//     requests there are, whoever makes them; outside the choice of an endpoint,
+//     so that nobody holds a place there while waiting for a turn.
+//  11. Pick endpoint. Inside retry, so that a second attempt prefers an endpoint
 //     that has not failed this call; outside the breaker, because breakers
 //     belong to endpoints, and one that is open is a reason to pick another
 //     rather than to fail. What is there to pick from may be looked for
@@ -59,15 +62,15 @@
 //     ([Config].Panic), all that and the breakers are passed over. An endpoint that
 //     is new passes a part of its attempts on, outside the balancer, so that none
 //     has to know of it.
-//  11. Breaker of the endpoint. It counts attempts, not calls: a call that
+//  12. Breaker of the endpoint. It counts attempts, not calls: a call that
 //     succeeds on its second endpoint still leaves its mark on the first.
-//  12. Limit of the endpoint. Innermost of what refuses, with the choice: an
+//  13. Limit of the endpoint. Innermost of what refuses, with the choice: an
 //     endpoint without room is passed over, and only when none has room does the
 //     call wait, in the queue of the service. A hedge never waits.
-//  13. Attempt timeout, and the header that tells what is left of it. Innermost of
+//  14. Attempt timeout, and the header that tells what is left of it. Innermost of
 //     the policies, so that a timeout is an outcome which the breaker counts and
 //     retry may act on, where the expiry of the caller's own deadline is neither.
-//  14. Transport. HTTP/1.1 goes through package h1, with TLS or without; HTTP/2 (by
+//  15. Transport. HTTP/1.1 goes through package h1, with TLS or without; HTTP/2 (by
 //     ALPN, or as [Config].Protocol says) through a tuned net/http.Transport.
 //
 // # What is retried

@@ -312,6 +312,11 @@ func (s *Service) admitHedge(ledger Ledger) string {
 		s.hedge.budget.restore(now)
 		return UnhedgedBudget
 	}
+	if !s.rate.now() {
+		s.hedge.budget.restore(now)
+		s.budget.restore(now)
+		return UnhedgedRate
+	}
 	if ledger != nil && !ledger.Withdraw() {
 		s.hedge.budget.restore(now)
 		s.budget.restore(now)

@@ -194,7 +194,7 @@ func (m *mirror) request(req *http.Request, version int) *http.Request {
 // send makes the copy, if there is room for one more.
 func (c *shadow) send(body []byte) {
 	m := c.mirror
-	if !take(&m.inFlight, m.Concurrent) {
+	if !m.service.rate.now() || !take(&m.inFlight, m.Concurrent) {
 		m.dropped.Add(1)
 		return
 	}

@@ -99,6 +99,7 @@ func brief(d time.Duration) time.Duration {
 const (
 	UnhedgedBudget = "a budget is spent"
 	UnhedgedLedger = "the run's ledger is spent"
+	UnhedgedRate   = "the rate of the service is spent"
 	UnhedgedSlack  = "what runs beside the call takes longer"
 )
 
@@ -133,6 +134,8 @@ const (
 	OverBudget
 	// LedgerSpent: [Call].Ledger said no.
 	LedgerSpent
+	// RateSpent: [Rate] has no turn in time.
+	RateSpent
 	// Lost: another attempt that ran beside it gave the reply.
 	Lost
 	// Renewed: the endpoint did not take the credentials; another attempt follows
@@ -144,7 +147,7 @@ const (
 
 var decisionNames = [decisions]string{
 	Done: "done", Retried: "retried", Ended: "ended", NotListed: "not_listed", Exhausted: "exhausted", Unsafe: "unsafe",
-	BodyGone: "body_gone", NoTime: "no_time", Unavailable: "unavailable", OverBudget: "over_budget", LedgerSpent: "ledger_spent", Lost: "lost", Renewed: "renewed",
+	BodyGone: "body_gone", NoTime: "no_time", Unavailable: "unavailable", OverBudget: "over_budget", LedgerSpent: "ledger_spent", RateSpent: "rate_spent", Lost: "lost", Renewed: "renewed",
 }
 
 // String returns the decision as it is written in metrics.
@@ -169,6 +172,8 @@ func (d Decision) Reason() string {
 		return "not repeated, because the retry budget is spent"
 	case LedgerSpent:
 		return "not repeated, because the run's ledger is spent"
+	case RateSpent:
+		return "not repeated, because the rate of the service is spent"
 	}
 	return ""
 }

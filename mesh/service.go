@@ -26,6 +26,7 @@ type Service struct {
 	limit    *limiter     // nil without one
 	budget   *budget      // nil without retries and hedges
 	hedge    *hedger      // nil without hedges
+	rate     *pacer       // nil without a rate
 	typical  atomic.Int64 // moving average of the time to a good reply, in ns
 
 	requests atomic.Int64
@@ -139,6 +140,7 @@ func Open(name string, cfg Config) (*Service, error) {
 		s.budget = newBudget(cfg.Retry.Budget, cfg.Retry.MinPerSecond)
 	}
 	s.limit = newLimiter(cfg.Limit)
+	s.rate = newPacer(cfg.Rate)
 	s.cfg.overload = newOverload(cfg, s.clock)
 	s.cfg.changes = newChanges(name, s.opened, cfg.Changed)
 	s.cfg.ejector = newEjector(cfg.Ejection, s.cfg.overload, s.clock, s.cfg.changes)

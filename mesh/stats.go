@@ -29,6 +29,7 @@ type Stats struct {
 	HedgeAfter time.Duration
 	Breaker    BreakerStats // of the service
 	Limit      LimitStats
+	Rate       *RateStats     // nil without
 	Panic      *PanicStats    // nil without ejection and health checks
 	Versions   []VersionStats // in their order; none without versions
 	Mirror     *MirrorStats   // nil without
@@ -66,6 +67,7 @@ func (s *Service) Stats() Stats {
 		Budget:   s.budget.left(s.clock()),
 		Breaker:  s.breaker.stats(s.opened),
 		Limit:    s.limit.stats(),
+		Rate:     s.rate.stats(),
 		Panic:    s.cfg.overload.stats(s.set.Load()),
 		Versions: s.split.stats(),
 		Mirror:   s.mirror.stats(),

@@ -437,6 +437,9 @@ func serviceSettings(s *connectors.Service) []Setting {
 	if c.Limit.Queue > 0 {
 		effective["limit.wait"] = shown(c.Limit.Wait)
 	}
+	if c.Rate.Requests > 0 {
+		effective["rate.wait"] = shown(c.Rate.Wait)
+	}
 	if c.Mirror.To != "" {
 		effective["mirror.timeout"] = shown(c.Mirror.Timeout)
 	}

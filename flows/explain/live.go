@@ -113,6 +113,9 @@ func (l *Live) service(t *text, s *flows.ServiceState) {
 		}
 		t.line("      limit   %d%s in use, %d waiting, %d refused%s", m.InUse, of, m.Waiting, m.Refused, late)
 	}
+	if r := s.Rate; r != nil {
+		t.line("      rate    %d waited, %d refused", r.Waited, r.Refused)
+	}
 	if m := s.Mirror; m != nil {
 		t.line("      mirror  %s: %d sent, %d dropped, %d failed, %d with another status", oneLine(m.To), m.Sent, m.Dropped, m.Failed, m.Different)
 	}
