@@ -33,6 +33,9 @@ type Input struct {
 	Trace    *trace.Trace // nil: nothing is recorded, and nothing passed on
 
 	Priority Priority
+	// Attempts is how often services were asked for this request, retries and
+	// hedges included. Run sets it when it returns.
+	Attempts int64
 
 	once  sync.Once
 	query url.Values

@@ -328,7 +328,12 @@ func (p *Program) Flow() *Flow { return p.flow }
 // comes back as an *Error. The caller releases the Answer.
 func (p *Program) Run(ctx context.Context, in *Input) (Answer, *Error) {
 	x := p.frame.exchange(in, nil)
-	defer x.release()
+	defer func() {
+		if in.ledger == nil {
+			in.Attempts = x.own.calls.Load() + x.own.extra.Load()
+		}
+		x.release()
+	}()
 	x.own.bound, x.own.tally = &p.budget, p.tally
 	if p.input != nil {
 		x.results[p.input.index].cell.set(in.With)

@@ -76,6 +76,9 @@ func HeaderFault(name string) (message, hint string) {
 	return "", ""
 }
 
+// IsHeaderName reports whether a field of a header can have the name.
+func IsHeaderName(name string) bool { return isToken(name) }
+
 // header compiles the value of a header. What an expression gives is looked at
 // when it is there.
 func (c *Compiler) header(name string, shape dsl.Shape) *dsl.ShapeTemplate {

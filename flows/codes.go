@@ -40,6 +40,7 @@ var Codes = []Code{
 	{"bad-expression", "The expression cannot be read, or cannot be evaluated for any values.", "The message says where; functions are called as the hint shows."},
 	{"bad-header", "This is not the name of a header, or one that Weir sets itself, or it is written twice.", "Use letters, digits and hyphens; write a list for several values."},
 	{"bad-import", "What is named cannot be imported: it is no path of flow files, or holds the file itself, or far too much.", "Name the file or the directory that is needed, as it is seen from this file."},
+	{"bad-log", "What an access log is to tell cannot be told, or contradicts itself.", "The message says which; the reference of gateway lists the fields."},
 	{"bad-name", "The name cannot be used in expressions, or is empty.", "Use letters, digits and _, and begin with a letter."},
 	{"bad-network", "This is neither an address nor a network.", "Write one such as 10.0.0.0/8, 192.0.2.7 or 2001:db8::/32."},
 	{"bad-number", "JSON has no such number.", "Quote it, to send it as text."},

@@ -24,6 +24,7 @@ type Gateway struct {
 	// Connections is how those of the gateway are treated.
 	Connections gateway.ListenerConfig
 
+	access   *accessLog  // nil: there is none
 	policies []*dsl.Node // as they are written
 	routes   []gateway.Route
 	router   *gateway.Router
@@ -36,9 +37,10 @@ func (g *Gateway) Routes() int { return len(g.routes) }
 type gatewayConfig struct {
 	Listen dsl.String `yaml:"listen" doc:"The address: HOST:PORT, or :PORT for all of the machine's addresses." required:"true"`
 	connectionsConfig
-	Policies       dsl.Bundles `yaml:"policies" doc:"What applies to all requests of the gateway: names of bundles of the section policies, and bundles that stand in their place."`
-	MaxBody        dsl.Size    `yaml:"max_body" doc:"How large the body of a request may be where the flow does not say." default:"10MB" min:"1B"`
-	DeadlineHeader dsl.String  `yaml:"deadline_header" doc:"The header in which callers tell how many milliseconds they wait for the answer, such as X-Envoy-Expected-Rq-Timeout-Ms, or Grpc-Timeout, in the form of gRPC. A request then has that much time, if the deadline of its flow is not shorter. Default: none."`
+	Policies       dsl.Bundles      `yaml:"policies" doc:"What applies to all requests of the gateway: names of bundles of the section policies, and bundles that stand in their place."`
+	MaxBody        dsl.Size         `yaml:"max_body" doc:"How large the body of a request may be where the flow does not say." default:"10MB" min:"1B"`
+	AccessLog      *accessLogConfig `yaml:"access_log" doc:"Writes down each request, those included that policies refuse and that no route takes: {} is one line of JSON on the standard output. The fields of a record are time, gateway, route, flow, method, host, path, query, protocol, status, outcome, bytes_in, bytes_out, duration (seconds), attempts (at services), consumer, policy (that refused it), code (of the problem), cache, request_id, trace_id, remote, user_agent and config. No request waits for it: what finds no room is dropped and counted."`
+	DeadlineHeader dsl.String       `yaml:"deadline_header" doc:"The header in which callers tell how many milliseconds they wait for the answer, such as X-Envoy-Expected-Rq-Timeout-Ms, or Grpc-Timeout, in the form of gRPC. A request then has that much time, if the deadline of its flow is not shorter. Default: none."`
 }
 
 // GatewayKind is the Kind of an entry of the gateways section.
@@ -60,12 +62,26 @@ var GatewayKind = dsl.Define("gateway", "An address that serves the routes of fl
 				r.Report(dsl.Diagnostic{Span: name.Span, Code: "bad-header", Message: message, Hint: hint})
 			}
 		}
-		return &Gateway{Listen: cfg.Listen.Value, MaxBody: int64(cfg.MaxBody), policies: cfg.Policies.Items, DeadlineHeader: cfg.DeadlineHeader.Value, Connections: cfg.compile(r, at), at: cfg.Listen.Span}
+		var access *accessLog
+		if cfg.AccessLog != nil {
+			access = cfg.AccessLog.compile(r, at.Field("access_log"))
+		}
+		return &Gateway{access: access, Listen: cfg.Listen.Value, MaxBody: int64(cfg.MaxBody), policies: cfg.Policies.Items, DeadlineHeader: cfg.DeadlineHeader.Value, Connections: cfg.compile(r, at), at: cfg.Listen.Span}
 	},
 	dsl.Example{Name: "all addresses", YAML: `listen: ":8080"`},
 	dsl.Example{Name: "behind another gateway, which tells how long it waits", YAML: `
 listen: ":8080"
 deadline_header: X-Envoy-Expected-Rq-Timeout-Ms
+`},
+	dsl.Example{Name: "a line for each request, in a file for each day", YAML: `
+listen: ":8080"
+access_log: { file: access.log, max_age: 24h, keep: 14 }
+`},
+	dsl.Example{Name: "the lines of other servers, for one request in ten and all that fail", YAML: `
+listen: ":8080"
+access_log:
+  template: $(remote) - $(consumer) [$(time)] "$(method) $(path) $(protocol)" $(status) $(bytes_out) "$(header.referer)" "$(user_agent)"
+  sample: 10%
 `},
 	dsl.Example{Name: "two names on one port, and clients that show who they are", YAML: `
 listen: ":8443"

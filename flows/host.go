@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"maps"
 	"net"
@@ -28,6 +29,7 @@ type Host struct {
 	drain   time.Duration
 	dial    connectors.Dial
 	redact  *dsl.Redactor
+	stdout  io.Writer
 	tracer  *trace.Tracer
 	current atomic.Pointer[generation]
 	keepers keepers
@@ -40,6 +42,7 @@ type Host struct {
 	listeners map[string]*gateway.Listener // by listenerKey
 	clients   map[string]*client           // by connectors.Service.Key
 	closing   bool
+	access    map[gateway.LogFileConfig]*accessSink
 	leaving   map[*gateway.Listener]bool
 	left      sync.WaitGroup // is zero when none is leaving
 }
@@ -60,6 +63,9 @@ type HostOptions struct {
 	Redactor *dsl.Redactor
 	// Tracer decides which requests are recorded as spans. It may be nil.
 	Tracer *trace.Tracer
+	// Stdout gets the records of access logs that name no file; nobody, if it is
+	// nil.
+	Stdout io.Writer
 	// Listen and Dial are the host's ways to the network: net.Listen and
 	// net.Dialer, if they are nil.
 	Listen func(network, addr string) (net.Listener, error)
@@ -70,7 +76,10 @@ type HostOptions struct {
 func NewHost(o HostOptions) *Host {
 	h := &Host{
 		log: o.Log, metrics: o.Metrics, drain: o.Drain, dial: o.Dial, redact: o.Redactor, tracer: o.Tracer, server: gateway.NewServer(o.Log),
-		listeners: map[string]*gateway.Listener{}, clients: map[string]*client{}, leaving: map[*gateway.Listener]bool{},
+		listeners: map[string]*gateway.Listener{}, clients: map[string]*client{}, leaving: map[*gateway.Listener]bool{}, access: map[gateway.LogFileConfig]*accessSink{}, stdout: io.Discard,
+	}
+	if o.Stdout != nil {
+		h.stdout = keptOpen{o.Stdout}
 	}
 	h.halted, h.halt = context.WithCancel(context.Background())
 	if o.Listen != nil {
@@ -168,6 +177,7 @@ type opening struct {
 	listeners map[string]*gateway.Listener // by listenerKey
 	changed   []func()                     // give listeners that stay what the program says of them
 	services  []string                     // keys of clients
+	logs      []gateway.LogFileConfig      // that access logs go to
 }
 
 var errShuttingDown = errors.New("shutting down")
@@ -181,8 +191,12 @@ func (h *Host) open(p *Program) (n opening, err error) {
 	if n.listeners, n.changed, err = h.listen(p); err != nil {
 		return n, err
 	}
-	if n.services, err = h.openServices(p); err != nil {
+	if n.logs, err = h.openAccess(p); err == nil {
+		n.services, err = h.openServices(p)
+	}
+	if err != nil {
 		n.drop()
+		h.dropAccess(n.logs)
 	}
 	return n, err
 }
@@ -201,6 +215,7 @@ func (h *Host) serve(p *Program, n opening) error {
 	if h.closing {
 		n.drop()
 		h.dropServices(n.services)
+		h.dropAccess(n.logs)
 		return errShuttingDown
 	}
 	g := &generation{program: p, handlers: map[string]http.Handler{}, finished: make(chan struct{})}
@@ -209,13 +224,13 @@ func (h *Host) serve(p *Program, n opening) error {
 		go func() { // the last request need not wait for it, nor Apply for itself
 			defer close(g.finished)
 			h.keepers.close(held) // what still works in them calls services
-			h.closeServices(n.services)
+			h.closeServices(n.services, n.logs)
 		}()
 	}
 	for _, gw := range p.Gateways {
 		g.handlers[listenerKey(gw)] = gateway.NewHandler(gw.router, gateway.Options{
 			Gateway: gw.Name.Value, Log: h.log, Metrics: h.metrics, DeadlineHeader: gw.DeadlineHeader, MaxBody: gw.MaxBody, Redactor: h.redact, Layers: gw.Policies,
-			Tracer: h.tracer, Revision: p.Revision(),
+			Tracer: h.tracer, Revision: p.Revision(), Access: h.accessOf(gw),
 		})
 	}
 	old := h.current.Swap(g)
@@ -329,10 +344,11 @@ func (h *Host) awaitServices(p *Program) {
 	}
 }
 
-func (h *Host) closeServices(keys []string) {
+func (h *Host) closeServices(keys []string, logs []gateway.LogFileConfig) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.dropServices(keys)
+	h.dropAccess(logs)
 }
 
 func (h *Host) dropServices(keys []string) {

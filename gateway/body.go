@@ -37,6 +37,8 @@ type body struct {
 	rate   int64         // bytes per second
 	credit time.Duration
 
+	taken atomic.Int64 // bytes that were read
+
 	// refused makes the answer close the connection: what the client goes on
 	// sending cannot be told from a next request.
 	refused atomic.Bool
@@ -70,11 +72,14 @@ func (b *body) Read(p []byte) (int, error) {
 
 func (b *body) readInTime(p []byte) (int, error) {
 	if b.stall <= 0 {
-		return b.ReadCloser.Read(p)
+		n, err := b.ReadCloser.Read(p)
+		b.taken.Add(int64(n))
+		return n, err
 	}
 	begin := time.Now()
 	b.arm(begin.Add(b.credit))
 	n, err := b.ReadCloser.Read(p)
+	b.taken.Add(int64(n))
 	switch {
 	case err == nil:
 		earned := time.Duration(n) * time.Second / time.Duration(b.rate)

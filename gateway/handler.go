@@ -50,6 +50,8 @@ type Options struct {
 	Assumed *engine.Consumer
 	// Revision tells spans which state of the files is served.
 	Revision string
+	// Access gets a record of each request. It may be nil.
+	Access *AccessLog
 }
 
 // Middleware is the shape of every layer and of every policy. It is built once
@@ -65,6 +67,9 @@ func NewHandler(rt *Router, o Options) http.Handler {
 		h.stats[i] = stats{metrics: o.Metrics, gateway: o.Gateway, route: route.Name, method: methodLabel(route.Method)}
 	}
 	h.inFlight = o.Metrics.inFlight.WithLabelValues(o.Gateway)
+	if o.Access != nil {
+		h.accessWritten, h.accessDropped = o.Metrics.access.WithLabelValues(o.Gateway, "taken"), o.Metrics.access.WithLabelValues(o.Gateway, "dropped")
+	}
 	outer := recoverPanics(o)
 	h.chains = newChains(rt, o.Layers, func(inner http.Handler) http.Handler { return outer(refuseAmbiguous(capBody(inner))) })
 	return h
@@ -91,6 +96,8 @@ type recorder struct {
 	chains   *chains
 	stats    []stats // by Route.index
 	inFlight prometheus.Gauge
+
+	accessWritten, accessDropped prometheus.Counter // of Options.Access
 }
 
 func (h *recorder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -156,6 +163,9 @@ func (h *recorder) finish(q *Request, r *http.Request, completed bool) {
 	h.inFlight.Dec()
 	h.count(q, r, took, now)
 	h.record(q, r, now, completed)
+	if h.options.Access != nil {
+		h.options.Access.write(h, q, r, now, completed)
+	}
 	if q.w.status >= http.StatusInternalServerError || !completed {
 		h.log(q, r, took)
 	}

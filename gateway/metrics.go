@@ -20,6 +20,7 @@ type Metrics struct {
 	panics   *prometheus.CounterVec
 	unrouted *prometheus.CounterVec
 	refused  *prometheus.CounterVec
+	access   *prometheus.CounterVec
 }
 
 // NewMetrics registers the gateways' metrics. Its error is that of a second
@@ -51,8 +52,12 @@ func NewMetrics(r prometheus.Registerer) (*Metrics, error) {
 			Name: "weir_policy_refusals_total",
 			Help: "Requests that a policy refused, by the code of the problem that they were answered with.",
 		}, []string{"gateway", "route", "policy", "code"}),
+		access: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "weir_access_log_records_total",
+			Help: "Records of the access log by what became of them: taken, or dropped for lack of room.",
+		}, []string{"gateway", "outcome"}),
 	}
-	for _, c := range []prometheus.Collector{m.requests, m.duration, m.inFlight, m.panics, m.unrouted, m.refused} {
+	for _, c := range []prometheus.Collector{m.requests, m.duration, m.inFlight, m.panics, m.unrouted, m.refused, m.access} {
 		if err := r.Register(c); err != nil {
 			return nil, err
 		}

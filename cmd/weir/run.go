@@ -169,7 +169,7 @@ func (s *server) open(dirs []string, o *runOptions, p *process, registry metrics
 	if err != nil {
 		return err
 	}
-	s.host = flows.NewHost(flows.HostOptions{Log: s.Logger, Metrics: counts, Drain: o.drain, Redactor: p.redactor, Tracer: tracer})
+	s.host = flows.NewHost(flows.HostOptions{Log: s.Logger, Metrics: counts, Drain: o.drain, Redactor: p.redactor, Tracer: tracer, Stdout: p.stdout})
 	registry.MustRegister(s.host.Collector())
 	s.reloader, err = flows.NewReloader(s.host, flows.ReloadOptions{
 		Paths: dirs, Catalog: c, Environment: flows.Environment{Env: p.env, Log: s.Logger}, Secrets: secrets,

@@ -1,0 +1,158 @@
+package gateway
+
+import (
+	"encoding/hex"
+	"net/http"
+	"slices"
+	"strings"
+	"unsafe"
+)
+
+// accessField is one thing that is told of a request. It has one of the three.
+type accessField struct {
+	name   string
+	text   func(e *accessEntry) string // "": it has none
+	number func(e *accessEntry) int64  // negative: it has none
+	micros func(e *accessEntry) int64  // is told in seconds
+}
+
+// accessFields are all, in their order. Their names and their meaning are part of
+// the interface.
+var accessFields = []accessField{
+	{name: "time", text: (*accessEntry).time},
+	{name: "gateway", text: func(e *accessEntry) string { return e.gateway.options.Gateway }},
+	{name: "route", text: (*accessEntry).route},
+	{name: "flow", text: (*accessEntry).flow},
+	{name: "method", text: func(e *accessEntry) string { return e.r.Method }},
+	{name: "host", text: func(e *accessEntry) string { return e.r.Host }},
+	{name: "path", text: func(e *accessEntry) string { return e.r.URL.Path }},
+	{name: "query", text: func(e *accessEntry) string { return e.log.shownQuery(e.r.URL.RawQuery) }},
+	{name: "protocol", text: func(e *accessEntry) string { return e.r.Proto }},
+	{name: "status", number: (*accessEntry).status},
+	{name: "outcome", text: (*accessEntry).outcome},
+	{name: "bytes_in", number: func(e *accessEntry) int64 { return e.q.body.taken.Load() }},
+	{name: "bytes_out", number: func(e *accessEntry) int64 { return e.q.w.bytes }},
+	{name: "duration", micros: func(e *accessEntry) int64 { return e.now.Sub(e.q.Start).Microseconds() }},
+	{name: "attempts", number: func(e *accessEntry) int64 { return e.q.input.Attempts }},
+	{name: "consumer", text: (*accessEntry).consumer},
+	{name: "policy", text: func(e *accessEntry) string { return e.q.Refused }},
+	{name: "code", text: func(e *accessEntry) string { return e.q.Code }},
+	{name: "cache", text: func(e *accessEntry) string { return cacheStatus(e.q.w.Header()) }},
+	{name: "request_id", text: func(e *accessEntry) string { return e.q.ID }},
+	{name: "trace_id", text: (*accessEntry).traceID},
+	{name: "remote", text: func(e *accessEntry) string { return e.q.input.Remote }},
+	{name: "user_agent", text: func(e *accessEntry) string { return e.r.UserAgent() }},
+	{name: "config", text: func(e *accessEntry) string { return e.gateway.options.Revision }},
+}
+
+// AccessFields are the names of what is told of a request, in their order.
+func AccessFields() []string {
+	names := make([]string, len(accessFields))
+	for i := range accessFields {
+		names[i] = accessFields[i].name
+	}
+	return names
+}
+
+func findAccessField(name string) (accessField, bool) {
+	i := slices.IndexFunc(accessFields, func(f accessField) bool { return f.name == name })
+	if i < 0 {
+		return accessField{}, false
+	}
+	return accessFields[i], true
+}
+
+// headerField tells a field of the request's header.
+func headerField(name string) accessField {
+	canonical := http.CanonicalHeaderKey(name)
+	return accessField{name: headerPrefix + strings.ToLower(name), text: func(e *accessEntry) string {
+		switch values := e.r.Header[canonical]; {
+		case len(values) == 0:
+			return ""
+		case e.log.redacts(canonical):
+			return redacted
+		case len(values) == 1:
+			return values[0]
+		default:
+			return strings.Join(values, ", ")
+		}
+	}}
+}
+
+const headerPrefix = "header."
+
+// made is what stands in the scratch memory, until something else does.
+func (e *accessEntry) made(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
+
+func (e *accessEntry) time() string {
+	return e.made(e.q.Start.UTC().AppendFormat(e.scratch[:0], "2006-01-02T15:04:05.000Z07:00"))
+}
+
+func (e *accessEntry) route() string {
+	if e.q.Route == nil {
+		return ""
+	}
+	return e.q.Route.Path
+}
+
+func (e *accessEntry) flow() string {
+	if e.q.Route == nil {
+		return ""
+	}
+	return e.q.Route.Name
+}
+
+func (e *accessEntry) status() int64 {
+	if e.q.w.status == 0 {
+		return -1
+	}
+	return int64(e.q.w.status)
+}
+
+// outcome is a word for what the status does not tell.
+func (e *accessEntry) outcome() string {
+	switch {
+	case e.r.Context().Err() != nil:
+		return "client_gone"
+	case !e.completed:
+		return "aborted"
+	case e.q.Refused != "":
+		return "refused"
+	case e.q.Route == nil:
+		return "unrouted"
+	case e.q.w.status >= http.StatusInternalServerError:
+		return "failed"
+	}
+	return "answered"
+}
+
+func (e *accessEntry) consumer() string {
+	if c := e.q.input.Consumer; c != nil {
+		return c.Name
+	}
+	return ""
+}
+
+func (e *accessEntry) traceID() string {
+	id := e.q.Trace.Context().TraceID
+	if !id.Valid() {
+		return ""
+	}
+	return e.made(hex.AppendEncode(e.scratch[:0], id[:]))
+}
+
+// cacheStatus is what our cache has said in Cache-Status (RFC 9211), in a word:
+// hit, or why the answer is not from it. Caches nearer to the origin stand before
+// ours.
+func cacheStatus(h http.Header) string {
+	values := h["Cache-Status"]
+	if len(values) == 0 {
+		return ""
+	}
+	how, ours := strings.CutPrefix(values[len(values)-1], "weir; ")
+	if !ours {
+		return ""
+	}
+	how, _, _ = strings.Cut(how, ";")
+	return strings.TrimPrefix(strings.TrimPrefix(how, "fwd="), "detail=")
+}
