@@ -47,37 +47,13 @@ func (c *conn) ReadFrom(src io.Reader) (int64, error) {
 	return io.CopyBuffer(struct{ io.Writer }{c.Conn}, src, *buffer)
 }
 
-// plainConn is a connection without TLS.
-type plainConn struct {
-	*conn
-	framing framing
-}
-
-// Read is what net.Conn asks for.
-func (c *plainConn) Read(p []byte) (int, error) { return c.framing.receive(c.Conn, p) }
-
-// Write is what net.Conn asks for.
-func (c *plainConn) Write(p []byte) (int, error) { return c.framing.send(c.Conn, p) }
-
-// secureConn is a connection of HTTP/1.1 over TLS.
-type secureConn struct {
-	*tls.Conn
-	framing framing
-}
-
-// Read is what net.Conn asks for.
-func (c *secureConn) Read(p []byte) (int, error) { return c.framing.receive(c.Conn, p) }
-
-// Write is what net.Conn asks for.
-func (c *secureConn) Write(p []byte) (int, error) { return c.framing.send(c.Conn, p) }
-
 // unframed ends the reading along: the connection is another protocol's now.
 func unframed(nc net.Conn) {
 	switch c := nc.(type) {
 	case *plainConn:
-		c.framing.state, c.framing.fault = inOther, nil
+		c.release()
 	case *secureConn:
-		c.framing.state, c.framing.fault = inOther, nil
+		c.release()
 	}
 }
 
@@ -87,14 +63,9 @@ const told = 4
 
 // receive reads what a client sends, up to the first byte that is no HTTP.
 // After that it fails, for as long as it is asked.
-func (f *framing) receive(from net.Conn, p []byte) (int, error) {
+func (f *framing) receive(from io.Reader, p []byte) (int, error) {
 	if f.fault != nil {
-		switch {
-		case len(p) == 1:
-			// The server is at work on the request before, and looks whether
-			// the client is still there.
-			return 0, drain(from)
-		case f.head >= told:
+		if f.head >= told {
 			return 0, f.fault
 		}
 		n, err := from.Read(p[:min(len(p), told-f.head)])
@@ -119,19 +90,9 @@ func (f *framing) receive(from net.Conn, p []byte) (int, error) {
 	return sound, nil
 }
 
-// drain reads until the connection ends, or its deadline has passed.
-func drain(from net.Conn) error {
-	var rest [512]byte
-	for {
-		if _, err := from.Read(rest[:]); err != nil {
-			return err
-		}
-	}
-}
-
 // send writes what the server answers. What it says of a request that it could
 // not read is for the gateway to say.
-func (f *framing) send(to net.Conn, p []byte) (int, error) {
+func (f *framing) send(to io.Writer, p []byte) (int, error) {
 	if f.fault != nil && bytes.HasPrefix(p, serverSays400) {
 		if f.head < math.MaxInt {
 			_, err := to.Write(f.fault.answer())
@@ -154,10 +115,15 @@ func (m *malformation) answer() []byte {
 
 type connKey struct{}
 
-// withConn lets requests find their connection.
+// withConn lets requests find their connection, and a line end them.
 func withConn(ctx context.Context, nc net.Conn) context.Context {
-	if s, ok := nc.(*tls.Conn); ok { // HTTP/2
-		nc = s.NetConn()
+	switch c := nc.(type) {
+	case *plainConn:
+		ctx, c.gone = context.WithCancel(ctx)
+	case *secureConn:
+		ctx, c.gone = context.WithCancel(ctx)
+	case *tls.Conn: // HTTP/2
+		nc = c.NetConn()
 	}
 	return context.WithValue(ctx, connKey{}, nc)
 }

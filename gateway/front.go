@@ -20,6 +20,7 @@ type front struct {
 	identity *identity // nil: no TLS
 	server   *http.Server
 	feed     *feed
+	patrol   patrol
 	open     atomic.Int64 // connections
 	preparing
 }
@@ -68,7 +69,7 @@ func (f *front) serve(log *slog.Logger) {
 func (f *front) take(c *conn) {
 	c.closed = func() { f.open.Add(-1) }
 	if f.identity == nil {
-		f.feed.give(&plainConn{conn: c, framing: f.framing(f.config.H2C)})
+		f.feed.give(&plainConn{f.line(c, f.config.H2C)})
 		return
 	}
 	if !f.begin(c) {
@@ -99,11 +100,11 @@ func (f *front) prepare(c *conn) net.Conn {
 	if shaken.ConnectionState().NegotiatedProtocol == "h2" {
 		return shaken
 	}
-	return &secureConn{Conn: shaken, framing: f.framing(false)}
+	return &secureConn{f.line(shaken, false)}
 }
 
-func (f *front) framing(h2c bool) framing {
-	return framing{h2c: h2c, maxFields: f.config.MaxFields}
+func (f *front) line(over net.Conn, h2c bool) line {
+	return line{Conn: over, framing: framing{h2c: h2c, maxFields: f.config.MaxFields}, patrol: &f.patrol}
 }
 
 // looksLikeHTTP is what a client sends that does not know of TLS.

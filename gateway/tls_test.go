@@ -166,6 +166,33 @@ func TestProtocolsAreNegotiated(t *testing.T) {
 	}
 }
 
+func TestAClientThatLeavesIsNoticedBelowTLS(t *testing.T) {
+	a := flowtest.NewAuthority(t)
+	for name, protocols := range map[string]func(*http.Protocols){"HTTP/1.1": http1, "HTTP/2": http2} {
+		t.Run(name, func(t *testing.T) {
+			s := mustListenTLS(t, gateway.ListenerConfig{TLS: &gateway.TLS{Certificates: certificates("one")}},
+				map[string]flowtest.Certificate{"one": a.Issue("shop.example")}, a)
+			c := s.client(t, nil, protocols)
+			ctx, leave := context.WithCancel(t.Context())
+			defer leave()
+			ended := make(chan struct{})
+			s.Swap(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+				leave()
+				<-r.Context().Done()
+				close(ended)
+			}))
+			r, err := http.NewRequestWithContext(ctx, "GET", "https://"+s.Addr().String(), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := c.Do(r); err == nil {
+				t.Error("answered")
+			}
+			<-ended
+		})
+	}
+}
+
 func TestHTTP2WithoutTLSHasToBeAskedFor(t *testing.T) {
 	for _, asked := range []bool{false, true} {
 		l, err := gateway.NewServer(slog.New(slog.DiscardHandler)).Listen("127.0.0.1:0", gateway.ListenerConfig{H2C: asked})

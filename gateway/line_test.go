@@ -1,0 +1,233 @@
+package gateway
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+const postA = "POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"
+
+// connectSlow is connect with a handler that takes a time and answers with the
+// number of the request.
+func connectSlow(t *testing.T, takes time.Duration) *client {
+	n := 0
+	return connect(t, func(w http.ResponseWriter, r *http.Request) {
+		n++
+		select {
+		case <-time.After(takes):
+			fmt.Fprintf(w, "answer %d", n)
+		case <-r.Context().Done():
+		}
+	})
+}
+
+func TestWhatArrivesWhileAHandlerIsAtWorkIsTheNextRequest(t *testing.T) {
+	for _, takes := range []time.Duration{0, time.Millisecond, grain, 2 * grain, 3 * grain, time.Minute} {
+		for _, pause := range []time.Duration{0, time.Millisecond, grain, 4 * grain} {
+			synctest.Test(t, func(t *testing.T) {
+				c := connectSlow(t, takes)
+				go func() {
+					for range 3 {
+						_ = c.send("%s", postA[:7])
+						time.Sleep(pause)
+						_ = c.send("%s", postA[7:])
+					}
+					_ = c.send("%s%s", postA, postA)
+				}()
+				for i := range 5 {
+					c.expect(200, fmt.Sprintf("answer %d", i+1))
+				}
+			})
+		}
+	}
+}
+
+func TestAClientThatLeavesIsNoticedSoon(t *testing.T) {
+	for _, after := range []time.Duration{0, time.Millisecond, grain, 3 * grain} {
+		synctest.Test(t, func(t *testing.T) {
+			ended := make(chan time.Time, 1)
+			c := connect(t, func(_ http.ResponseWriter, r *http.Request) {
+				<-r.Context().Done()
+				ended <- time.Now()
+			})
+			_ = c.send("%s", postA)
+			time.Sleep(after)
+			c.Close()
+			if took := (<-ended).Sub(c.begin); took > max(after, 2*grain) {
+				t.Errorf("left after %v, noticed after %v", after, took)
+			}
+		})
+	}
+}
+
+func TestARequestThatFillsTheBufferButForOneByteIsRead(t *testing.T) {
+	for size := 4090; size < 4100; size++ { // the server's buffer has 4096
+		synctest.Test(t, func(t *testing.T) {
+			c := connect(t, echoLength)
+			head := strings.TrimSuffix(postA, "\r\n") + "Long: "
+			head += strings.Repeat("x", size-len(head))
+			go func() {
+				_ = c.send("%s", head)
+				_ = c.send("\r\n\r\n")
+			}()
+			c.expect(200, "0 bytes")
+		})
+	}
+}
+
+func TestDeadlinesOfALineEndWhatTheyAreFor(t *testing.T) {
+	const (
+		soon = time.Millisecond
+		late = time.Minute
+	)
+	cases := map[string]func(l *line) error{
+		"a read": func(l *line) error {
+			_ = l.SetReadDeadline(time.Now().Add(late))
+			_, err := l.Read(make([]byte, 2))
+			return err
+		},
+		"a write": func(l *line) error {
+			_ = l.SetWriteDeadline(time.Now().Add(late))
+			_, err := l.Write([]byte("text"))
+			return err
+		},
+		"a read that is under way": func(l *line) error {
+			time.AfterFunc(late/2, func() { _ = l.SetDeadline(time.Now().Add(late / 2)) })
+			_, err := l.Read(make([]byte, 2))
+			return err
+		},
+		"a read after one that it ended": func(l *line) error {
+			_ = l.SetReadDeadline(time.Now().Add(late / 2))
+			_, _ = l.Read(make([]byte, 2))
+			_ = l.SetReadDeadline(time.Now().Add(late / 2))
+			_, err := l.Read(make([]byte, 2))
+			return err
+		},
+		"a read after a watch": func(l *line) error {
+			_, _ = l.Read(make([]byte, 1))
+			time.Sleep(late / 2)
+			_ = l.SetReadDeadline(time.Now().Add(late / 2))
+			_, err := l.Read(make([]byte, 2))
+			return err
+		},
+	}
+	for name, call := range cases {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				near, far := net.Pipe()
+				defer near.Close()
+				l := &line{Conn: far, patrol: &patrol{}}
+				defer l.Close()
+				begin := time.Now()
+				if err := call(l); !errors.Is(err, os.ErrDeadlineExceeded) {
+					t.Errorf("ended by %v", err)
+				}
+				if took := time.Since(begin); took != late {
+					t.Errorf("ended after %v", took)
+				}
+				_ = l.SetReadDeadline(time.Now().Add(soon))
+				begin = time.Now()
+				if _, err := l.Read(make([]byte, 2)); !errors.Is(err, os.ErrDeadlineExceeded) || time.Since(begin) > 2*grain {
+					t.Errorf("a deadline that is near ended the read by %v after %v", err, time.Since(begin))
+				}
+				_ = l.SetReadDeadline(time.Time{})
+				time.AfterFunc(time.Hour, func() { _, _ = near.Write([]byte("x")) })
+				if n, err := l.Read(make([]byte, 2)); n != 1 || err != nil {
+					t.Errorf("a deadline that is lifted ended the read by %v", err)
+				}
+			})
+		})
+	}
+}
+
+func TestThePatrolRestsWhenNothingIsDue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &patrol{}
+		for range 3 {
+			near, far := net.Pipe()
+			l := &line{Conn: far, patrol: p}
+			go func() { _, _ = l.Read(make([]byte, 2)) }()
+			defer near.Close()
+		}
+		synctest.Wait()
+		resting := func() bool {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			return !p.due && len(p.lines) == 0
+		}
+		if resting() {
+			t.Error("nobody comes by")
+		}
+		time.Sleep(time.Second)
+		if !resting() {
+			t.Error("lines on which nothing is begun are visited")
+		}
+	})
+}
+
+func TestAHijackedConnectionIsReadByNobodyElse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		took := make(chan net.Conn, 1)
+		c := connect(t, func(w http.ResponseWriter, r *http.Request) {
+			time.Sleep(time.Minute)
+			conn, _, err := http.NewResponseController(w).Hijack()
+			if err != nil {
+				t.Error(err)
+			}
+			took <- conn
+		})
+		_ = c.send("%s", postA)
+		_ = c.send("a") // while the handler is at work
+		conn := <-took
+		defer conn.Close()
+		go func() { _ = c.send("bc") }()
+		r := bufio.NewReaderSize(conn, 16)
+		for _, want := range "abc" {
+			_ = conn.SetReadDeadline(time.Now().Add(time.Second))
+			if got, err := r.ReadByte(); got != byte(want) || err != nil {
+				t.Errorf("got %q, %v", got, err)
+			}
+		}
+		begin := time.Now()
+		if _, err := conn.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) || time.Since(begin) != time.Second {
+			t.Errorf("a read of one byte ended by %v after %v", err, time.Since(begin))
+		}
+	})
+}
+
+func TestRequestsOfAConnectionEndWithTheGateway(t *testing.T) {
+	begun := make(chan struct{})
+	cause := make(chan error, 1)
+	r := route("GET", "/a")
+	r.Handler = http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		close(begun)
+		<-r.Context().Done()
+		cause <- context.Cause(r.Context())
+	})
+	l := listen(t, newTestHandler(t, Options{}, r))
+	conn, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_, _ = io.WriteString(conn, "GET /a HTTP/1.1\r\nHost: x\r\n\r\n")
+	<-begun
+	ended, end := context.WithCancel(t.Context())
+	end()
+	if err := l.Shutdown(ended); err == nil {
+		t.Error("nothing was cut off")
+	}
+	if err := <-cause; !errors.Is(err, errCut) {
+		t.Errorf("ended by %v", err)
+	}
+}
