@@ -77,6 +77,7 @@ var exclusive = map[string][]string{
 	"github.com/prometheus/client_golang":   {"gateway", "flows", "flows/flowtest", "cmd/weir"},
 	"github.com/spf13/cobra":                {"cmd/weir"},
 	"github.com/creachadair/jrpc2":          {"flows/lsp"},
+	"golang.org/x/crypto":                   {"gateway/policies"},
 }
 
 type goPackage struct {

@@ -32,7 +32,7 @@ of it is served, and a change that has faults changes nothing.`,
 	}{
 		{"Write flows", []*cobra.Command{p.newCommand(), p.importCommand(), p.checkCommand(), p.testCommand(), p.fmtCommand(), p.explainCommand(), p.graphCommand(), p.evalCommand()}},
 		{"Serve them", []*cobra.Command{p.runCommand()}},
-		{"For other tools", []*cobra.Command{p.openAPICommand(), p.lspCommand(), p.schemaCommand(), p.docsCommand(), p.versionCommand()}},
+		{"For other tools", []*cobra.Command{p.keyCommand(), p.openAPICommand(), p.lspCommand(), p.schemaCommand(), p.docsCommand(), p.versionCommand()}},
 	} {
 		root.AddGroup(&cobra.Group{ID: group.title, Title: group.title})
 		for _, cmd := range group.commands {

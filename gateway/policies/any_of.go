@@ -26,10 +26,10 @@ var AnyOf = Kind{
 			}
 			return c.authentication(ways, cfg.optionalConfig)
 		},
-		dsl.Example{Name: "programs by a header, pages by a cookie", YAML: `
+		dsl.Example{Name: "people by a token, programs by a key", YAML: `
 of:
   - jwt: { issuer: "https://id.example", audience: shop }
-  - jwt: { issuer: "https://id.example", audience: pages, from: { cookie: session } }
+  - api_key: { file: partners.keys }
 `}),
 }
 

@@ -24,6 +24,7 @@ import (
 type fresh struct {
 	get   func(ctx context.Context, client http.RoundTripper) error
 	every time.Duration // how old it is when it is had anew
+	near  bool          // it is in a file
 
 	due atomic.Int64 // when that is, in Unix nanoseconds
 	had atomic.Int64 // when it was had last; 0: never
@@ -50,6 +51,27 @@ const (
 func (f *fresh) tend(now time.Time, client http.RoundTripper) {
 	if now.UnixNano() >= f.due.Load() {
 		f.begin(now, client, func() bool { return now.UnixNano() >= f.due.Load() })
+	}
+}
+
+// recent is tend for what must not be used when it is old because no request came
+// for a while: then it waits. What is far away and failed last is not waited for.
+func (f *fresh) recent(ctx context.Context, now time.Time, client http.RoundTripper) {
+	if f.tend(now, client); now.UnixNano()-f.had.Load() <= 2*int64(f.every) {
+		return
+	}
+	f.mu.Lock()
+	running := f.running
+	if f.failures > 0 && !f.near {
+		running = nil
+	}
+	f.mu.Unlock()
+	if running == nil {
+		return
+	}
+	select {
+	case <-running:
+	case <-ctx.Done():
 	}
 }
 
@@ -173,7 +195,7 @@ const fileEvery = 2 * time.Second
 func freshFile(path string, limit int64, load func(text []byte) error) *fresh {
 	var was os.FileInfo
 	var read time.Time
-	return &fresh{every: fileEvery, get: func(context.Context, http.RoundTripper) error {
+	return &fresh{every: fileEvery, near: true, get: func(context.Context, http.RoundTripper) error {
 		now, err := os.Stat(path)
 		if err != nil {
 			return err

@@ -18,18 +18,18 @@ import (
 
 type jwtConfig struct {
 	jwtIssuerConfig
-	Issuers []jwtIssuerConfig   `yaml:"issuers" doc:"Several issuers, each with its own keys and all that is said of it, in place of one. A consumer is then called by its issuer and its name, with a space between."`
-	From    *tokenFromConfig    `yaml:"from" doc:"Where the token is, if not in the header Authorization, behind Bearer."`
-	Scopes  []string            `yaml:"scopes" doc:"Scopes that a token must all have, in its claim scope or scp."`
-	Roles   *rolesConfig        `yaml:"roles" doc:"Roles that its subject must have."`
-	When    dsl.Cond            `yaml:"when" doc:"What else must be true: an expression over claims, consumer and the request, evaluated when the token has been verified."`
-	Headers map[string]dsl.Text `yaml:"headers" doc:"Headers in which backends are told of the caller, such as X-User: $(claims.sub). What the caller itself sent in them is taken away; one whose value is empty is not sent."`
-	Hide    bool                `yaml:"hide" doc:"Whether backends do not get the token." default:"false"`
-	Require []string            `yaml:"require" doc:"Claims that a token must have." default:"[exp]"`
-	Leeway  dsl.Duration        `yaml:"leeway" doc:"By how much the clocks of an issuer and this machine may differ." default:"30s" min:"0s" max:"5m"`
-	MaxAge  dsl.Duration        `yaml:"max_age" doc:"How long after it was issued a token is taken at most. Default: until it expires." min:"1s"`
-	Revoked *revokedConfig      `yaml:"revoked" doc:"A list of tokens that no longer hold: a line for each, jti or sub and the SHA-256 of that claim in hex. Behind a sub a time can stand: what was issued before it is revoked."`
-	Cache   tokenCacheConfig    `yaml:"cache" doc:"What is remembered of tokens that were verified, until they expire, are revoked, or their key is no longer one of the issuer's."`
+	Issuers []jwtIssuerConfig `yaml:"issuers" doc:"Several issuers, each with its own keys and all that is said of it, in place of one. A consumer is then called by its issuer and its name, with a space between."`
+	From    *tokenFromConfig  `yaml:"from" doc:"Where the token is, if not in the header Authorization, behind Bearer."`
+	Scopes  []string          `yaml:"scopes" doc:"Scopes that a token must all have, in its claim scope or scp."`
+	Roles   *rolesConfig      `yaml:"roles" doc:"Roles that its subject must have."`
+	When    dsl.Cond          `yaml:"when" doc:"What else must be true: an expression over claims, consumer and the request, evaluated when the token has been verified."`
+	Hide    bool              `yaml:"hide" doc:"Whether backends do not get the token." default:"false"`
+	Require []string          `yaml:"require" doc:"Claims that a token must have." default:"[exp]"`
+	Leeway  dsl.Duration      `yaml:"leeway" doc:"By how much the clocks of an issuer and this machine may differ." default:"30s" min:"0s" max:"5m"`
+	MaxAge  dsl.Duration      `yaml:"max_age" doc:"How long after it was issued a token is taken at most. Default: until it expires." min:"1s"`
+	Revoked *revokedConfig    `yaml:"revoked" doc:"A list of tokens that no longer hold: a line for each, jti or sub and the SHA-256 of that claim in hex. Behind a sub a time can stand: what was issued before it is revoked."`
+	Cache   tokenCacheConfig  `yaml:"cache" doc:"What is remembered of tokens that were verified, until they expire, are revoked, or their key is no longer one of the issuer's."`
+	tellConfig
 	realmConfig
 	optionalConfig
 }
@@ -78,13 +78,12 @@ revoked: { file: revoked.txt }
 }
 
 type jwt struct {
+	teller
 	issuers []*jwtIssuer
 	from    tokenFrom
 	scopes  []string
 	roles   roles
 	when    *Cond
-	headers []claimHeader
-	spoofs  []string // names of headers, folded
 	hide    bool
 	require []string
 	leeway  time.Duration
@@ -99,15 +98,10 @@ type roles struct {
 	any, all []string
 }
 
-type claimHeader struct {
-	name string
-	text *dsl.TextTemplate
-}
-
 func (c *Compiler) jwt(at *dsl.Node, cfg *jwtConfig) gateway.Middleware {
 	p := &jwt{
 		from: c.tokenFrom(at, cfg.From), scopes: cfg.Scopes, hide: cfg.Hide, require: cfg.Require, leeway: time.Duration(cfg.Leeway), maxAge: time.Duration(cfg.MaxAge),
-		realm: cfg.checked(c),
+		realm: cfg.checked(c), teller: c.teller(at, cfg.tellConfig),
 	}
 	open := c.jwtIssuers(p, at, cfg)
 	if cfg.Roles != nil {
@@ -119,7 +113,6 @@ func (c *Compiler) jwt(at *dsl.Node, cfg *jwtConfig) gateway.Middleware {
 	if cfg.When.Node != nil {
 		p.when = c.Cond(cfg.When)
 	}
-	p.headers, p.spoofs = c.claimHeaders(at.Field("headers"), cfg.Headers)
 	revoked, client := c.revocationsOf(at, cfg.Revoked)
 	p.revoked = client
 	entries, bytes := cfg.Cache.Entries, int(cfg.Cache.Bytes)
@@ -131,43 +124,6 @@ func (c *Compiler) jwt(at *dsl.Node, cfg *jwtConfig) gateway.Middleware {
 		return s
 	})
 	return c.identified(p, cfg.optionalConfig)
-}
-
-// claimHeaders compiles the headers that tell backends of the caller.
-func (c *Compiler) claimHeaders(at *dsl.Node, headers map[string]dsl.Text) (all []claimHeader, spoofs []string) {
-	for _, name := range sortedKeys(headers) {
-		if message, hint := engine.HeaderFault(name); message != "" {
-			c.Report(dsl.Diagnostic{Span: at.Field(name).KeySpan(), Code: "bad-header", Message: message, Hint: hint})
-			continue
-		}
-		if text := c.Text(headers[name], dsl.HeaderValue); text != nil {
-			all = append(all, claimHeader{http.CanonicalHeaderKey(name), text})
-		}
-		spoofs = append(spoofs, folded(name))
-	}
-	return all, spoofs
-}
-
-// folded is a name of a header as the least careful backend reads it: CGI makes
-// the same variable of X-User and X_User.
-func folded(name string) string {
-	return strings.ToLower(strings.ReplaceAll(name, "_", "-"))
-}
-
-// cleanse is what identifier asks for.
-func (p *jwt) cleanse(r *http.Request) { cleanse(r.Header, p.spoofs) }
-
-func cleanse(h http.Header, spoofs []string) {
-	if len(spoofs) == 0 {
-		return
-	}
-	for name := range h {
-		for _, spoof := range spoofs {
-			if len(name) == len(spoof) && folded(name) == spoof {
-				delete(h, name)
-			}
-		}
-	}
 }
 
 // challenge is what identifier asks for.
@@ -208,7 +164,7 @@ func (p *jwt) identify(q *gateway.Request, r *http.Request) (*engine.Consumer, *
 	v := s.cache.find(&sum)
 	switch {
 	case v == nil:
-	case p.holds(s, v, now):
+	case p.holds(r.Context(), s, v, now):
 		s.cached.Add(1)
 	default:
 		s.cache.drop(&sum)
@@ -237,8 +193,8 @@ func (p *jwt) identify(q *gateway.Request, r *http.Request) (*engine.Consumer, *
 
 // holds reports whether what was verified once still is. That it has expired is
 // for verify to tell.
-func (p *jwt) holds(s *jwtState, v *verified, now time.Time) bool {
-	return s.rings[v.issuer].tend(now, fetcher(p.issuers[v.issuer].client)) && now.Before(v.until) && !v.key.gone.Load()
+func (p *jwt) holds(ctx context.Context, s *jwtState, v *verified, now time.Time) bool {
+	return s.rings[v.issuer].tend(ctx, now, fetcher(p.issuers[v.issuer].client)) && now.Before(v.until) && !v.key.gone.Load()
 }
 
 func fetcher(client func() http.RoundTripper) http.RoundTripper {
@@ -352,14 +308,8 @@ func (p *jwt) admit(q *gateway.Request, r *http.Request) *refusal {
 			return forbidden(insufficient, err)
 		}
 	}
-	for _, h := range p.headers {
-		value, err := h.text.String(r.Context(), q)
-		if err != nil {
-			return forbidden(insufficient, err)
-		}
-		if value != "" {
-			r.Header[h.name] = []string{value}
-		}
+	if err := p.tell(r.Context(), q, r); err != nil {
+		return forbidden(insufficient, err)
 	}
 	return nil
 }
@@ -487,10 +437,19 @@ func (c *Compiler) tokenFrom(at *dsl.Node, cfg *tokenFromConfig) (f tokenFrom) {
 		return f
 	}
 	f = tokenFrom{http.CanonicalHeaderKey(cfg.Header.Value), cfg.Cookie.Value, cfg.Query.Value}
-	if n := at.Field("from"); len(n.Fields) != 1 {
+	if n := at.Field("from"); f.places() != 1 {
 		c.Report(dsl.Diagnostic{Span: n.KeySpan(), Code: "bad-policy", Message: "a token is in one place", Hint: "write header, cookie or query"})
 	}
 	return f
+}
+
+func (f tokenFrom) places() (n int) {
+	for _, name := range []string{f.header, f.cookie, f.query} {
+		if name != "" {
+			n++
+		}
+	}
+	return n
 }
 
 // read gives the token of a request; "" is none. A request with several is

@@ -88,9 +88,13 @@ func (r *keyring) usable(now time.Time) bool {
 }
 
 // tend has the keys anew if that is due, and reports whether those that are there
-// can be used. It waits for nothing.
-func (r *keyring) tend(now time.Time, client http.RoundTripper) bool {
-	if r.fresh != nil {
+// can be used. It does not wait for what is far away.
+func (r *keyring) tend(ctx context.Context, now time.Time, client http.RoundTripper) bool {
+	switch {
+	case r.fresh == nil:
+	case r.fresh.near:
+		r.fresh.recent(ctx, now, client)
+	default:
 		r.fresh.tend(now, client)
 	}
 	return r.usable(now)
@@ -98,7 +102,7 @@ func (r *keyring) tend(now time.Time, client http.RoundTripper) bool {
 
 // current are the keys. Only who finds none that can be used waits for them.
 func (r *keyring) current(ctx context.Context, now time.Time, client http.RoundTripper) (*keySet, error) {
-	if r.tend(now, client) {
+	if r.tend(ctx, now, client) {
 		return r.set.Load(), nil
 	}
 	err := r.fresh.wait(ctx, now, client)

@@ -10,6 +10,8 @@ func All() []Kind {
 		Maintenance,
 		CSRF,
 		AnyOf,
+		APIKey,
+		Basic,
 		JWT,
 		Authorize,
 		RateLimit,

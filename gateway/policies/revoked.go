@@ -120,8 +120,8 @@ func marksOf(claims map[string]any) (m marks) {
 
 // current is the list. Who finds none waits for it.
 func (r *revocations) current(ctx context.Context, now time.Time, client http.RoundTripper) (*revokedList, error) {
-	r.fresh.tend(now, client)
-	if list := r.usable(now); list != nil {
+	r.fresh.recent(ctx, now, client)
+	if list := r.usable(time.Now()); list != nil {
 		return list, nil
 	}
 	err := r.fresh.wait(ctx, now, client)
