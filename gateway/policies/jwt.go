@@ -3,13 +3,12 @@ package policies
 import (
 	"context"
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"net/http"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
+	"unsafe"
 
 	"github.com/weir-run/weir/dsl"
 	"github.com/weir-run/weir/engine"
@@ -43,12 +42,6 @@ type rolesConfig struct {
 type tokenCacheConfig struct {
 	Entries int      `yaml:"entries" doc:"How many tokens are remembered at most. 0 remembers none." default:"10000" min:"0" max:"10000000"`
 	Bytes   dsl.Size `yaml:"bytes" doc:"How much memory they may take, roughly." default:"32MB" min:"0B"`
-}
-
-type tokenFromConfig struct {
-	Header dsl.String `yaml:"header" doc:"A header that holds the token and nothing else."`
-	Cookie dsl.String `yaml:"cookie" doc:"A cookie. Browsers send it on their own, so that pages of others can cause requests in the name of their visitors."`
-	Query  dsl.String `yaml:"query" doc:"A parameter of the query, for clients that cannot send headers, such as WebSockets of browsers. URLs end up in logs and histories: RFC 6750 section 2.3 advises against it."`
 }
 
 // JWT is the Kind of the policy jwt.
@@ -89,13 +82,10 @@ type jwt struct {
 	leeway  time.Duration
 	maxAge  time.Duration
 	realm   string
-	revoked func() http.RoundTripper // fetches the list; nil: nothing does
-	state   *engine.Kept[*jwtState]
-}
-
-type roles struct {
-	claim    claimPath
-	any, all []string
+	// insufficient is the challenge to those who are known and may not.
+	insufficient string
+	revoked      func() http.RoundTripper // fetches the list; nil: nothing does
+	state        *engine.Kept[*jwtState]
 }
 
 func (c *Compiler) jwt(at *dsl.Node, cfg *jwtConfig) gateway.Middleware {
@@ -103,6 +93,7 @@ func (c *Compiler) jwt(at *dsl.Node, cfg *jwtConfig) gateway.Middleware {
 		from: c.tokenFrom(at, cfg.From), scopes: cfg.Scopes, hide: cfg.Hide, require: cfg.Require, leeway: time.Duration(cfg.Leeway), maxAge: time.Duration(cfg.MaxAge),
 		realm: cfg.checked(c), teller: c.teller(at, cfg.tellConfig),
 	}
+	p.insufficient = "Bearer " + p.realm + `, error="insufficient_scope"`
 	open := c.jwtIssuers(p, at, cfg)
 	if cfg.Roles != nil {
 		p.roles = roles{claimPathOf(cfg.Roles.Claim), cfg.Roles.Any, cfg.Roles.All}
@@ -160,7 +151,7 @@ func (p *jwt) identify(q *gateway.Request, r *http.Request) (*engine.Consumer, *
 		p.from.hide(r)
 	}
 	s, now := p.state.It(), time.Now()
-	sum := sha256.Sum256([]byte(text))
+	sum := sha256.Sum256(bytesOf(text))
 	v := s.cache.find(&sum)
 	switch {
 	case v == nil:
@@ -196,6 +187,9 @@ func (p *jwt) identify(q *gateway.Request, r *http.Request) (*engine.Consumer, *
 func (p *jwt) holds(ctx context.Context, s *jwtState, v *verified, now time.Time) bool {
 	return s.rings[v.issuer].tend(ctx, now, fetcher(p.issuers[v.issuer].client)) && now.Before(v.until) && !v.key.gone.Load()
 }
+
+// bytesOf are the bytes of a text, for those who only read them.
+func bytesOf(text string) []byte { return unsafe.Slice(unsafe.StringData(text), len(text)) }
 
 func fetcher(client func() http.RoundTripper) http.RoundTripper {
 	if client == nil {
@@ -296,94 +290,21 @@ func (p *jwt) issuerOf(t *token) int {
 // admit is what identifier asks for.
 func (p *jwt) admit(q *gateway.Request, r *http.Request) *refusal {
 	claims := q.Input().Consumer.Claims
-	insufficient := "Bearer " + p.realm + `, error="insufficient_scope"`
 	if !hasScopes(claims, p.scopes) {
-		return forbidden(insufficient+`, scope="`+strings.Join(p.scopes, " ")+`"`, nil)
+		return forbidden(p.insufficient+`, scope="`+strings.Join(p.scopes, " ")+`"`, nil)
 	}
 	if !p.roles.held(claims) {
-		return forbidden(insufficient, nil)
+		return forbidden(p.insufficient, nil)
 	}
 	if p.when != nil {
 		if ok, err := p.when.Holds(r.Context()); err != nil || !ok {
-			return forbidden(insufficient, err)
+			return forbidden(p.insufficient, err)
 		}
 	}
 	if err := p.tell(r.Context(), q, r); err != nil {
-		return forbidden(insufficient, err)
+		return forbidden(p.insufficient, err)
 	}
 	return nil
-}
-
-// hasScopes reads the claim scope as RFC 8693 section 4.2 has it, and scp, which
-// is a list or a text of the same kind.
-func hasScopes(claims map[string]any, wanted []string) bool {
-	for _, scope := range wanted {
-		if !hasWord(claims["scope"], scope) && !hasWord(claims["scp"], scope) {
-			return false
-		}
-	}
-	return true
-}
-
-func hasWord(v any, word string) bool {
-	switch v := v.(type) {
-	case string:
-		for part := range strings.SplitSeq(v, " ") {
-			if part == word {
-				return true
-			}
-		}
-	case []any:
-		return slices.Contains(v, any(word))
-	}
-	return false
-}
-
-func (x *roles) held(claims map[string]any) bool {
-	if len(x.any)+len(x.all) == 0 {
-		return true
-	}
-	has := x.claim.in(claims)
-	for _, role := range x.all {
-		if !hasWord(has, role) {
-			return false
-		}
-	}
-	return len(x.any) == 0 || slices.ContainsFunc(x.any, func(role string) bool { return hasWord(has, role) })
-}
-
-// claimPath is the way to a claim.
-type claimPath []string
-
-// claimPathOf reads a way: names with dots between. Names that nobody else gives
-// are URIs (RFC 7519 section 4.2), and are what they are.
-func claimPathOf(text string) claimPath {
-	if strings.ContainsAny(text, "/:") {
-		return claimPath{text}
-	}
-	return strings.Split(text, ".")
-}
-
-func (p claimPath) in(claims map[string]any) (v any) {
-	v = claims
-	for _, name := range p {
-		members, ok := v.(map[string]any)
-		if !ok {
-			return nil
-		}
-		v = members[name]
-	}
-	return v
-}
-
-// textOf is a claim as the name of something: a text or a number.
-func textOf(v any) string {
-	switch v.(type) {
-	case string, int, float64, dsl.Number:
-		b, _ := dsl.AppendText(nil, v) // all of them have a text
-		return string(b)
-	}
-	return ""
 }
 
 // jwtState is what outlives requests, and programs that have the same policy.
@@ -425,111 +346,4 @@ func (s *jwtState) Close() {
 	if s.revoked != nil {
 		s.revoked.fresh.close()
 	}
-}
-
-var errSeveralTokens = errors.New("there are several tokens")
-
-// tokenFrom is where the token of a request is.
-type tokenFrom struct{ header, cookie, query string } // all empty: behind Bearer
-
-func (c *Compiler) tokenFrom(at *dsl.Node, cfg *tokenFromConfig) (f tokenFrom) {
-	if cfg == nil {
-		return f
-	}
-	f = tokenFrom{http.CanonicalHeaderKey(cfg.Header.Value), cfg.Cookie.Value, cfg.Query.Value}
-	if n := at.Field("from"); f.places() != 1 {
-		c.Report(dsl.Diagnostic{Span: n.KeySpan(), Code: "bad-policy", Message: "a token is in one place", Hint: "write header, cookie or query"})
-	}
-	return f
-}
-
-func (f tokenFrom) places() (n int) {
-	for _, name := range []string{f.header, f.cookie, f.query} {
-		if name != "" {
-			n++
-		}
-	}
-	return n
-}
-
-// read gives the token of a request; "" is none. A request with several is
-// refused: who reads it next may take another one (RFC 6750 section 2).
-func (f tokenFrom) read(r *http.Request) (string, error) {
-	var found []string
-	switch {
-	case f.header != "":
-		found = r.Header[f.header]
-	case f.cookie != "":
-		for _, c := range r.CookiesNamed(f.cookie) {
-			found = append(found, c.Value)
-		}
-	case f.query != "":
-		found = r.URL.Query()[f.query]
-	default:
-		values := r.Header["Authorization"]
-		if len(values) > 1 {
-			return "", errSeveralTokens
-		}
-		if len(values) == 1 {
-			text, _ := credentials(values[0], "Bearer")
-			return text, nil
-		}
-	}
-	switch len(found) {
-	case 0:
-		return "", nil
-	case 1:
-		return found[0], nil
-	}
-	return "", errSeveralTokens
-}
-
-// credentials are those behind a scheme (RFC 9110 section 11.4).
-func credentials(value, scheme string) (string, bool) {
-	if len(value) <= len(scheme) || value[len(scheme)] != ' ' || !strings.EqualFold(value[:len(scheme)], scheme) {
-		return "", false
-	}
-	return strings.Trim(value[len(scheme)+1:], " "), true
-}
-
-// hide takes the token out of a request.
-func (f tokenFrom) hide(r *http.Request) {
-	switch {
-	case f.header != "":
-		delete(r.Header, f.header)
-	case f.cookie != "":
-		withoutCookie(r, f.cookie)
-	case f.query != "":
-		withoutParameter(r, f.query)
-	default:
-		delete(r.Header, "Authorization")
-	}
-}
-
-func withoutCookie(r *http.Request, name string) {
-	var kept []string
-	for _, line := range r.Header["Cookie"] {
-		var parts []string
-		for part := range strings.SplitSeq(line, ";") {
-			part = strings.TrimSpace(part)
-			if own, _, _ := strings.Cut(part, "="); strings.TrimSpace(own) != name && part != "" {
-				parts = append(parts, part)
-			}
-		}
-		if len(parts) > 0 {
-			kept = append(kept, strings.Join(parts, "; "))
-		}
-	}
-	if kept == nil {
-		delete(r.Header, "Cookie")
-		return
-	}
-	r.Header["Cookie"] = kept
-}
-
-func withoutParameter(r *http.Request, name string) {
-	u, values := *r.URL, r.URL.Query()
-	delete(values, name)
-	u.RawQuery = values.Encode()
-	r.URL = &u
 }

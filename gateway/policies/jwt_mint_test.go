@@ -107,7 +107,7 @@ func (m mint) signWith(signed string, h crypto.Hash, begin func() hash.Hash) []b
 
 // jwk is the public key, as a JWK Set has it.
 func (m mint) jwk(more ...object) object {
-	var out object
+	out := object{}
 	switch k := m.key.(type) {
 	case *rsa.PrivateKey:
 		out = object{"kty": "RSA", "n": encode64(k.N.Bytes()), "e": encode64(big.NewInt(int64(k.E)).Bytes())}
