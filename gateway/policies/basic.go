@@ -114,7 +114,7 @@ const (
 	maxUserFile = 16 << 20 // bytes
 	maxPassword = 72       // bytes: bcrypt reads no more
 	maxUser     = 256      // bytes
-	maxCost     = 14       // about a second
+	maxBcrypt   = 14       // about a second
 	maxRight    = 10000
 	rightFor    = 5 * time.Minute
 )
@@ -148,8 +148,8 @@ func readUsers(text []byte) (*userList, error) {
 		switch {
 		case name == "" || err != nil:
 			return nil, fmt.Errorf("line %d is not a user and a hash by bcrypt, as htpasswd -B writes it", number)
-		case cost > maxCost:
-			return nil, fmt.Errorf("line %d: a hash of cost %d takes too long to compare, the most is %d", number, cost, maxCost)
+		case cost > maxBcrypt:
+			return nil, fmt.Errorf("line %d: a hash of cost %d takes too long to compare, the most is %d", number, cost, maxBcrypt)
 		case list.hashes[name] != nil:
 			return nil, fmt.Errorf("line %d is of a user who stands there already", number)
 		}
