@@ -126,12 +126,13 @@ func workers(n int, mean time.Duration) *server {
 	return &server{free: make([]time.Duration, n), mean: mean}
 }
 
-// p99 is how long all but one in a hundred of the good calls took.
-func (p *passed) p99() time.Duration {
-	if len(p.waits) == 0 {
-		return 0
+// p99 is how long all but one in a hundred of the good calls took, if there were
+// any to speak of.
+func (p *passed) p99() string {
+	if len(p.waits) < 100 {
+		return "-"
 	}
-	return p.waits[len(p.waits)*99/100].Round(time.Millisecond)
+	return p.waits[len(p.waits)*99/100].Round(time.Millisecond).String()
 }
 
 // A server of 20 workers, 50 ms a request, gets a half and then twice of what it
@@ -144,35 +145,39 @@ func TestOverload(t *testing.T) {
 	slower := func(by time.Duration) func(*server) { return func(s *server) { s.mean *= by } }
 	broken := func(yes bool) func(*server) { return func(s *server) { s.broken = yes } }
 	within := func(from, to float64) [2]float64 { return [2]float64{from, to} }
+	var figures table
+	figures.add("phase", "offered", "without a limit", "p99", "`adaptive`", "its p99", "limit found")
 	for _, c := range []struct {
 		name    string
+		told    []string // phases in the guide; empty is left out
 		srv     *server
 		phases  []phase
 		without [][2]float64 // goodput by phase, without a limit, in percent
 		with    [][2]float64 // with an adaptive one
 	}{
-		{"overload and recovery", workers(20, 50*time.Millisecond), []phase{half, twice, twice, half},
+		{"overload and recovery", []string{"half of what it can do", "twice of it, for 15 s", "for 15 s more", "half again"}, workers(20, 50*time.Millisecond), []phase{half, twice, twice, half},
 			[][2]float64{within(48, 52), within(0, 10), within(0, 1), within(0, 1)},
 			[][2]float64{within(48, 52), within(97, 103), within(97, 103), within(46, 52)}},
-		{"overload from the start", workers(5, 50*time.Millisecond), []phase{twice, twice},
+		{"overload from the start", []string{"5 workers, twice of it from the start", "for 15 s more"}, workers(5, 50*time.Millisecond), []phase{twice, twice},
 			[][2]float64{within(0, 20), within(0, 1)},
 			[][2]float64{within(90, 105), within(97, 102)}},
-		{"a server that sheds", &server{free: make([]time.Duration, 20), mean: 50 * time.Millisecond, sheds: 50 * time.Millisecond}, []phase{half, twice, half},
+		{"a server that sheds", []string{"", "one that sheds: twice of it", "half again"}, &server{free: make([]time.Duration, 20), mean: 50 * time.Millisecond, sheds: 50 * time.Millisecond}, []phase{half, twice, half},
 			[][2]float64{within(48, 52), within(97, 103), within(45, 52)},
 			[][2]float64{within(48, 52), within(97, 103), within(45, 52)}},
-		{"four of five workers lost", workers(50, 50*time.Millisecond), []phase{{5 * s, 0.9, nil}, loses, {15 * s, 0.9, nil}},
+		{"four of five workers lost", []string{"50 workers", "40 of them are lost", "for 15 s more"}, workers(50, 50*time.Millisecond), []phase{{5 * s, 0.9, nil}, loses, {15 * s, 0.9, nil}},
 			[][2]float64{within(85, 92), within(0, 5), within(0, 1)},
 			[][2]float64{within(80, 92), within(16, 21), within(18, 21)}},
-		{"a server that is slow by itself", workers(400, 50*time.Millisecond), []phase{{10 * s, 0.1, nil}, {5 * s, 0.1, slower(4)}, {10 * s, 0.1, nil}},
+		{"a server that is slow by itself", []string{"400 workers", "answers take four times as long by themselves", "for 10 s more"}, workers(400, 50*time.Millisecond), []phase{{10 * s, 0.1, nil}, {5 * s, 0.1, slower(4)}, {10 * s, 0.1, nil}},
 			[][2]float64{within(9, 11), within(7, 11), within(7, 11)},
 			[][2]float64{within(9, 11), within(3, 11), within(7, 11)}},
-		{"an outage", workers(20, 50*time.Millisecond), []phase{{5 * s, 0.8, nil}, {5 * s, 0.8, broken(true)}, {5 * s, 0.8, broken(false)}, {5 * s, 0.8, nil}},
+		{"an outage", []string{"", "an outage", "after it", ""}, workers(20, 50*time.Millisecond), []phase{{5 * s, 0.8, nil}, {5 * s, 0.8, broken(true)}, {5 * s, 0.8, broken(false)}, {5 * s, 0.8, nil}},
 			[][2]float64{within(75, 85), within(0, 1), within(75, 85), within(75, 85)},
 			[][2]float64{within(75, 85), within(0, 1), within(60, 85), within(75, 85)}},
 	} {
-		for i, want := range [][][2]float64{c.without, c.with} {
+		rows := make([][]string, len(c.phases))
+		for way, want := range [][][2]float64{c.without, c.with} {
 			limit, name := mesh.Limit{}, "no limit"
-			if i == 1 {
+			if way == 1 {
 				limit, name = mesh.Limit{Adaptive: mesh.Adaptive{Max: 500}}, "adaptive"
 			}
 			srv := *c.srv
@@ -181,39 +186,53 @@ func TestOverload(t *testing.T) {
 			for i, p := range crowd(t, mesh.Config{Limit: limit}, &srv, 500*time.Millisecond, c.phases...) {
 				offered, _ := p.all()
 				got := 100 * p.goodput(can)
-				t.Logf("%-32s %-8s  offered %4.0f %%  good %5.1f %%  p99 %5v  limit %3d", c.name, name, 100*float64(offered)/p.seconds/can, got, p.p99(), p.limit.Limit)
+				if way == 0 {
+					rows[i] = []string{c.told[i], fmt.Sprintf("%.0f %%", 100*float64(offered)/p.seconds/can)}
+				}
+				if rows[i] = append(rows[i], fmt.Sprintf("%.0f %%", got), p.p99()); way == 1 {
+					rows[i] = append(rows[i], fmt.Sprint(p.limit.Limit))
+				}
 				if got < want[i][0] || got > want[i][1] {
 					t.Errorf("%s, %s, phase %d: goodput %.1f %%, want %v", c.name, name, i, got, want[i])
 				}
 			}
 		}
+		for _, row := range rows {
+			if row[0] != "" {
+				figures.add(row...)
+			}
+		}
 	}
+	figures.published(t)
 }
 
 // A quarter of the calls is of each priority, and in all there are 1.6 times as
 // many as the server can answer.
 func TestPrioritiesUnderOverload(t *testing.T) {
+	var figures table
+	figures.add("limit", "low", "normal", "high", "critical", "goodput")
 	for _, c := range []struct {
 		name  string
 		limit mesh.Limit
 		want  [4][2]float64 // percent of the calls that are good, the lowest first
 	}{
-		{"fixed limit", mesh.Limit{Concurrent: 25, Queue: 50}, [4][2]float64{{10, 25}, {30, 50}, {95, 100}, {98, 100}}},
-		{"adaptive", mesh.Limit{Adaptive: mesh.Adaptive{Max: 500}, Queue: 50}, [4][2]float64{{10, 25}, {30, 50}, {95, 100}, {98, 100}}},
+		{"`concurrent: 25`", mesh.Limit{Concurrent: 25, Queue: 50}, [4][2]float64{{10, 25}, {30, 50}, {95, 100}, {98, 100}}},
+		{"`adaptive: { max: 500 }`", mesh.Limit{Adaptive: mesh.Adaptive{Max: 500}, Queue: 50}, [4][2]float64{{10, 25}, {30, 50}, {95, 100}, {98, 100}}},
 	} {
 		srv := workers(20, 50*time.Millisecond)
 		p := crowd(t, mesh.Config{Limit: c.limit}, srv, 500*time.Millisecond, phase{5 * time.Second, 0.5, nil}, phase{30 * time.Second, 1.6, nil})[1]
-		text := fmt.Sprintf("%-12s", c.name)
+		row := []string{c.name}
 		for i := range p.good {
 			got := 100 * float64(p.good[i]) / float64(p.offered[i])
-			text += fmt.Sprintf("  %s %.1f %%", mesh.PriorityLow+mesh.Priority(i), got)
+			row = append(row, fmt.Sprintf("%.0f %%", got))
 			if got < c.want[i][0] || got > c.want[i][1] {
 				t.Errorf("%s: %.1f %% of the %v calls were good, want %v", c.name, got, mesh.PriorityLow+mesh.Priority(i), c.want[i])
 			}
 		}
-		t.Logf("%s  goodput %.0f %%", text, 100*p.goodput(srv.can()))
+		figures.add(append(row, fmt.Sprintf("%.0f %%", 100*p.goodput(srv.can())))...)
 		if p.goodput(srv.can()) < 0.97 {
 			t.Errorf("%s: goodput %.2f", c.name, p.goodput(srv.can()))
 		}
 	}
+	figures.published(t)
 }
