@@ -95,11 +95,26 @@ func TestEveryVerbDescribesItself(t *testing.T) {
 			t.Errorf("testdata/verbs.yaml has no %s", name)
 		}
 	}
+	isExplained(t, f, "testdata/verbs.txt")
+}
+
+// TestEachPolicyOfAServiceIsShown has services with all that helps against
+// failures: what is written, and what is the default.
+func TestEachPolicyOfAServiceIsShown(t *testing.T) {
+	text, err := os.ReadFile("testdata/services.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	isExplained(t, explained(t, string(text), "checkout"), "testdata/services.txt")
+}
+
+// isExplained compares the explanation of f with a file.
+func isExplained(t *testing.T, f *explain.Flow, golden string) {
+	t.Helper()
 	var got strings.Builder
 	if err := f.Text(&got); err != nil {
 		t.Fatal(err)
 	}
-	const golden = "testdata/verbs.txt"
 	if *update {
 		if err := os.WriteFile(golden, []byte(got.String()), 0o666); err != nil {
 			t.Fatal(err)
