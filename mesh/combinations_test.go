@@ -92,34 +92,29 @@ func TestAFullVersionIsNoReasonToFallBack(t *testing.T) {
 		versions[1].Endpoints, versions[1].Fallback = versions[1].Endpoints[:1], "v1"
 		slow := &slowly{takes: time.Second}
 		s := open(t, Config{Versions: versions, Transport: slow, Limit: Limit{PerEndpoint: 1, Queue: 1, Wait: 2 * time.Second}, Breaker: Breaker{Failures: 1, Open: time.Hour}})
-		ends := map[Class]int{}
-		var mu sync.Mutex
-		var all sync.WaitGroup
-		for range 3 {
-			all.Go(func() {
-				class := endOf(t, s, toV2)
-				mu.Lock()
-				defer mu.Unlock()
-				ends[class]++
-			})
+		together := func(n int) map[Class]int {
+			ends := map[Class]int{}
+			var mu sync.Mutex
+			var all sync.WaitGroup
+			for range n {
+				all.Go(func() {
+					class := endOf(t, s, toV2)
+					mu.Lock()
+					defer mu.Unlock()
+					ends[class]++
+				})
+			}
+			all.Wait()
+			return ends
 		}
-		all.Wait()
+		ends := together(3)
 		if st := s.Stats(); ends[OK] != 2 || ends[Overloaded] != 1 || slow.most.Load() != 1 || st.Versions[1].Fallbacks != 0 {
 			t.Errorf("%v, %d at a time, %+v", ends, slow.most.Load(), st.Versions)
 		}
 
 		// One that cannot be used has its fallback's limit.
 		s.set.Load().endpoints[2].breaker.open(time.Hour)
-		ends = map[Class]int{}
-		for range 4 {
-			all.Go(func() {
-				class := endOf(t, s, toV2)
-				mu.Lock()
-				defer mu.Unlock()
-				ends[class]++
-			})
-		}
-		all.Wait()
+		ends = together(4)
 		if st := s.Stats(); ends[OK] != 3 || ends[Overloaded] != 1 || st.Versions[1].Fallbacks == 0 {
 			t.Errorf("%v, %+v", ends, st.Versions)
 		}

@@ -94,16 +94,7 @@ func TestBatch(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := &warehouse{}
 				world := flowtest.Serve(t, flowtest.Flow(tt.steps), flowtest.Backends{"w": w})
-				begin := time.Now()
-				a := world.Post("/", tt.post)
-				if took := time.Since(begin).Truncate(time.Microsecond); took != tt.took {
-					t.Errorf("it took %v, want %v", took, tt.took)
-				}
-				if tt.code != "" {
-					a.IsProblem(t, tt.status, tt.code)
-				} else {
-					a.Is(t, tt.status, tt.body)
-				}
+				posted(t, world, tt.post, tt.took, tt.status, tt.body, tt.code)
 				w.check(t, tt.asked)
 			})
 		})

@@ -32,22 +32,29 @@ type scenario struct {
 // anyCalls stands for calls that are not looked at.
 const anyCalls = "*"
 
+// posted looks at what becomes of a request: how long it takes, and an answer with
+// a body, or a problem if there is a code.
+func posted(t *testing.T, w *flowtest.World, post string, took time.Duration, status int, body, code string) {
+	t.Helper()
+	begin := time.Now()
+	a := w.Post("/", post)
+	if got := time.Since(begin).Truncate(time.Microsecond); got != took {
+		t.Errorf("it took %v, want %v", got, took)
+	}
+	if code != "" {
+		a.IsProblem(t, status, code)
+	} else {
+		a.Is(t, status, body)
+	}
+}
+
 func (s *scenario) run(t *testing.T) {
 	t.Helper()
 	t.Run(s.name, func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			shop := &shop{script: s.script}
 			w := flowtest.Serve(t, flowtest.Flow(s.steps, s.documents()...), flowtest.Backends{"s": shop, "stall": &flowtest.Stall{}})
-			begin := time.Now()
-			a := w.Post("/", s.post)
-			if took := time.Since(begin).Truncate(time.Microsecond); took != s.took {
-				t.Errorf("it took %v, want %v", took, s.took)
-			}
-			if s.code != "" {
-				a.IsProblem(t, s.status, s.code)
-			} else {
-				a.Is(t, s.status, s.body)
-			}
+			posted(t, w, s.post, s.took, s.status, s.body, s.code)
 			if got := shop.asked(); s.calls != anyCalls && got != s.calls {
 				t.Errorf("asked for %q, want %q", got, s.calls)
 			}
