@@ -116,6 +116,7 @@ func TestCache(t *testing.T) {
 				for _, name := range strings.Fields(order) {
 					c.leave[name]()
 					c.answer(name)
+					time.Sleep(100 * time.Millisecond) // the gateway looks every few milliseconds whether the client is there
 					synctest.Wait()
 				}
 				if got := waiting(g); got != "" {

@@ -186,6 +186,7 @@ func TestASagaIsUndoneForAClientThatHasGone(t *testing.T) {
 		go w.Send(w.Request("GET", "/", "").WithContext(ctx))
 		synctest.Wait()
 		leave()
+		time.Sleep(time.Second) // the gateway looks every few milliseconds whether the client is there
 		synctest.Wait()
 		if got, want := s.asked(), "POST /a, POST /b, DELETE /b, DELETE /a"; got != want {
 			t.Errorf("asked for %q, want %q", got, want)
