@@ -30,6 +30,8 @@ type Host struct {
 	dial    connectors.Dial
 	redact  *dsl.Redactor
 	stdout  io.Writer
+	faults  *gateway.Faults
+	recent  *gateway.Recent
 	tracer  *trace.Tracer
 	current atomic.Pointer[generation]
 	keepers keepers
@@ -66,6 +68,9 @@ type HostOptions struct {
 	// Stdout gets the records of access logs that name no file; nobody, if it is
 	// nil.
 	Stdout io.Writer
+	// Faults counts requests that fail, and Recent keeps requests. Both may be nil.
+	Faults *gateway.Faults
+	Recent *gateway.Recent
 	// Listen and Dial are the host's ways to the network: net.Listen and
 	// net.Dialer, if they are nil.
 	Listen func(network, addr string) (net.Listener, error)
@@ -75,7 +80,7 @@ type HostOptions struct {
 // NewHost makes a Host that serves nothing yet.
 func NewHost(o HostOptions) *Host {
 	h := &Host{
-		log: o.Log, metrics: o.Metrics, drain: o.Drain, dial: o.Dial, redact: o.Redactor, tracer: o.Tracer, server: gateway.NewServer(o.Log),
+		log: o.Log, metrics: o.Metrics, drain: o.Drain, dial: o.Dial, redact: o.Redactor, faults: o.Faults, recent: o.Recent, tracer: o.Tracer, server: gateway.NewServer(o.Log),
 		listeners: map[string]*gateway.Listener{}, clients: map[string]*client{}, leaving: map[*gateway.Listener]bool{}, access: map[gateway.LogFileConfig]*accessSink{}, stdout: io.Discard,
 	}
 	if o.Stdout != nil {
@@ -230,7 +235,7 @@ func (h *Host) serve(p *Program, n opening) error {
 	for _, gw := range p.Gateways {
 		g.handlers[listenerKey(gw)] = gateway.NewHandler(gw.router, gateway.Options{
 			Gateway: gw.Name.Value, Log: h.log, Metrics: h.metrics, DeadlineHeader: gw.DeadlineHeader, MaxBody: gw.MaxBody, Redactor: h.redact, Layers: gw.Policies,
-			Tracer: h.tracer, Revision: p.Revision(), Access: h.accessOf(gw),
+			Tracer: h.tracer, Revision: p.Revision(), Access: h.accessOf(gw), Faults: h.faults, Recent: h.recent,
 		})
 	}
 	old := h.current.Swap(g)

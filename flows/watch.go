@@ -22,6 +22,9 @@ type Reloader struct {
 	host    *Host
 	options ReloadOptions
 	now     chan struct{}
+	asked   chan func()
+	served  *Files   // of the program that is served
+	before  *Files   // of the one before it
 	hash    string   // of the files that were tried last
 	secrets *Secrets // that were tried last
 	names   []string // of the secrets
@@ -75,7 +78,7 @@ func NewReloader(h *Host, o ReloadOptions) (*Reloader, error) {
 	if o.Secrets == nil {
 		o.Secrets = &SecretStore{Env: o.Environment.Env}
 	}
-	r := &Reloader{host: h, options: o, now: make(chan struct{}, 1),
+	r := &Reloader{host: h, options: o, now: make(chan struct{}, 1), asked: make(chan func()),
 		successful: prometheus.NewGauge(prometheus.GaugeOpts{Name: "weir_config_last_reload_successful",
 			Help: "1 if the files as they are now are served, 0 if they have faults and an earlier state is served."}),
 		since: prometheus.NewGauge(prometheus.GaugeOpts{Name: "weir_config_last_reload_success_timestamp_seconds",
@@ -135,6 +138,8 @@ func (r *Reloader) load() (out Reload) {
 	if p != nil {
 		if out.Err = r.host.Apply(p); out.Err != nil {
 			r.hash = "" // an address may come free: the same files are worth another try
+		} else {
+			r.keep(files)
 		}
 	}
 	return out
@@ -185,6 +190,21 @@ func (r *Reloader) Reload() {
 	}
 }
 
+// Follow does what it is asked for until ctx ends, and looks at no file by
+// itself. It is for those who do not want Run.
+func (r *Reloader) Follow(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-r.now:
+			r.Load()
+		case f := <-r.asked:
+			f()
+		}
+	}
+}
+
 // Run looks at the files until ctx ends, and loads them when they have
 // changed.
 func (r *Reloader) Run(ctx context.Context) {
@@ -200,6 +220,10 @@ func (r *Reloader) Run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
+		case f := <-r.asked:
+			f()
+			hints.watch(slices.Concat(r.options.Paths, r.roots, r.looked))
+			continue
 		case <-r.now:
 			r.Load()
 			hints.watch(slices.Concat(r.options.Paths, r.roots, r.looked))

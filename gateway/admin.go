@@ -21,13 +21,22 @@ const DefaultAdminAddr = "127.0.0.1:9900"
 // small and whose clients are near.
 var AdminListener = ListenerConfig{Name: "admin", ReadTimeout: 10 * time.Second, WriteTimeout: time.Minute}
 
-// Admin serves /healthz, /readyz and /metrics, and what Handle adds.
-type Admin struct{ mux http.ServeMux }
+// Admin serves /healthz, /readyz and /metrics, and what Handle and HandleChange
+// add.
+type Admin struct {
+	// Access is who may use them. It is set before the first request; the zero one
+	// shows nobody more than those three.
+	Access AdminAccess
+
+	mux     http.ServeMux
+	guarded http.Handler
+}
 
 // NewAdmin makes the admin handler. ready is asked on each /readyz; its error
 // is why the process should get no requests now, and is shown.
 func NewAdmin(ready func() error, metrics prometheus.Gatherer) *Admin {
 	a := new(Admin)
+	a.guarded = a.Access.guard(&a.mux)
 	a.Handle("GET /healthz", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { plain(w, "ok") }))
 	a.Handle("GET /readyz", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if err := ready(); err != nil {
@@ -53,7 +62,13 @@ func plain(w http.ResponseWriter, text string) {
 // before the first request; two of one pattern are a programming error.
 func (a *Admin) Handle(pattern string, h http.Handler) { a.mux.Handle(pattern, h) }
 
-func (a *Admin) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.mux.ServeHTTP(w, r) }
+// HandleChange adds an endpoint that changes something: it is refused unless the
+// access allows that, and bodies of requests are bounded.
+func (a *Admin) HandleChange(pattern string, h http.Handler) {
+	a.mux.Handle(pattern, a.Access.change(h))
+}
+
+func (a *Admin) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.guarded.ServeHTTP(w, r) }
 
 // Redacted is a handler whose answers hold no secrets. It is for answers that are
 // small: as soon as there are secrets, each is held until it is whole.

@@ -19,6 +19,7 @@ func TestAdminEndpoints(t *testing.T) {
 	registry := prometheus.NewRegistry()
 	newTestMetrics(t, registry).inFlight.WithLabelValues("public").Set(3)
 	a := NewAdmin(func() error { return unready }, registry)
+	a.Access = AdminAccess{Local: true, Host: "example.com"}
 	a.Handle("GET /routes", text("none"))
 	check := func(method, path string, status int, body string) {
 		t.Helper()

@@ -52,6 +52,9 @@ type Options struct {
 	Revision string
 	// Access gets a record of each request. It may be nil.
 	Access *AccessLog
+	// Faults counts requests that fail, and Recent keeps requests. Both may be nil.
+	Faults *Faults
+	Recent *Recent
 }
 
 // Middleware is the shape of every layer and of every policy. It is built once
@@ -166,7 +169,11 @@ func (h *recorder) finish(q *Request, r *http.Request, completed bool) {
 	if h.options.Access != nil {
 		h.options.Access.write(h, q, r, now, completed)
 	}
+	if h.options.Recent != nil {
+		h.options.Recent.add(h, q, r, now, completed)
+	}
 	if q.w.status >= http.StatusInternalServerError || !completed {
+		h.options.Faults.add(h.options.Gateway, q, r, now)
 		h.log(q, r, took)
 	}
 }

@@ -26,6 +26,7 @@ func (f *logFlags) add(cmd *cobra.Command) {
 // journal is where a running command tells what happens.
 type journal struct {
 	*slog.Logger
+	level *slog.LevelVar
 	w     io.Writer
 	json  bool
 	color bool
@@ -35,6 +36,7 @@ func (p *process) journal(f *logFlags) *journal {
 	j := &journal{w: p.stderr, color: p.color(p.stderr)}
 	j.json = f.format.value == "json" || f.format.value == "" && !p.terminal(p.stderr)
 	level := new(slog.LevelVar)
+	j.level = level
 	_ = level.UnmarshalText([]byte(f.level.value)) // one of the allowed words
 	options := &slog.HandlerOptions{Level: level, ReplaceAttr: withUnits}
 	if j.json {

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"os"
 	"sync"
@@ -29,6 +28,8 @@ type runOptions struct {
 	secrets       string
 	poll          time.Duration
 	log           logFlags
+	access        adminFlags
+	requests      int
 }
 
 // adminOff is the value of --admin that turns the admin endpoints off.
@@ -55,6 +56,10 @@ or else the variable NAME. One that is not there keeps the files from being
 served; one that changes is taken up as a change of the files is. No secret is
 printed.
 
+Requests and failures, how services are, and what is served is told at the admin
+address. If others than this machine reach it, that needs --admin-token or
+--admin-client-ca.
+
 Traces are exported if OTEL_EXPORTER_OTLP_ENDPOINT is set; the other variables of
 OpenTelemetry say how.`,
 		Example: `  weir run flows/
@@ -65,12 +70,14 @@ OpenTelemetry say how.`,
 		RunE:              func(cmd *cobra.Command, args []string) error { return p.serve(cmd.Context(), args, &o) },
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.admin, "admin", gateway.DefaultAdminAddr, "the `address` of /healthz, /readyz, /metrics, /services and /routes, or "+adminOff)
+	f.StringVar(&o.admin, "admin", gateway.DefaultAdminAddr, "the `address` of /healthz, /readyz, /metrics and all else that operators ask for, or "+adminOff)
 	f.DurationVar(&o.drain, "drain", 30*time.Second, "how long requests in progress may take at the end")
 	f.DurationVar(&o.shutdownDelay, "shutdown-delay", 0, "how long to go on serving after /readyz says 503, for load balancers to notice")
 	f.BoolVar(&o.watch, "watch", true, "load files that change; --watch=false loads on SIGHUP only")
 	f.DurationVar(&o.poll, "poll", flows.DefaultInterval, "how often to look at the files")
 	secretsFlag(cmd, &o.secrets, "the `directory` of the files that hold secrets, or env for variables alone (default "+flows.DefaultSecrets+", if it is there, and variables)")
+	o.access.add(f)
+	f.IntVar(&o.requests, "requests", 0, "how many of the last requests /requests has, with what each of their steps took")
 	o.log.add(cmd)
 	return cmd
 }
@@ -82,7 +89,13 @@ func (o *runOptions) check() error {
 	case o.drain < 0, o.shutdownDelay < 0:
 		return usagef("a duration cannot be negative")
 	}
+	if o.requests < 0 || o.requests > mostRequests {
+		return usagef("--requests must be from 0 to %d", mostRequests)
+	}
 	if o.admin != adminOff {
+		if err := o.access.check(); err != nil {
+			return err
+		}
 		if err := gateway.CheckAddress(o.admin); err != nil {
 			return usagef("--admin: %w", err)
 		}
@@ -96,7 +109,9 @@ type server struct {
 	host     *flows.Host
 	reloader *flows.Reloader
 	admin    *gateway.Listener // nil: off
-	exporter *otlp.Exporter    // of spans; nil: nobody asked for it
+	faults   *gateway.Faults
+	recent   *gateway.Recent // nil: nobody asked for it
+	exporter *otlp.Exporter  // of spans; nil: nobody asked for it
 	state    atomic.Pointer[string]
 	start    time.Time
 }
@@ -132,10 +147,14 @@ func (p *process) serve(ctx context.Context, dirs []string, o *runOptions) error
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var watching sync.WaitGroup
-	if o.watch {
-		watching.Go(func() { s.reloader.Run(ctx) })
-	}
-	why := s.wait(ctx, signals, o.watch)
+	watching.Go(func() {
+		if o.watch {
+			s.reloader.Run(ctx)
+		} else {
+			s.reloader.Follow(ctx)
+		}
+	})
+	why := s.wait(ctx, signals)
 	s.state.Store(&leaving)
 	s.Info("shutting down", "reason", why, "drain", o.drain)
 	cancel()
@@ -169,7 +188,9 @@ func (s *server) open(dirs []string, o *runOptions, p *process, registry metrics
 	if err != nil {
 		return err
 	}
-	s.host = flows.NewHost(flows.HostOptions{Log: s.Logger, Metrics: counts, Drain: o.drain, Redactor: p.redactor, Tracer: tracer, Stdout: p.stdout})
+	s.faults = new(gateway.Faults)
+	s.keepRequests(o.requests, tracer)
+	s.host = flows.NewHost(flows.HostOptions{Faults: s.faults, Recent: s.recent, Log: s.Logger, Metrics: counts, Drain: o.drain, Redactor: p.redactor, Tracer: tracer, Stdout: p.stdout})
 	registry.MustRegister(s.host.Collector())
 	s.reloader, err = flows.NewReloader(s.host, flows.ReloadOptions{
 		Paths: dirs, Catalog: c, Environment: flows.Environment{Env: p.env, Log: s.Logger}, Secrets: secrets,
@@ -178,16 +199,7 @@ func (s *server) open(dirs []string, o *runOptions, p *process, registry metrics
 	if err != nil || o.admin == adminOff {
 		return err
 	}
-	s.admin, err = gateway.NewServer(s.Logger).Listen(o.admin, gateway.AdminListener)
-	if err != nil {
-		return fmt.Errorf("admin: %w (--admin chooses another address, --admin %s does without)", err, adminOff)
-	}
-	admin := gateway.NewAdmin(s.ready, registry)
-	admin.Handle("GET /services", s.host.ServicesHandler())
-	admin.Handle("GET /routes", s.host.RoutesHandler())
-	s.admin.Swap(gateway.Redacted(p.redactor, admin))
-	s.admin.Start()
-	return nil
+	return s.administer(o, p, registry)
 }
 
 func (s *server) ready() error {
@@ -234,8 +246,8 @@ func (s *server) summary(r flows.Reload, took time.Duration) []any {
 }
 
 // wait serves until a signal or ctx ends it, and says which. SIGHUP loads the
-// files: here if nobody watches them.
-func (s *server) wait(ctx context.Context, signals <-chan os.Signal, watched bool) string {
+// files.
+func (s *server) wait(ctx context.Context, signals <-chan os.Signal) string {
 	for {
 		select {
 		case <-ctx.Done():
@@ -244,11 +256,7 @@ func (s *server) wait(ctx context.Context, signals <-chan os.Signal, watched boo
 			if sig != syscall.SIGHUP {
 				return sig.String()
 			}
-			if watched {
-				s.reloader.Reload()
-			} else {
-				s.reloader.Load()
-			}
+			s.reloader.Reload()
 		}
 	}
 }

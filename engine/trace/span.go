@@ -23,6 +23,7 @@ type Span struct {
 	Trace  TraceID
 	ID     SpanID
 	Parent SpanID // none: the trace begins with it
+	Root   SpanID // the request's own
 	Remote bool   // the parent is in another process
 	Flags  byte
 	State  string
@@ -62,7 +63,7 @@ var spans = sync.Pool{New: func() any { return new(Span) }}
 func (t *Trace) span(id, parent SpanID, at time.Time) *Span {
 	s := spans.Get().(*Span)
 	s.Trace, s.ID, s.Parent, s.Flags, s.State = t.context.TraceID, id, parent, t.context.Flags, t.context.State
-	s.Start, s.tracer = at, t.tracer
+	s.Start, s.Root, s.tracer = at, t.context.SpanID, t.tracer
 	return s
 }
 
