@@ -18,6 +18,7 @@ import (
 	"github.com/weir-run/weir/dsl"
 	"github.com/weir-run/weir/engine/trace"
 	"github.com/weir-run/weir/gateway"
+	"github.com/weir-run/weir/gateway/usage"
 	"github.com/weir-run/weir/mesh"
 )
 
@@ -32,6 +33,7 @@ type Host struct {
 	stdout  io.Writer
 	faults  *gateway.Faults
 	recent  *gateway.Recent
+	usage   *usage.Usage
 	tracer  *trace.Tracer
 	current atomic.Pointer[generation]
 	keepers keepers
@@ -71,6 +73,7 @@ type HostOptions struct {
 	// Faults counts requests that fail, and Recent keeps requests. Both may be nil.
 	Faults *gateway.Faults
 	Recent *gateway.Recent
+	Usage  *usage.Usage // counts who uses what; nil: nobody
 	// Listen and Dial are the host's ways to the network: net.Listen and
 	// net.Dialer, if they are nil.
 	Listen func(network, addr string) (net.Listener, error)
@@ -80,7 +83,7 @@ type HostOptions struct {
 // NewHost makes a Host that serves nothing yet.
 func NewHost(o HostOptions) *Host {
 	h := &Host{
-		log: o.Log, metrics: o.Metrics, drain: o.Drain, dial: o.Dial, redact: o.Redactor, faults: o.Faults, recent: o.Recent, tracer: o.Tracer, server: gateway.NewServer(o.Log),
+		log: o.Log, metrics: o.Metrics, drain: o.Drain, dial: o.Dial, redact: o.Redactor, faults: o.Faults, recent: o.Recent, usage: o.Usage, tracer: o.Tracer, server: gateway.NewServer(o.Log),
 		listeners: map[string]*gateway.Listener{}, clients: map[string]*client{}, leaving: map[*gateway.Listener]bool{}, access: map[gateway.LogFileConfig]*accessSink{}, stdout: io.Discard,
 	}
 	if o.Stdout != nil {
@@ -235,7 +238,7 @@ func (h *Host) serve(p *Program, n opening) error {
 	for _, gw := range p.Gateways {
 		g.handlers[listenerKey(gw)] = gateway.NewHandler(gw.router, gateway.Options{
 			Gateway: gw.Name.Value, Log: h.log, Metrics: h.metrics, DeadlineHeader: gw.DeadlineHeader, MaxBody: gw.MaxBody, Redactor: h.redact, Layers: gw.Policies,
-			Tracer: h.tracer, Revision: p.Revision(), Access: h.accessOf(gw), Faults: h.faults, Recent: h.recent,
+			Tracer: h.tracer, Revision: p.Revision(), Access: h.accessOf(gw), Faults: h.faults, Recent: h.recent, Usage: h.usage,
 		})
 	}
 	old := h.current.Swap(g)

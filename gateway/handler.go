@@ -12,6 +12,7 @@ import (
 	"github.com/weir-run/weir/dsl"
 	"github.com/weir-run/weir/engine"
 	"github.com/weir-run/weir/engine/trace"
+	"github.com/weir-run/weir/gateway/usage"
 )
 
 // Defaults of [Options].
@@ -55,6 +56,8 @@ type Options struct {
 	// Faults counts requests that fail, and Recent keeps requests. Both may be nil.
 	Faults *Faults
 	Recent *Recent
+	// Usage counts who uses what. It may be nil.
+	Usage *usage.Usage
 }
 
 // Middleware is the shape of every layer and of every policy. It is built once
@@ -168,6 +171,9 @@ func (h *recorder) finish(q *Request, r *http.Request, completed bool) {
 	h.record(q, r, now, completed)
 	if h.options.Access != nil {
 		h.options.Access.write(h, q, r, now, completed)
+	}
+	if h.options.Usage != nil {
+		h.use(q, r, took, completed)
 	}
 	if h.options.Recent != nil {
 		h.options.Recent.add(h, q, r, now, completed)

@@ -70,6 +70,9 @@ func (s *server) administer(o *runOptions, p *process, registry prometheus.Gathe
 	if s.recent != nil {
 		admin.Handle("GET /requests", flows.RequestsHandler(s.recent))
 	}
+	if s.usage != nil {
+		admin.Handle("GET /usage", gateway.UsageHandler(s.usage))
+	}
 	admin.Handle("GET /log-level", http.HandlerFunc(s.showLevel))
 	admin.HandleChange("PUT /log-level", http.HandlerFunc(s.setLevel))
 	admin.HandleChange("POST /reload", s.reloader.ReloadHandler())

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"sync"
@@ -17,6 +18,7 @@ import (
 	"github.com/weir-run/weir/engine/trace/otlp"
 	"github.com/weir-run/weir/flows"
 	"github.com/weir-run/weir/gateway"
+	"github.com/weir-run/weir/gateway/usage"
 )
 
 // runOptions are the flags of weir run.
@@ -30,6 +32,7 @@ type runOptions struct {
 	log           logFlags
 	access        adminFlags
 	requests      int
+	usage         string
 }
 
 // adminOff is the value of --admin that turns the admin endpoints off.
@@ -77,6 +80,7 @@ OpenTelemetry say how.`,
 	f.DurationVar(&o.poll, "poll", flows.DefaultInterval, "how often to look at the files")
 	secretsFlag(cmd, &o.secrets, "the `directory` of the files that hold secrets, or env for variables alone (default "+flows.DefaultSecrets+", if it is there, and variables)")
 	o.access.add(f)
+	f.StringVar(&o.usage, "usage", "", "a `directory` that keeps who uses what, for /usage")
 	f.IntVar(&o.requests, "requests", 0, "how many of the last requests /requests has, with what each of their steps took")
 	o.log.add(cmd)
 	return cmd
@@ -110,6 +114,7 @@ type server struct {
 	reloader *flows.Reloader
 	admin    *gateway.Listener // nil: off
 	faults   *gateway.Faults
+	usage    *usage.Usage    // nil: nobody asked for it
 	recent   *gateway.Recent // nil: nobody asked for it
 	exporter *otlp.Exporter  // of spans; nil: nobody asked for it
 	state    atomic.Pointer[string]
@@ -154,6 +159,13 @@ func (p *process) serve(ctx context.Context, dirs []string, o *runOptions) error
 			s.reloader.Follow(ctx)
 		}
 	})
+	if s.usage != nil {
+		counting, stopCounting := context.WithCancel(context.Background())
+		var counted sync.WaitGroup
+		counted.Go(func() { s.usage.Run(counting) })
+		defer counted.Wait() // the requests that end while it drains are counted
+		defer stopCounting()
+	}
 	why := s.wait(ctx, signals)
 	s.state.Store(&leaving)
 	s.Info("shutting down", "reason", why, "drain", o.drain)
@@ -190,7 +202,12 @@ func (s *server) open(dirs []string, o *runOptions, p *process, registry metrics
 	}
 	s.faults = new(gateway.Faults)
 	s.keepRequests(o.requests, tracer)
-	s.host = flows.NewHost(flows.HostOptions{Faults: s.faults, Recent: s.recent, Log: s.Logger, Metrics: counts, Drain: o.drain, Redactor: p.redactor, Tracer: tracer, Stdout: p.stdout})
+	if o.usage != "" {
+		if s.usage, err = usage.Open(o.usage, s.Logger); err != nil {
+			return fmt.Errorf("--usage: %w", err)
+		}
+	}
+	s.host = flows.NewHost(flows.HostOptions{Faults: s.faults, Recent: s.recent, Usage: s.usage, Log: s.Logger, Metrics: counts, Drain: o.drain, Redactor: p.redactor, Tracer: tracer, Stdout: p.stdout})
 	registry.MustRegister(s.host.Collector())
 	s.reloader, err = flows.NewReloader(s.host, flows.ReloadOptions{
 		Paths: dirs, Catalog: c, Environment: flows.Environment{Env: p.env, Log: s.Logger}, Secrets: secrets,
