@@ -31,7 +31,7 @@ of it is served, and a change that has faults changes nothing.`,
 		commands []*cobra.Command
 	}{
 		{"Write flows", []*cobra.Command{p.newCommand(), p.importCommand(), p.checkCommand(), p.testCommand(), p.fmtCommand(), p.explainCommand(), p.graphCommand(), p.evalCommand()}},
-		{"Serve them", []*cobra.Command{p.runCommand()}},
+		{"Serve them", []*cobra.Command{p.runCommand(), p.topCommand()}},
 		{"For other tools", []*cobra.Command{p.keyCommand(), p.openAPICommand(), p.lspCommand(), p.schemaCommand(), p.docsCommand(), p.versionCommand()}},
 	} {
 		root.AddGroup(&cobra.Group{ID: group.title, Title: group.title})
