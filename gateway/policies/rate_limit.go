@@ -99,17 +99,11 @@ func openBuckets(limits [][]bucket, memory dsl.Size) *limiters {
 		tables, l.all = append(tables, b), append(l.all, engine.Limiter(b))
 	}
 	l.observe = func(show func(name string, total bool, value int64)) {
-		var sum bucketTally
+		var sum tally
 		for _, b := range tables {
-			t := b.tally()
-			sum.granted, sum.refused, sum.evicted = sum.granted+t.granted, sum.refused+t.refused, sum.evicted+t.evicted
-			sum.keys, sum.bytes = sum.keys+t.keys, sum.bytes+t.bytes
+			sum.count(b.table)
 		}
-		show("granted", true, sum.granted)
-		show("refused", true, sum.refused)
-		show("evicted", true, sum.evicted)
-		show("keys", false, sum.keys)
-		show("bytes", false, sum.bytes)
+		sum.show(show)
 	}
 	return l
 }
