@@ -37,6 +37,8 @@ type Language struct {
 	// MadeUp says that secrets do not have their own values: nothing can be said
 	// of those that they have.
 	MadeUp bool
+
+	kept map[string]dsl.Span // the files that policies keep something in
 	// Service finds a service by its name, or makes one of the origin of a URL,
 	// or reports what is wrong. The client is there once the program is served.
 	Service func(name dsl.String, r dsl.Reporter) (client func() http.RoundTripper, ok bool)

@@ -36,7 +36,15 @@ var caller = Kind{
 // guarded is a handler behind policies, which do not come from a file.
 func guarded(tb testing.TB, bundle string) http.Handler {
 	tb.Helper()
-	catalog, err := NewCatalog(caller, RateLimit)
+	h, end := opened(tb, bundle)
+	tb.Cleanup(end)
+	return h
+}
+
+// opened is guarded until it is ended.
+func opened(tb testing.TB, bundle string) (h http.Handler, end func()) {
+	tb.Helper()
+	catalog, err := NewCatalog(caller, RateLimit, Quota)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -52,7 +60,11 @@ func guarded(tb testing.TB, bundle string) http.Handler {
 	if err != nil || len(faults.All()) > 0 {
 		tb.Fatal(err, faults.All())
 	}
-	return gateway.NewHandler(routes, gateway.Options{Log: slog.New(slog.DiscardHandler), Metrics: metrics})
+	return gateway.NewHandler(routes, gateway.Options{Log: slog.New(slog.DiscardHandler), Metrics: metrics}), func() {
+		for _, place := range b.Places {
+			place.Keeper().Close()
+		}
+	}
 }
 
 // from sends a request from an address, as a caller of a plan.
@@ -159,6 +171,7 @@ func TestALimitAllocatesOnceForARequest(t *testing.T) {
 	bare := testing.AllocsPerRun(200, passing(t, guarded(t, "{}")))
 	for bundle, most := range map[string]float64{
 		"{ rate_limit: { rate: 1000000/s } }":                                                             1,
+		"{ quota: { limit: 1000000000, per: day } }": 1,
 		"{ rate_limit: { rate: 1000000/s, fields: false } }":                                              1,
 		"{ rate_limit: { rate: 1000000/s, also: [{ rate: 100000000/h }] } }":                              1,
 		"{ rate_limit: { rate: 1000000/s, by: $(request.remote), answer_cost: { status: { 2xx: 2 } } } }": 2, // the text of an expression

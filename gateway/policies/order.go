@@ -15,5 +15,6 @@ func All() []Kind {
 		JWT,
 		Authorize,
 		RateLimit,
+		Quota,
 	}
 }
