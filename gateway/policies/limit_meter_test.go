@@ -171,7 +171,7 @@ func TestALimitAllocatesOnceForARequest(t *testing.T) {
 	bare := testing.AllocsPerRun(200, passing(t, guarded(t, "{}")))
 	for bundle, most := range map[string]float64{
 		"{ rate_limit: { rate: 1000000/s } }":                                                             1,
-		"{ quota: { limit: 1000000000, per: day } }": 1,
+		"{ quota: { limit: 1000000000, per: day } }":                                                      1,
 		"{ rate_limit: { rate: 1000000/s, fields: false } }":                                              1,
 		"{ rate_limit: { rate: 1000000/s, also: [{ rate: 100000000/h }] } }":                              1,
 		"{ rate_limit: { rate: 1000000/s, by: $(request.remote), answer_cost: { status: { 2xx: 2 } } } }": 2, // the text of an expression
