@@ -90,30 +90,46 @@ func TestDeadlinesOfALineEndWhatTheyAreFor(t *testing.T) {
 		soon = time.Millisecond
 		late = time.Minute
 	)
-	cases := map[string]func(l *line) error{
-		"a read": func(l *line) error {
+	cases := map[string]func(l *line, near net.Conn) error{
+		"a read": func(l *line, _ net.Conn) error {
 			_ = l.SetReadDeadline(time.Now().Add(late))
 			_, err := l.Read(make([]byte, 2))
 			return err
 		},
-		"a write": func(l *line) error {
+		"a write": func(l *line, _ net.Conn) error {
 			_ = l.SetWriteDeadline(time.Now().Add(late))
 			_, err := l.Write([]byte("text"))
 			return err
 		},
-		"a read that is under way": func(l *line) error {
+		"a read that is under way": func(l *line, _ net.Conn) error {
 			time.AfterFunc(late/2, func() { _ = l.SetDeadline(time.Now().Add(late / 2)) })
 			_, err := l.Read(make([]byte, 2))
 			return err
 		},
-		"a read after one that it ended": func(l *line) error {
+		"a read after one that it ended": func(l *line, _ net.Conn) error {
 			_ = l.SetReadDeadline(time.Now().Add(late / 2))
 			_, _ = l.Read(make([]byte, 2))
 			_ = l.SetReadDeadline(time.Now().Add(late / 2))
 			_, err := l.Read(make([]byte, 2))
 			return err
 		},
-		"a read after a watch": func(l *line) error {
+		"a read after one that had longer": func(l *line, near net.Conn) error {
+			_ = l.SetReadDeadline(time.Now().Add(time.Hour))
+			time.AfterFunc(late/2, func() { _, _ = near.Write([]byte("x")) })
+			_, _ = l.Read(make([]byte, 2))
+			_ = l.SetReadDeadline(time.Now().Add(late / 2))
+			_, err := l.Read(make([]byte, 2))
+			return err
+		},
+		"a read after one that had less": func(l *line, near net.Conn) error {
+			_ = l.SetReadDeadline(time.Now().Add(late / 2))
+			time.AfterFunc(late/4, func() { _, _ = near.Write([]byte("x")) })
+			_, _ = l.Read(make([]byte, 2))
+			_ = l.SetReadDeadline(time.Now().Add(late * 3 / 4))
+			_, err := l.Read(make([]byte, 2))
+			return err
+		},
+		"a read after a watch": func(l *line, _ net.Conn) error {
 			_, _ = l.Read(make([]byte, 1))
 			time.Sleep(late / 2)
 			_ = l.SetReadDeadline(time.Now().Add(late / 2))
@@ -129,7 +145,7 @@ func TestDeadlinesOfALineEndWhatTheyAreFor(t *testing.T) {
 				l := &line{Conn: far, patrol: &patrol{}}
 				defer l.Close()
 				begin := time.Now()
-				if err := call(l); !errors.Is(err, os.ErrDeadlineExceeded) {
+				if err := call(l, near); !errors.Is(err, os.ErrDeadlineExceeded) {
 					t.Errorf("ended by %v", err)
 				}
 				if took := time.Since(begin); took != late {
