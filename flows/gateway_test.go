@@ -26,6 +26,13 @@ gateways: { public: { listen: "public:80", tls: { certificates: [{ cert: %s, key
 `, cert, key, more)
 }
 
+// authority is for tests in virtual time. The two ends of a connection in memory
+// can both be saying goodbye, which TLS gives them 5s for.
+func authority(t *testing.T) *flowtest.Authority {
+	t.Cleanup(func() { time.Sleep(10 * time.Second) }) // after the program has been shut down
+	return flowtest.NewAuthority(t)
+}
+
 // overTLS is a client of the gateway public. Over HTTP/2 it keeps one connection.
 func overTLS(w *flowtest.World, a *flowtest.Authority, http2 bool) *http.Client {
 	client := w.NewClient()
@@ -79,7 +86,7 @@ func serial(t *testing.T, w *flowtest.World, a *flowtest.Authority) int64 {
 
 func TestCertificatesAreReplacedUnderLoad(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a, dir := flowtest.NewAuthority(t), t.TempDir()
+		a, dir := authority(t), t.TempDir()
 		cert, key := a.Issue("shop.example").Write(t, dir, "shop")
 		w := flowtest.Serve(t, secure(cert, key, ""), nil)
 		stop := load(t, w, a)
@@ -99,7 +106,7 @@ func TestCertificatesAreReplacedUnderLoad(t *testing.T) {
 
 func TestFilesThatDoNotFitChangeNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a, dir := flowtest.NewAuthority(t), t.TempDir()
+		a, dir := authority(t), t.TempDir()
 		first := a.Issue("shop.example")
 		cert, key := first.Write(t, dir, "shop")
 		w := flowtest.Serve(t, secure(cert, key, ""), nil)
@@ -123,7 +130,7 @@ func TestFilesThatDoNotFitChangeNothing(t *testing.T) {
 func TestACertificateThatEndsSoonIsTold(t *testing.T) {
 	for left, want := range map[time.Duration]string{-time.Hour: "has expired at", 24 * time.Hour: "expires at", 60 * 24 * time.Hour: ""} {
 		synctest.Test(t, func(t *testing.T) {
-			a := flowtest.NewAuthority(t)
+			a := authority(t)
 			cert, key := a.IssueUntil(time.Now().Add(left), "shop.example").Write(t, t.TempDir(), "shop")
 			w := flowtest.Serve(t, secure(cert, key, ""), nil)
 			if told := strings.Contains(w.Log(), "has to be replaced"); told != (want != "") || !strings.Contains(w.Log(), want) {
@@ -135,7 +142,7 @@ func TestACertificateThatEndsSoonIsTold(t *testing.T) {
 
 func TestSettingsOfConnectionsChangeUnderLoad(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a, dir := flowtest.NewAuthority(t), t.TempDir()
+		a, dir := authority(t), t.TempDir()
 		first, second := a.Issue("shop.example"), a.Issue("shop.example")
 		cert, key := first.Write(t, dir, "first")
 		otherCert, otherKey := second.Write(t, dir, "second")
@@ -165,7 +172,7 @@ func TestSettingsOfConnectionsChangeUnderLoad(t *testing.T) {
 
 func TestAGatewayGetsAndLosesTLS(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a := flowtest.NewAuthority(t)
+		a := authority(t)
 		cert, key := a.Issue("shop.example").Write(t, t.TempDir(), "shop")
 		plain := "flow: f\ntrigger: { http: GET / }\nsteps: [{ return: ok }]\n"
 		w := flowtest.Serve(t, plain, nil)
