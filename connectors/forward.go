@@ -1,6 +1,7 @@
 package connectors
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -245,9 +246,9 @@ func (s *forward) request(ctx context.Context, x *engine.Exchange, p *passing) (
 	if x.In.Remote != in.RemoteAddr { // it has a port, so it is an address of the network
 		h["X-Forwarded-For"] = append(values[1:1:2], x.In.Remote)
 	}
-	h["X-Forwarded-Host"] = append(values[2:2:3], in.Host)
+	h["X-Forwarded-Host"] = append(values[2:2:3], cmp.Or(x.In.Host, in.Host))
 	h["X-Forwarded-Proto"] = plain
-	if in.TLS != nil {
+	if x.In.Scheme == "https" || x.In.Scheme == "" && in.TLS != nil {
 		h["X-Forwarded-Proto"] = tls
 	}
 	x.In.Trace.Inject(h)

@@ -26,6 +26,9 @@ type Input struct {
 	Params  Params
 	Body    Value
 	Remote  string
+	// Host and Scheme are what the client asked for, where a proxy in between is
+	// trusted and tells; "" is what Request says.
+	Host, Scheme string
 	// Consumer is who sends the request; nil: no policy has found out.
 	Consumer *Consumer
 	With     Value // the input of a sub-flow

@@ -2,15 +2,34 @@ package flows
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/weir-run/weir/dsl"
 	"github.com/weir-run/weir/gateway"
+	"github.com/weir-run/weir/gateway/policies"
 )
 
 // connectionsConfig is how a gateway treats connections.
 type connectionsConfig struct {
 	TLS *gatewayTLS `yaml:"tls" doc:"Connections are encrypted. Files are relative to this one; those that are replaced are used for the next connection, and those that there are stay."`
 	H2C bool        `yaml:"h2c" doc:"Whether clients without TLS may speak HTTP/2, too. With TLS they always may."`
+
+	Limits         *limitsConfig `yaml:"limits" doc:"What clients may hold on to, and how large requests may be."`
+	TrustedProxies []dsl.String  `yaml:"trusted_proxies" doc:"Addresses and networks (CIDR) of proxies that are believed on where requests come from. request.remote is then the first address, from right to left, that is none of theirs. All others may say what they like."`
+	Forwarded      dsl.String    `yaml:"forwarded" doc:"Where trusted proxies say so: in X-Forwarded-For, X-Forwarded-Host and X-Forwarded-Proto, or in Forwarded (RFC 7239). Only one of the two can be believed: what a proxy does not write it passes on as its client wrote it." default:"x-forwarded-for" enum:"x-forwarded-for|forwarded"`
+	ProxyProtocol  bool          `yaml:"proxy_protocol" doc:"Whether connections from trusted proxies begin with a header of the PROXY protocol, version 1 or 2."`
+}
+
+type limitsConfig struct {
+	Connections int          `yaml:"connections" doc:"How many connections there may be. More are closed at once. Default: as many as the system allows." min:"1"`
+	PerAddress  int          `yaml:"per_address" doc:"How many connections there may be from one address, or from one /64 of IPv6. Default: no bound." min:"1"`
+	Streams     int          `yaml:"streams" doc:"How many requests may be under way on a connection of HTTP/2." default:"100" min:"1"`
+	Fields      int          `yaml:"fields" doc:"How many fields the header of a request may have." default:"100" min:"1"`
+	HeaderSize  dsl.Size     `yaml:"header_size" doc:"How large the request line and the header may be." default:"64KB" min:"1KB"`
+	URL         dsl.Size     `yaml:"url" doc:"How long the path and the query may be." default:"8KB" min:"64B"`
+	HeaderTime  dsl.Duration `yaml:"header_time" doc:"How long a client may take for a header, and for what comes before the first, such as a handshake." default:"5s" min:"1ms"`
+	Idle        dsl.Duration `yaml:"idle" doc:"How long a connection may do nothing between two requests." default:"75s" min:"1ms"`
+	Stall       dsl.Duration `yaml:"stall" doc:"How long a client may keep the gateway waiting: for the body of a request beyond the time that a slow line needs, and for each piece of an answer." default:"30s" min:"1ms"`
 }
 
 type gatewayTLS struct {
@@ -34,7 +53,25 @@ func (cfg *connectionsConfig) compile(r dsl.Reporter, at *dsl.Node) gateway.List
 			r.Report(dsl.Diagnostic{Span: at.Field("h2c").KeySpan(), Code: "bad-tls", Message: "h2c is HTTP/2 without TLS, and this gateway has tls", Hint: "remove h2c: with TLS clients may speak HTTP/2 anyway"})
 		}
 	}
+	if l := cfg.Limits; l != nil {
+		out.MaxConnections, out.MaxPerAddress, out.MaxStreams, out.MaxFields = l.Connections, l.PerAddress, l.Streams, l.Fields
+		out.MaxHeaderBytes, out.ReadHeaderTimeout, out.IdleTimeout = int(l.HeaderSize), time.Duration(l.HeaderTime), time.Duration(l.Idle)
+	}
+	out.Proxies = gateway.Proxies{Trusted: policies.Networks(r, cfg.TrustedProxies), Forwarded: cfg.Forwarded.Value == "forwarded"}
+	if out.ProxyProtocol = cfg.ProxyProtocol; cfg.ProxyProtocol && at.Field("trusted_proxies") == nil {
+		r.Report(dsl.Diagnostic{Span: at.Field("proxy_protocol").KeySpan(), Code: "missing-key", Message: "no proxy is trusted to say where connections come from", Hint: "add trusted_proxies: [10.0.0.0/8], with the addresses of those that do"})
+	}
+	if f := at.Field("forwarded"); f != nil && at.Field("trusted_proxies") == nil {
+		r.Report(dsl.Diagnostic{Span: f.KeySpan(), Code: "misplaced-key", Message: "no proxy is trusted to say where requests come from", Hint: "add trusted_proxies: [10.0.0.0/8], or remove forwarded"})
+	}
 	return out
+}
+
+// bound sets the limits of requests.
+func (cfg *connectionsConfig) bound(g *Gateway) {
+	if l := cfg.Limits; l != nil {
+		g.MaxURL, g.MaxFields, g.Stall = int(l.URL), l.Fields, time.Duration(l.Stall)
+	}
 }
 
 func (t *gatewayTLS) compile(r dsl.Reporter, at *dsl.Node) *gateway.TLS {

@@ -2,10 +2,12 @@ package flows
 
 import (
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/weir-run/weir/dsl"
 	"github.com/weir-run/weir/engine"
@@ -23,12 +25,24 @@ type Gateway struct {
 	DeadlineHeader string
 	// Connections is how those of the gateway are treated.
 	Connections gateway.ListenerConfig
+	// MaxURL (bytes), MaxFields and Stall are as in gateway.Options; 0 is the
+	// default.
+	MaxURL, MaxFields int
+	Stall             time.Duration
 
 	access   *accessLog  // nil: there is none
 	policies []*dsl.Node // as they are written
 	routes   []gateway.Route
 	router   *gateway.Router
 	at       dsl.Span // of listen
+}
+
+// options are those that the gateway serves with, wherever it does.
+func (g *Gateway) options(log *slog.Logger, m *gateway.Metrics, redact *dsl.Redactor) gateway.Options {
+	return gateway.Options{
+		Gateway: g.Name.Value, Log: log, Metrics: m, DeadlineHeader: g.DeadlineHeader, MaxBody: g.MaxBody, Redactor: redact, Layers: g.Policies,
+		Proxies: g.Connections.Proxies, MaxURL: g.MaxURL, MaxFields: g.MaxFields, StallTimeout: g.Stall,
+	}
 }
 
 // Routes is how many routes the gateway serves.
@@ -66,7 +80,9 @@ var GatewayKind = dsl.Define("gateway", "An address that serves the routes of fl
 		if cfg.AccessLog != nil {
 			access = cfg.AccessLog.compile(r, at.Field("access_log"))
 		}
-		return &Gateway{access: access, Listen: cfg.Listen.Value, MaxBody: int64(cfg.MaxBody), policies: cfg.Policies.Items, DeadlineHeader: cfg.DeadlineHeader.Value, Connections: cfg.compile(r, at), at: cfg.Listen.Span}
+		g := &Gateway{access: access, Listen: cfg.Listen.Value, MaxBody: int64(cfg.MaxBody), policies: cfg.Policies.Items, DeadlineHeader: cfg.DeadlineHeader.Value, Connections: cfg.compile(r, at), at: cfg.Listen.Span}
+		cfg.bound(g)
+		return g
 	},
 	dsl.Example{Name: "all addresses", YAML: `listen: ":8080"`},
 	dsl.Example{Name: "behind another gateway, which tells how long it waits", YAML: `
@@ -82,6 +98,12 @@ listen: ":8080"
 access_log:
   template: $(remote) - $(consumer) [$(time)] "$(method) $(path) $(protocol)" $(status) $(bytes_out) "$(header.referer)" "$(user_agent)"
   sample: 10%
+`},
+	dsl.Example{Name: "behind balancers that tell where connections come from", YAML: `
+listen: ":8080"
+limits: { connections: 20000, per_address: 200, header_time: 3s }
+trusted_proxies: [10.1.0.0/16]
+proxy_protocol: true
 `},
 	dsl.Example{Name: "two names on one port, and clients that show who they are", YAML: `
 listen: ":8443"

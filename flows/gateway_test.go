@@ -189,3 +189,52 @@ func TestAGatewayGetsAndLosesTLS(t *testing.T) {
 		}
 	})
 }
+
+// What trusted proxies say reaches expressions, policies and backends; what
+// others say reaches nobody.
+func TestProxiesSayWhereRequestsComeFrom(t *testing.T) {
+	const text = `
+flow: f
+trigger: { http: GET / }
+steps: [{ return: { remote: $(request.remote) } }]
+---
+flow: g
+trigger: { http: GET /passed }
+steps: [{ forward: users }]
+---
+flow: guarded
+trigger: { http: GET /guarded, policies: [{ ip: { allow: [192.0.2.0/24] } }] }
+steps: [{ return: ok }]
+---
+services: { users: { endpoints: ["http://users"] } }
+gateways: { public: { listen: "public:80" %s } }
+`
+	backend := flowtest.Backends{"users": http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		for _, name := range []string{"X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "Forwarded"} {
+			fmt.Fprintf(w, "%s ", strings.Join(r.Header[name], "|"))
+		}
+	})}
+	says := map[string]string{"X-Forwarded-For": "203.0.113.5, 192.0.2.7", "X-Forwarded-Host": "shop.example", "X-Forwarded-Proto": "https", "Forwarded": "for=192.0.2.8;host=forwarded.example"}
+	for _, c := range []struct{ name, settings, remote, passed, guarded string }{
+		{"nobody is trusted", "", "127.0.0.1", "127.0.0.1 public http  ", ""},
+		{"the proxy is", ", trusted_proxies: [127.0.0.0/8]", "192.0.2.7", "192.0.2.7 shop.example https  ", "ok"},
+		{"another one is", ", trusted_proxies: [10.0.0.0/8]", "127.0.0.1", "127.0.0.1 public http  ", ""},
+		{"it writes Forwarded", ", trusted_proxies: [127.0.0.1], forwarded: forwarded", "192.0.2.8", "192.0.2.8 forwarded.example http  ", "ok"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := flowtest.Serve(t, fmt.Sprintf(text, c.settings), backend)
+			ask := func(path string) flowtest.Answer {
+				r := w.Request("GET", path, "")
+				for name, value := range says {
+					r.Header.Set(name, value)
+				}
+				return w.Send(r)
+			}
+			ask("/").Is(t, 200, `{"remote":"`+c.remote+`"}`)
+			ask("/passed").Is(t, 200, c.passed)
+			if got := ask("/guarded"); (got.Body == "ok") != (c.guarded == "ok") {
+				t.Errorf("guarded: %+v", got)
+			}
+		})
+	}
+}

@@ -83,7 +83,7 @@ type HostOptions struct {
 // NewHost makes a Host that serves nothing yet.
 func NewHost(o HostOptions) *Host {
 	h := &Host{
-		log: o.Log, metrics: o.Metrics, drain: o.Drain, dial: o.Dial, redact: o.Redactor, faults: o.Faults, recent: o.Recent, usage: o.Usage, tracer: o.Tracer, server: gateway.NewServer(o.Log),
+		log: o.Log, metrics: o.Metrics, drain: o.Drain, dial: o.Dial, redact: o.Redactor, faults: o.Faults, recent: o.Recent, usage: o.Usage, tracer: o.Tracer, server: gateway.NewServer(o.Log, o.Metrics),
 		listeners: map[string]*gateway.Listener{}, clients: map[string]*client{}, leaving: map[*gateway.Listener]bool{}, access: map[gateway.LogFileConfig]*accessSink{}, stdout: io.Discard,
 	}
 	if o.Stdout != nil {
@@ -236,10 +236,10 @@ func (h *Host) serve(p *Program, n opening) error {
 		}()
 	}
 	for _, gw := range p.Gateways {
-		g.handlers[listenerKey(gw)] = gateway.NewHandler(gw.router, gateway.Options{
-			Gateway: gw.Name.Value, Log: h.log, Metrics: h.metrics, DeadlineHeader: gw.DeadlineHeader, MaxBody: gw.MaxBody, Redactor: h.redact, Layers: gw.Policies,
-			Tracer: h.tracer, Revision: p.Revision(), Access: h.accessOf(gw), Faults: h.faults, Recent: h.recent, Usage: h.usage,
-		})
+		o := gw.options(h.log, h.metrics, h.redact)
+		o.Tracer, o.Revision, o.Access = h.tracer, p.Revision(), h.accessOf(gw)
+		o.Faults, o.Recent, o.Usage = h.faults, h.recent, h.usage
+		g.handlers[listenerKey(gw)] = gateway.NewHandler(gw.router, o)
 	}
 	old := h.current.Swap(g)
 	for _, use := range n.changed {

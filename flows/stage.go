@@ -46,7 +46,9 @@ func (p *Program) Stage(log *slog.Logger, play func(*connectors.Service) http.Ro
 // Handler is what a gateway does with the requests of a consumer, whom its
 // policies take for known; nil: they find out.
 func (s *Stage) Handler(g *Gateway, as *engine.Consumer) http.Handler {
-	return gateway.NewHandler(g.router, gateway.Options{Gateway: g.Name.Value, Log: s.log, Metrics: s.metrics, DeadlineHeader: g.DeadlineHeader, MaxBody: g.MaxBody, Redactor: &s.redact, Layers: g.Policies, Assumed: as})
+	o := g.options(s.log, s.metrics, &s.redact)
+	o.Assumed = as
+	return gateway.NewHandler(g.router, o)
 }
 
 // Close ends the services, and what steps keep.

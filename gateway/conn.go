@@ -15,14 +15,36 @@ import (
 // conn is a connection as it was accepted, below TLS.
 type conn struct {
 	net.Conn
-	closed func() // called once
+	rest   []byte   // was read with what a proxy says
+	remote net.Addr // as a proxy says; nil: none does
+	front  *front
 	ended  atomic.Bool
+	counted
+	resets atomic.Int32 // requests of HTTP/2 that were taken back, less those that were not
+}
+
+// Read is what net.Conn asks for.
+func (c *conn) Read(p []byte) (int, error) {
+	if len(c.rest) > 0 {
+		n := copy(p, c.rest)
+		c.rest = c.rest[n:]
+		return n, nil
+	}
+	return c.Conn.Read(p)
+}
+
+// RemoteAddr is what net.Conn asks for.
+func (c *conn) RemoteAddr() net.Addr {
+	if c.remote != nil {
+		return c.remote
+	}
+	return c.Conn.RemoteAddr()
 }
 
 // Close is what net.Conn asks for.
 func (c *conn) Close() error {
 	if c.ended.CompareAndSwap(false, true) {
-		c.closed()
+		c.front.leave(c)
 	}
 	return c.Conn.Close()
 }
@@ -77,6 +99,9 @@ func (f *framing) receive(from io.Reader, p []byte) (int, error) {
 		return n, err
 	}
 	sound := f.read(p[:n])
+	if sound < n && f.front != nil {
+		f.front.count(f.front.malformed, f.fault.reason)
+	}
 	switch {
 	case sound == n:
 		return n, err
@@ -118,8 +143,9 @@ type connKey struct{}
 // withConn lets requests find their connection, and a line end them.
 func withConn(ctx context.Context, nc net.Conn) context.Context {
 	switch c := nc.(type) {
-	case *plainConn:
+	case *plainConn: // it may turn out to be one of HTTP/2
 		ctx, c.gone = context.WithCancel(ctx)
+		nc = c.Conn
 	case *secureConn:
 		ctx, c.gone = context.WithCancel(ctx)
 	case *tls.Conn: // HTTP/2

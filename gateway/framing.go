@@ -22,6 +22,7 @@ type framing struct {
 	fault     *malformation // once set, nothing is read any more
 	h2c       bool          // whether the connection may turn out to be one of HTTP/2
 	maxFields int           // 0 or less is no bound
+	front     *front        // that counts faults; nil: nobody does
 
 	head    int   // bytes of the request line and the header so far; all of them is math.MaxInt
 	fields  int   // lines of the header

@@ -22,12 +22,14 @@ type front struct {
 	feed     *feed
 	patrol   patrol
 	open     atomic.Int64 // connections
+	census   *census
 	preparing
+	*listenerMetrics
 }
 
 // newFront reads the files of the configuration. It serves nothing yet.
 func newFront(l *Listener, c ListenerConfig) (*front, error) {
-	f := &front{config: c, feed: newFeed(l.Addr())}
+	f := &front{config: c, feed: newFeed(l.Addr()), census: &l.census, listenerMetrics: l.metrics.ofListener(c.Name)}
 	if c.TLS != nil {
 		id, err := newIdentity(*c.TLS, l.log)
 		if err != nil {
@@ -67,9 +69,16 @@ func (f *front) serve(log *slog.Logger) {
 // caller: a handshake takes as long as the client likes, up to the time for a
 // header.
 func (f *front) take(c *conn) {
-	c.closed = func() { f.open.Add(-1) }
-	if f.identity == nil {
-		f.feed.give(&plainConn{f.line(c, f.config.H2C)})
+	f.connections.Inc()
+	if c.front = f; !f.census.enter(&c.counted, f.config.MaxConnections) {
+		f.count(f.rejected, "connections")
+		_ = c.Close()
+		return
+	}
+	if f.identity == nil && !f.config.ProxyProtocol {
+		if f.place(c) {
+			f.feed.give(&plainConn{f.line(c, f.config.H2C)})
+		}
 		return
 	}
 	if !f.begin(c) {
@@ -78,33 +87,68 @@ func (f *front) take(c *conn) {
 	}
 	go func() {
 		defer f.end(c)
-		if ready := f.prepare(c); ready != nil {
+		if ready, err := f.prepare(c); err == nil {
 			f.feed.give(ready)
+		} else {
+			_ = c.Close()
 		}
 	}()
 }
 
-func (f *front) prepare(c *conn) net.Conn {
+// leave is for a connection that has closed.
+func (f *front) leave(c *conn) {
+	f.connections.Dec()
+	f.census.leave(&c.counted)
+	f.open.Add(-1)
+}
+
+// place refuses a connection from where there are many.
+func (f *front) place(c *conn) bool {
+	if f.census.place(&c.counted, neighbourhood(c.RemoteAddr()), f.config.MaxPerAddress) {
+		return true
+	}
+	f.count(f.rejected, "address")
+	_ = c.Close()
+	return false
+}
+
+var errManyConnections = errors.New("there are as many connections from there as there may be")
+
+// prepare learns where a connection comes from, and shakes hands.
+func (f *front) prepare(c *conn) (net.Conn, error) {
 	if d := f.config.ReadHeaderTimeout; d > 0 {
 		_ = c.SetDeadline(time.Now().Add(d)) // a connection that cannot is one of tests
 	}
+	if f.config.ProxyProtocol && f.config.Proxies.trusts(addressOf(c.RemoteAddr())) {
+		if err := c.readProxy(); err != nil {
+			f.count(f.rejected, "proxy-protocol")
+			return nil, err
+		}
+	}
+	if !f.place(c) {
+		return nil, errManyConnections
+	}
+	if f.identity == nil {
+		_ = c.SetDeadline(time.Time{})
+		return &plainConn{f.line(c, f.config.H2C)}, nil
+	}
 	shaken := tls.Server(c, f.identity.current())
 	if err := shaken.Handshake(); err != nil {
+		f.count(f.rejected, "handshake")
 		if plain, ok := errors.AsType[tls.RecordHeaderError](err); ok && plain.Conn != nil && looksLikeHTTP(plain.RecordHeader) {
 			_, _ = io.WriteString(plain.Conn, "HTTP/1.0 400 Bad Request\r\n\r\nThis is the port of HTTPS.\n")
 		}
-		_ = c.Close()
-		return nil
+		return nil, err
 	}
 	_ = c.SetDeadline(time.Time{})
 	if shaken.ConnectionState().NegotiatedProtocol == "h2" {
-		return shaken
+		return shaken, nil
 	}
-	return &secureConn{f.line(shaken, false)}
+	return &secureConn{f.line(shaken, false)}, nil
 }
 
 func (f *front) line(over net.Conn, h2c bool) line {
-	return line{Conn: over, framing: framing{h2c: h2c, maxFields: f.config.MaxFields}, patrol: &f.patrol}
+	return line{Conn: over, framing: framing{h2c: h2c, maxFields: f.config.MaxFields, front: f}, patrol: &f.patrol}
 }
 
 // looksLikeHTTP is what a client sends that does not know of TLS.

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -18,6 +19,8 @@ import (
 // Defaults of [Options].
 const (
 	DefaultMaxBody      = 10 << 20 // bytes
+	DefaultMaxURL       = 8 << 10  // bytes
+	DefaultMaxFields    = 100
 	DefaultStallTimeout = 30 * time.Second
 	DefaultMinBodyRate  = 512 // bytes per second
 )
@@ -42,6 +45,11 @@ type Options struct {
 	DeadlineHeader string
 	// Redactor takes secrets out of problem documents. It may be nil.
 	Redactor *dsl.Redactor
+	// MaxURL caps the target of a request, in bytes, and MaxFields its header, in
+	// fields. 0 is DefaultMaxURL and DefaultMaxFields, negative is no cap.
+	MaxURL, MaxFields int
+	// Proxies are those that are trusted to say where requests come from.
+	Proxies Proxies
 	// Layers are the policies of requests that no route takes, outermost first.
 	Layers []Layer
 	// Tracer decides which requests are recorded as spans. It may be nil.
@@ -77,7 +85,7 @@ func NewHandler(rt *Router, o Options) http.Handler {
 		h.accessWritten, h.accessDropped = o.Metrics.access.WithLabelValues(o.Gateway, "taken"), o.Metrics.access.WithLabelValues(o.Gateway, "dropped")
 	}
 	outer := recoverPanics(o)
-	h.chains = newChains(rt, o.Layers, func(inner http.Handler) http.Handler { return outer(refuseAmbiguous(capBody(inner))) })
+	h.chains = newChains(rt, o.Layers, func(inner http.Handler) http.Handler { return outer(refuseAmbiguous(o, capBody(inner))) })
 	return h
 }
 
@@ -85,6 +93,8 @@ func (o Options) withDefaults() Options {
 	if o.MaxBody == 0 {
 		o.MaxBody = DefaultMaxBody
 	}
+	o.MaxURL = cmp.Or(o.MaxURL, DefaultMaxURL)
+	o.MaxFields = cmp.Or(o.MaxFields, DefaultMaxFields)
 	if o.StallTimeout == 0 {
 		o.StallTimeout = DefaultStallTimeout
 	}
@@ -132,7 +142,8 @@ func (h *recorder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	q.w.arm(q.Start)
 	inner := r.WithContext(&q.ctx)
 	h.limitBody(q, inner)
-	q.input = engine.Input{ID: q.ID, Request: inner, Params: q, Remote: remote(r), Trace: q.Trace}
+	from := h.options.Proxies.origin(r)
+	q.input = engine.Input{ID: q.ID, Request: inner, Params: q, Remote: from.remote, Host: from.host, Scheme: from.scheme, Trace: q.Trace}
 	h.chains.of(h.router, q, r).ServeHTTP(&q.w, inner)
 	if len(q.editors) > 0 && !q.w.begun() {
 		q.w.WriteHeader(http.StatusOK) // as the server does

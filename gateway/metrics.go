@@ -21,6 +21,10 @@ type Metrics struct {
 	unrouted *prometheus.CounterVec
 	refused  *prometheus.CounterVec
 	access   *prometheus.CounterVec
+
+	connections *prometheus.GaugeVec
+	rejected    *prometheus.CounterVec
+	malformed   *prometheus.CounterVec
 }
 
 // NewMetrics registers the gateways' metrics. Its error is that of a second
@@ -48,6 +52,18 @@ func NewMetrics(r prometheus.Registerer) (*Metrics, error) {
 			Name: "weir_http_unrouted_requests_total",
 			Help: "Requests that no route took, by reason.",
 		}, []string{"gateway", "reason"}),
+		connections: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "weir_http_connections",
+			Help: "Connections of clients that are open.",
+		}, []string{"gateway"}),
+		rejected: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "weir_http_connections_rejected_total",
+			Help: "Connections that were closed for what they are: one too many (connections, address), of a client that takes back its requests (resets), or by a handshake or a header of the PROXY protocol that failed.",
+		}, []string{"gateway", "reason"}),
+		malformed: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "weir_http_malformed_requests_total",
+			Help: "Requests that are no HTTP, or that two readers may understand differently, by what is wrong.",
+		}, []string{"gateway", "reason"}),
 		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "weir_policy_refusals_total",
 			Help: "Requests that a policy refused, by the code of the problem that they were answered with.",
@@ -57,7 +73,7 @@ func NewMetrics(r prometheus.Registerer) (*Metrics, error) {
 			Help: "Records of the access log by what became of them: taken, or dropped for lack of room.",
 		}, []string{"gateway", "outcome"}),
 	}
-	for _, c := range []prometheus.Collector{m.requests, m.duration, m.inFlight, m.panics, m.unrouted, m.refused, m.access} {
+	for _, c := range []prometheus.Collector{m.requests, m.duration, m.inFlight, m.panics, m.unrouted, m.refused, m.access, m.connections, m.rejected, m.malformed} {
 		if err := r.Register(c); err != nil {
 			return nil, err
 		}
@@ -133,4 +149,19 @@ func methodLabel(method string) string {
 		return "any"
 	}
 	return method
+}
+
+// listenerMetrics are those of the connections of one listener.
+type listenerMetrics struct {
+	gateway             string
+	connections         prometheus.Gauge
+	rejected, malformed *prometheus.CounterVec // of gateway and reason
+}
+
+func (m *Metrics) ofListener(gateway string) *listenerMetrics {
+	return &listenerMetrics{gateway: gateway, connections: m.connections.WithLabelValues(gateway), rejected: m.rejected, malformed: m.malformed}
+}
+
+func (m *listenerMetrics) count(what *prometheus.CounterVec, reason string) {
+	what.WithLabelValues(m.gateway, reason).Inc()
 }

@@ -20,6 +20,7 @@ const (
 	CodeRouteNotFound      = "route-not-found"
 	CodeMethodNotAllowed   = "method-not-allowed"
 	CodeMethodNotSupported = "method-not-supported"
+	CodeURLTooLong         = "url-too-long"
 	CodeHeaderTooLarge     = "header-too-large"
 	CodeBodyTooLarge       = "body-too-large"
 	CodeBodyTooSlow        = "body-too-slow"

@@ -47,6 +47,15 @@ type ListenerConfig struct {
 	// MaxStreams is how many requests may be under way on a connection of
 	// HTTP/2. Default 100.
 	MaxStreams int
+	// MaxConnections is how many connections there may be, and MaxPerAddress how
+	// many from one address, or one /64 of IPv6. More are closed at once. Default
+	// none.
+	MaxConnections, MaxPerAddress int
+	// ProxyProtocol has the connections of trusted proxies begin with a header of
+	// the PROXY protocol, version 1 or 2, that says where they come from.
+	ProxyProtocol bool
+	// Proxies are those that are trusted to say so.
+	Proxies Proxies
 }
 
 func (c ListenerConfig) withDefaults() ListenerConfig {
@@ -66,6 +75,7 @@ type Server struct {
 	Open func(network, addr string) (net.Listener, error)
 
 	log       *slog.Logger
+	metrics   *Metrics
 	mu        sync.Mutex
 	listeners map[listenerKey]*Listener
 }
@@ -73,8 +83,8 @@ type Server struct {
 type listenerKey struct{ addr, name string }
 
 // NewServer makes an empty set.
-func NewServer(log *slog.Logger) *Server {
-	return &Server{Open: net.Listen, log: log, listeners: map[listenerKey]*Listener{}}
+func NewServer(log *slog.Logger, m *Metrics) *Server {
+	return &Server{Open: net.Listen, log: log, metrics: m, listeners: map[listenerKey]*Listener{}}
 }
 
 // Listen opens addr, or returns the listener that is open there already, as it is:
@@ -99,7 +109,7 @@ func (s *Server) Listen(addr string, c ListenerConfig) (*Listener, error) {
 	if err != nil {
 		return nil, listenError(addr, err)
 	}
-	l := newListener(ln, s.log)
+	l := newListener(ln, s.log, s.metrics)
 	use, err := l.Prepare(c)
 	if err != nil {
 		_ = ln.Close()
@@ -183,6 +193,8 @@ func (s *Server) Shutdown(ctx context.Context) error {
 type Listener struct {
 	listener net.Listener
 	log      *slog.Logger
+	metrics  *Metrics
+	census   census
 	handler  atomic.Pointer[http.Handler]
 	base     context.Context // of all requests
 	cut      context.CancelCauseFunc
@@ -196,9 +208,9 @@ type Listener struct {
 	stopped bool
 }
 
-func newListener(ln net.Listener, log *slog.Logger) *Listener {
+func newListener(ln net.Listener, log *slog.Logger, m *Metrics) *Listener {
 	base, cut := context.WithCancelCause(context.Background())
-	return &Listener{listener: ln, log: log, base: base, cut: cut, forget: func() {}}
+	return &Listener{listener: ln, log: log, metrics: m, base: base, cut: cut, forget: func() {}}
 }
 
 // Addr is the address listened on, with the port the system chose for port 0.
@@ -246,11 +258,34 @@ func (l *Listener) use(f *front) {
 }
 
 func (l *Listener) serve(w http.ResponseWriter, r *http.Request) {
+	if r.ProtoMajor == 2 {
+		defer countReset(r)
+	}
 	if h := l.handler.Load(); h != nil {
 		(*h).ServeHTTP(w, r)
 		return
 	}
 	WriteProblem(w, r, Problem{Status: http.StatusServiceUnavailable, Code: CodeUnavailable})
+}
+
+// maxResets is how many more requests than it lets be answered a client of HTTP/2
+// may take back on one connection (CVE-2023-44487): each costs it a few bytes, and
+// the gateway all that was begun. The server itself bounds how many wait.
+const maxResets = 200
+
+// countReset is called when a request of HTTP/2 has been answered, or taken back.
+func countReset(r *http.Request) {
+	c, ok := r.Context().Value(connKey{}).(*conn)
+	switch {
+	case !ok:
+	case r.Context().Err() == nil:
+		if c.resets.Load() > 0 {
+			c.resets.Add(-1)
+		}
+	case c.resets.Add(1) == maxResets:
+		c.front.count(c.front.rejected, "resets")
+		_ = c.Close()
+	}
 }
 
 // Start begins to accept connections, in the background. Further calls do

@@ -9,11 +9,13 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 func newTestServer(t *testing.T) *Server {
 	t.Helper()
-	s := NewServer(slog.New(slog.DiscardHandler))
+	s := NewServer(slog.New(slog.DiscardHandler), newTestMetrics(t, prometheus.NewRegistry()))
 	t.Cleanup(func() { _ = s.Shutdown(context.Background()) })
 	return s
 }

@@ -14,6 +14,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // pipes is a listener whose connections are in memory, so that their time is
@@ -48,7 +50,7 @@ func connect(t *testing.T, handler http.HandlerFunc) *client {
 	r := route("POST", "/a")
 	r.Handler, r.MaxBody = handler, -1
 	p := &pipes{conns: make(chan net.Conn), ended: make(chan struct{})}
-	server := NewServer(slog.New(slog.DiscardHandler))
+	server := NewServer(slog.New(slog.DiscardHandler), newTestMetrics(t, prometheus.NewRegistry()))
 	server.Open = func(string, string) (net.Listener, error) { return p, nil }
 	l := mustListen(t, server, ":80", ListenerConfig{})
 	l.Swap(newTestHandler(t, Options{}, r))

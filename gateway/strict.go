@@ -11,15 +11,37 @@ import (
 // no HTTP/1.1 at all, or leaves doubt about where it ends, does not get here: see
 // framing. Nor does what net/http itself refuses: bad percent-encodings, no Host
 // or several, and transfer codings other than chunked.
-func refuseAmbiguous(next http.Handler) http.Handler {
+func refuseAmbiguous(o Options, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if p, bad := ambiguity(r); bad {
+		p, bad := ambiguity(r)
+		if !bad {
+			p, bad = excess(o, r)
+		}
+		if bad {
 			w.Header()["Connection"] = connectionClose
 			WriteProblem(w, r, p)
 			return
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// excess is what is too long of a request. The fields of HTTP/1.1 are counted as
+// they come.
+func excess(o Options, r *http.Request) (p Problem, bad bool) {
+	if o.MaxURL >= 0 && len(r.RequestURI) > o.MaxURL {
+		return Problem{Status: http.StatusRequestURITooLong, Code: CodeURLTooLong, Detail: "The request target is longer than this gateway takes."}, true
+	}
+	if o.MaxFields >= 0 && r.ProtoMajor == 2 {
+		fields := 0
+		for _, values := range r.Header {
+			fields += len(values)
+		}
+		if fields > o.MaxFields {
+			return Problem{Status: tooManyFields.status, Code: tooManyFields.code, Detail: tooManyFields.detail}, true
+		}
+	}
+	return Problem{}, false
 }
 
 var connectionClose = []string{"close"}

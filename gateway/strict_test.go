@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // serve starts a gateway over the routes on a port of its own.
@@ -21,7 +23,7 @@ func serve(t *testing.T, routes ...Route) (addr string) {
 
 func listen(t *testing.T, h http.Handler) *Listener {
 	t.Helper()
-	l, err := NewServer(slog.New(slog.DiscardHandler)).Listen("127.0.0.1:0", ListenerConfig{})
+	l, err := NewServer(slog.New(slog.DiscardHandler), newTestMetrics(t, prometheus.NewRegistry())).Listen("127.0.0.1:0", ListenerConfig{})
 	if err != nil {
 		t.Fatal(err)
 	}

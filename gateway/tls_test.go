@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/weir-run/weir/flows/flowtest"
 	"github.com/weir-run/weir/gateway"
 )
@@ -44,7 +46,7 @@ func listenTLS(t *testing.T, cfg gateway.ListenerConfig, files map[string]flowte
 		c := &cfg.TLS.Certificates[i]
 		c.Cert, c.Key = in(c.Cert), in(c.Key)
 	}
-	l, err := gateway.NewServer(slog.New(slog.DiscardHandler)).Listen("127.0.0.1:0", cfg)
+	l, err := newServer(t).Listen("127.0.0.1:0", cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -67,6 +69,15 @@ func listenTLS(t *testing.T, cfg gateway.ListenerConfig, files map[string]flowte
 		}
 	})
 	return &shaken{Listener: l, authority: a, dir: dir}, nil
+}
+
+func newServer(t *testing.T) *gateway.Server {
+	t.Helper()
+	m, err := gateway.NewMetrics(prometheus.NewRegistry())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return gateway.NewServer(slog.New(slog.DiscardHandler), m)
 }
 
 func mustListenTLS(t *testing.T, cfg gateway.ListenerConfig, files map[string]flowtest.Certificate, a *flowtest.Authority) *shaken {
@@ -195,7 +206,7 @@ func TestAClientThatLeavesIsNoticedBelowTLS(t *testing.T) {
 
 func TestHTTP2WithoutTLSHasToBeAskedFor(t *testing.T) {
 	for _, asked := range []bool{false, true} {
-		l, err := gateway.NewServer(slog.New(slog.DiscardHandler)).Listen("127.0.0.1:0", gateway.ListenerConfig{H2C: asked})
+		l, err := newServer(t).Listen("127.0.0.1:0", gateway.ListenerConfig{H2C: asked})
 		if err != nil {
 			t.Fatal(err)
 		}

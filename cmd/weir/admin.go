@@ -40,7 +40,7 @@ func (a *adminFlags) check() error {
 }
 
 // administer serves the admin endpoints.
-func (s *server) administer(o *runOptions, p *process, registry prometheus.Gatherer) error {
+func (s *server) administer(o *runOptions, p *process, registry prometheus.Gatherer, counts *gateway.Metrics) error {
 	config := gateway.AdminListener
 	if o.access.cert != "" {
 		config.TLS = &gateway.TLS{Certificates: []gateway.CertificateFiles{{Cert: o.access.cert, Key: o.access.key}}, ClientCA: o.access.clientCA}
@@ -49,7 +49,7 @@ func (s *server) administer(o *runOptions, p *process, registry prometheus.Gathe
 		}
 	}
 	var err error
-	if s.admin, err = gateway.NewServer(s.Logger).Listen(o.admin, config); err != nil {
+	if s.admin, err = gateway.NewServer(s.Logger, counts).Listen(o.admin, config); err != nil {
 		return fmt.Errorf("admin: %w (--admin chooses another address, --admin %s does without)", err, adminOff)
 	}
 	admin := gateway.NewAdmin(s.ready, registry)

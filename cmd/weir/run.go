@@ -216,7 +216,7 @@ func (s *server) open(dirs []string, o *runOptions, p *process, registry metrics
 	if err != nil || o.admin == adminOff {
 		return err
 	}
-	return s.administer(o, p, registry)
+	return s.administer(o, p, registry, counts)
 }
 
 func (s *server) ready() error {

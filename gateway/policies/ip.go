@@ -21,7 +21,7 @@ var IP = Kind{
 	Together: true,
 	Kind: dsl.Define("ip", "Lets requests in by the address of their sender, as request.remote tells it.",
 		func(c *Compiler, at *dsl.Node, cfg *ipConfig) gateway.Middleware {
-			p := &ip{allow: networks(c, cfg.Allow), deny: networks(c, cfg.Deny)}
+			p := &ip{allow: Networks(c, cfg.Allow), deny: Networks(c, cfg.Deny)}
 			if len(cfg.Allow) == 0 && len(cfg.Deny) == 0 {
 				c.Report(dsl.Diagnostic{Span: at.KeySpan(), Code: "empty-policy", Message: "ip neither allows nor denies anything", Hint: "add allow or deny, with addresses such as 10.0.0.0/8"})
 			}
@@ -32,8 +32,8 @@ var IP = Kind{
 
 type ip struct{ allow, deny []netip.Prefix }
 
-// networks reads addresses and networks. An address is a network of one.
-func networks(r dsl.Reporter, texts []dsl.String) (all []netip.Prefix) {
+// Networks reads addresses and networks. An address is a network of one.
+func Networks(r dsl.Reporter, texts []dsl.String) (all []netip.Prefix) {
 	for _, t := range texts {
 		p, err := netip.ParsePrefix(t.Value)
 		if a, one := netip.ParseAddr(t.Value); one == nil {

@@ -36,7 +36,7 @@ var Maintenance = Kind{
 	Kind: dsl.Define("maintenance", "Answers with status 503 and Retry-After instead of the flow, for as long as it is written, or a file is there.",
 		func(c *Compiler, at *dsl.Node, cfg *maintenanceConfig) gateway.Middleware {
 			p := &maintenance{
-				allow: networks(c, cfg.Allow), message: cfg.Message,
+				allow: Networks(c, cfg.Allow), message: cfg.Message,
 				retryAfter: []string{strconv.Itoa(int(math.Ceil(time.Duration(cfg.RetryAfter).Seconds())))},
 			}
 			if cfg.Unless.Node != nil {
