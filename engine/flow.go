@@ -37,7 +37,8 @@ type flowCall struct {
 
 // Trigger says how a request comes to a flow.
 type Trigger struct {
-	Method, Path string // no Method takes any
+	Method, Path string       // no Method takes any
+	Hosts        []dsl.String // none: any
 	Gateway      dsl.String
 	Deadline     time.Duration
 	Priority     Priority
@@ -70,6 +71,7 @@ type flowConfig struct {
 
 type triggerConfig struct {
 	HTTP     dsl.String   `yaml:"http" doc:"METHOD /path, or ANY /path for every method; {name} stands for one segment of the path, {name:pattern} for one that matches." required:"true"`
+	Hosts    []dsl.String `yaml:"hosts" doc:"The hosts whose requests this route takes, such as shop.example, or *.shop.example for all below it. Of several routes the one with the most specific host is taken, then the one with the most specific path. Default: all."`
 	Gateway  dsl.String   `yaml:"gateway" doc:"The gateway whose route this is. Not needed if there is only one."`
 	Deadline dsl.Duration `yaml:"deadline" doc:"How long a request may take in all." default:"30s" min:"1ms"`
 	Priority dsl.String   `yaml:"priority" doc:"How important the requests are: whose calls go first where the limit of a service makes some wait, and whose are refused last. Flows that this one runs have the same; a tap is low. Default: normal." enum:"critical|high|normal|low"`
@@ -122,7 +124,7 @@ const anyMethod = "ANY"
 
 func (f *Flow) declare(t *triggerConfig, r dsl.Reporter) *Trigger {
 	method, path, _ := strings.Cut(t.HTTP.Value, " ")
-	out := &Trigger{Method: method, Path: strings.TrimSpace(path), Gateway: t.Gateway, Deadline: time.Duration(t.Deadline), Priority: PriorityOf(t.Priority.Value), MaxBody: int64(t.MaxBody), Span: t.HTTP.Span,
+	out := &Trigger{Method: method, Path: strings.TrimSpace(path), Hosts: t.Hosts, Gateway: t.Gateway, Deadline: time.Duration(t.Deadline), Priority: PriorityOf(t.Priority.Value), MaxBody: int64(t.MaxBody), Span: t.HTTP.Span,
 		Policies: t.Policies.Items, Without: t.Without}
 	if !strings.HasPrefix(out.Path, "/") {
 		r.Report(dsl.Diagnostic{Span: t.HTTP.Span, Code: "bad-route", Message: fmt.Sprintf("%q is not a route", t.HTTP.Value), Hint: "write METHOD /path, for example GET /customers/{id}"})

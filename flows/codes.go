@@ -39,6 +39,7 @@ var Codes = []Code{
 	{"bad-expectation", "A test expects text with expressions inside.", "Write a value, or one whole condition about it."},
 	{"bad-expression", "The expression cannot be read, or cannot be evaluated for any values.", "The message says where; functions are called as the hint shows."},
 	{"bad-header", "This is not the name of a header, or one that Weir sets itself, or it is written twice.", "Use letters, digits and hyphens; write a list for several values."},
+	{"bad-host", "This is not a host that a route can be for.", "Write one such as shop.example, or *.shop.example for all below it."},
 	{"bad-import", "What is named cannot be imported: it is no path of flow files, or holds the file itself, or far too much.", "Name the file or the directory that is needed, as it is seen from this file."},
 	{"bad-log", "What an access log is to tell cannot be told, or contradicts itself.", "The message says which; the reference of gateway lists the fields."},
 	{"bad-name", "The name cannot be used in expressions, or is empty.", "Use letters, digits and _, and begin with a letter."},

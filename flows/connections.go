@@ -59,7 +59,7 @@ func (cfg *connectionsConfig) compile(r dsl.Reporter, at *dsl.Node) gateway.List
 	}
 	out.Proxies = gateway.Proxies{Trusted: policies.Networks(r, cfg.TrustedProxies), Forwarded: cfg.Forwarded.Value == "forwarded"}
 	if out.ProxyProtocol = cfg.ProxyProtocol; cfg.ProxyProtocol && at.Field("trusted_proxies") == nil {
-		r.Report(dsl.Diagnostic{Span: at.Field("proxy_protocol").KeySpan(), Code: "missing-key", Message: "no proxy is trusted to say where connections come from", Hint: "add trusted_proxies: [10.0.0.0/8], with the addresses of those that do"})
+		r.Report(dsl.Diagnostic{Span: at.Field("proxy_protocol").KeySpan(), Code: "misplaced-key", Message: "no proxy is trusted to say where connections come from", Hint: "add trusted_proxies: [10.0.0.0/8], with the addresses of those that do"})
 	}
 	if f := at.Field("forwarded"); f != nil && at.Field("trusted_proxies") == nil {
 		r.Report(dsl.Diagnostic{Span: f.KeySpan(), Code: "misplaced-key", Message: "no proxy is trusted to say where requests come from", Hint: "add trusted_proxies: [10.0.0.0/8], or remove forwarded"})

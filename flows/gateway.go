@@ -171,7 +171,7 @@ func (c *checker) gatewayOf(f *engine.Flow, byName map[string]*Gateway) *Gateway
 
 func (c *checker) routeOf(f *engine.Flow, s served) gateway.Route {
 	r := gateway.Route{
-		Gateway: s.by.Name.Value, Method: f.Trigger.Method, Path: f.Trigger.Path, Span: f.Trigger.Span, Name: f.Name.Value,
+		Gateway: s.by.Name.Value, Method: f.Trigger.Method, Path: f.Trigger.Path, Hosts: f.Trigger.Hosts, Span: f.Trigger.Span, Name: f.Name.Value,
 		Deadline: f.Trigger.Deadline, MaxBody: f.Trigger.MaxBody, Handler: http.NotFoundHandler(),
 		Layers: s.policies.Layers,
 	}

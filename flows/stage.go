@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -62,11 +63,15 @@ func (s *Stage) Close() {
 // Router is how the gateway finds the route of a request.
 func (g *Gateway) Router() *gateway.Router { return g.router }
 
-// Match is the name of the flow that takes a request, and whether there is one.
-func (g *Gateway) Match(method string, u *url.URL) (flow string, ok bool) {
-	route, _, verdict := g.router.Match(method, u, nil)
+// Match is the name of the flow that takes a request for a host, and whether
+// there is one. With no host it is one of the flow's: as is "" if it takes any.
+func (g *Gateway) Match(method, host string, u *url.URL) (flow, asked string, ok bool) {
+	route, _, verdict := g.router.At(host).Match(method, u, nil)
 	if verdict != gateway.Matched {
-		return "", false
+		return "", "", false
 	}
-	return route.Name, true
+	if host == "" && len(route.Hosts) > 0 {
+		host = strings.Replace(route.Hosts[0].Value, "*", "www", 1)
+	}
+	return route.Name, host, true
 }

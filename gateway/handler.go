@@ -120,7 +120,7 @@ func (h *recorder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	q := h.newRequest(r)
 	q.Start, q.ID, q.redactor = time.Now(), q.requestID(r.Header), h.options.Redactor
 	q.assumed = h.options.Assumed
-	q.Route, q.Vars, q.verdict = h.router.Match(r.Method, r.URL, q.varRoom[:0])
+	q.Route, q.Vars, q.verdict = h.router.asked(r).Match(r.Method, r.URL, q.varRoom[:0])
 	q.w = responseWriter{ResponseWriter: w, request: q, stall: h.options.StallTimeout}
 	q.ctx.Context, q.ctx.record = r.Context(), q
 	if q.Route != nil && q.Route.Deadline > 0 {
@@ -299,13 +299,16 @@ func dispatch(rt *Router) http.Handler {
 			WriteProblem(w, r, Problem{Status: http.StatusBadRequest, Code: CodeBadPath,
 				Detail: "The path holds dot segments, empty segments, backslashes, control characters or bad UTF-8."})
 		case MethodNotAllowed:
-			w.Header().Set("Allow", rt.Allow(r.URL))
+			w.Header().Set("Allow", rt.asked(r).Allow(r.URL))
 			if r.Method == http.MethodOptions {
 				w.WriteHeader(http.StatusNoContent)
 				return
 			}
 			WriteProblem(w, r, Problem{Status: http.StatusMethodNotAllowed, Code: CodeMethodNotAllowed,
 				Detail: "The resource does not take this method; Allow names those that it takes."})
+		case Misdirected:
+			WriteProblem(w, r, Problem{Status: http.StatusMisdirectedRequest, Code: CodeMisdirected,
+				Detail: "Nothing is served here for this host."})
 		default:
 			WriteProblem(w, r, Problem{Status: http.StatusNotFound, Code: CodeRouteNotFound,
 				Detail: "No route takes this path."})

@@ -119,7 +119,7 @@ func (c *chains) of(rt *Router, q *Request, r *http.Request) http.Handler {
 // behind it would have, also where another route takes OPTIONS. It is nil where
 // no policy is for preflights: then it is a request like any other.
 func (c *chains) ofPreflight(rt *Router, q *Request, r *http.Request) http.Handler {
-	asked, _, v := rt.Match(r.Header["Access-Control-Request-Method"][0], r.URL, nil)
+	asked, _, v := rt.asked(r).Match(r.Header["Access-Control-Request-Method"][0], r.URL, nil)
 	switch {
 	case v == Matched && c.preflights[asked.index] != nil:
 		q.Asked = asked

@@ -42,6 +42,8 @@ func (rt *Router) Misses(method string, u *url.URL, most int) []Miss {
 		m.Why, m.near = missed(segments, splitSegments(r.Path[1:]), parts)
 		switch {
 		case m.Why != "":
+		case !rt.takes(r):
+			m.Why = fmt.Sprintf("is for the host %s", r.Hosts[0].Value)
 		case r.Method != "" && r.Method != method && !(r.Method == http.MethodGet && method == http.MethodHead):
 			m.Why = fmt.Sprintf("takes %s, not %s", r.Method, method)
 		case chosen != nil && chosen.Path == r.Path:

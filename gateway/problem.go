@@ -17,6 +17,7 @@ import (
 const (
 	CodeBadRequest         = "bad-request"
 	CodeBadPath            = "bad-path"
+	CodeMisdirected        = "misdirected-request"
 	CodeRouteNotFound      = "route-not-found"
 	CodeMethodNotAllowed   = "method-not-allowed"
 	CodeMethodNotSupported = "method-not-supported"

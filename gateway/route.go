@@ -26,6 +26,10 @@ type Route struct {
 	Gateway string
 	Method  string // "" takes any method; GET also takes HEAD
 	Path    string
+	// Hosts are those whose requests the route takes: names, and *.name for all
+	// below one. None: all. The most specific host comes before the most specific
+	// path.
+	Hosts   []dsl.String
 	Span    dsl.Span // where the route is written
 	Name    string   // the flow's name; a label of metrics and logs
 	Handler http.Handler
@@ -48,8 +52,10 @@ type Var struct{ Name, Value string }
 // Router finds routes by method and path. It is immutable and safe for
 // concurrent use.
 type Router struct {
-	root   *node
-	routes []Route
+	roots   []*node // the first that has a route for a request decides
+	routes  []Route
+	hosts   *hosts // nil: no route names one
+	foreign bool   // no route takes the host at all
 }
 
 // NewRouter builds the router of one gateway. It reports every route that no
@@ -57,22 +63,32 @@ type Router struct {
 // reported any.
 func NewRouter(routes []Route, r dsl.Reporter) *Router {
 	rt := &Router{routes: slices.Clone(routes)}
-	b := newBuilder()
+	all := sites{}
 	sound := true
 	for i := range rt.routes {
-		rt.routes[i].index = i
-		sound = b.route(&rt.routes[i], r) && sound
+		route := &rt.routes[i]
+		route.index = i
+		names, ok := checkHosts(route, r)
+		sound = sound && ok
+		for _, host := range names {
+			if !all.of(host).route(route, r) {
+				sound = false
+				break // it is told once
+			}
+		}
 	}
-	for _, c := range b.crossings {
-		if x, y := meet(c.a, c.b); x != nil {
-			r.Report(crossed(x, y, c.shared))
-			sound = false
+	for _, b := range all {
+		for _, c := range b.crossings {
+			if x, y := meet(c.a, c.b); x != nil {
+				r.Report(crossed(x, y, c.shared))
+				sound = false
+			}
 		}
 	}
 	if !sound {
 		return nil
 	}
-	rt.root = &b.root
+	all.router(rt)
 	return rt
 }
 
@@ -184,6 +200,7 @@ const (
 	NotFound                 // 404: no route takes the path
 	MethodNotAllowed         // 405: routes take the path, none of them the method
 	BadPath                  // 400: no route may see the path
+	Misdirected              // 421: every route is for other hosts
 )
 
 // String is the code of the problem that the verdict leads to.
@@ -195,6 +212,8 @@ func (v Verdict) String() string {
 		return CodeMethodNotAllowed
 	case BadPath:
 		return CodeBadPath
+	case Misdirected:
+		return CodeMisdirected
 	default:
 		return "matched"
 	}
@@ -214,7 +233,13 @@ func (rt *Router) Match(method string, u *url.URL, vars []Var) (*Route, []Var, V
 	}
 	before := len(vars)
 	s := search{path: path, method: method, vars: vars}
-	route := s.find(rt.root, 1)
+	var route *Route
+	for _, root := range rt.roots {
+		if route = s.find(root, 1); route != nil {
+			break
+		}
+		s.vars = s.vars[:before]
+	}
 	if route == nil {
 		return nil, vars[:before], rt.refuse(path)
 	}
@@ -230,6 +255,8 @@ func (rt *Router) refuse(path string) Verdict {
 		return MethodNotAllowed
 	case strings.Contains(path, "//"):
 		return BadPath
+	case rt.foreign:
+		return Misdirected
 	default:
 		return NotFound
 	}
@@ -237,7 +264,9 @@ func (rt *Router) refuse(path string) Verdict {
 
 func (rt *Router) methods(path string) []string {
 	s := search{path: path, gather: true}
-	s.find(rt.root, 1)
+	for _, root := range rt.roots {
+		s.find(root, 1)
+	}
 	return s.allow
 }
 

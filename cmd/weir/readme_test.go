@@ -58,7 +58,7 @@ func glob(t *testing.T, pattern string) []string {
 // flows of the guide. Each is one program.
 func shown(t *testing.T) []string {
 	t.Helper()
-	dirs := []string{root + "/docs/guide/language", root + "/docs/guide/patterns", root + "/docs/guide/resilience", root + "/docs/guide/connections", root + "/docs/guide/observability", root + "/docs/guide/policies"}
+	dirs := []string{root + "/docs/guide/language", root + "/docs/guide/patterns", root + "/docs/guide/resilience", root + "/docs/guide/connections", root + "/docs/guide/observability", root + "/docs/guide/policies", root + "/docs/guide/gateways"}
 	for _, readme := range glob(t, "/examples/*/README.md") {
 		dirs = append(dirs, filepath.Dir(readme))
 	}

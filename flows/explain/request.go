@@ -60,7 +60,7 @@ func Ask(p *flows.Program, method string, u *url.URL) *Request {
 
 func ask(g *flows.Gateway, method string, u *url.URL) Verdict {
 	v := Verdict{Gateway: g.Name.Value, Listen: g.Listen}
-	router := g.Router()
+	router := g.Router().At(u.Host)
 	route, vars, verdict := router.Match(method, u, nil)
 	switch verdict {
 	case gateway.Matched:
@@ -72,6 +72,8 @@ func ask(g *flows.Gateway, method string, u *url.URL) Verdict {
 		v.Status, v.Code, v.Why = 405, verdict.String(), "the path takes "+router.Allow(u)
 	case gateway.BadPath:
 		v.Status, v.Code, v.Why = 400, verdict.String(), "no route may see a path with empty or dot segments, backslashes or control characters"
+	case gateway.Misdirected:
+		v.Status, v.Code, v.Why = 421, verdict.String(), "every route is for other hosts"
 	default:
 		v.Status, v.Code, v.Why = 404, verdict.String(), "no route takes the path"
 	}

@@ -23,6 +23,7 @@ type request struct {
 	as      *engine.Consumer // nil: whoever the request says
 	gateway string
 	flow    string // that takes it; "" if none does
+	host    string // that is asked; "" is any
 }
 
 // runInput is what a test runs a flow with.
@@ -189,12 +190,12 @@ func (c *checker) route(r *request, cfg *requestConfig, expect *answerConfig) bo
 	}
 	var takers []string
 	for _, g := range gateways {
-		flow, ok := g.Match(r.method, r.url)
+		flow, host, ok := g.Match(r.method, r.header.Get("Host"), r.url)
 		if !ok {
 			continue
 		}
 		takers = append(takers, g.Name.Value)
-		r.flow, r.gateway = flow, g.Name.Value
+		r.flow, r.host, r.gateway = flow, host, g.Name.Value
 	}
 	switch {
 	case len(takers) == 1:

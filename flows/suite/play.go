@@ -2,6 +2,7 @@ package suite
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -167,7 +168,7 @@ func (o *outcome) serve(ctx context.Context, stage *flows.Stage, r *request, pro
 	i := slices.IndexFunc(program.Gateways, func(g *flows.Gateway) bool { return g.Name.Value == r.gateway })
 	u := *r.url
 	req := &http.Request{
-		Method: r.method, URL: &u, RequestURI: u.RequestURI(), Header: r.header.Clone(), Host: "weir.test", RemoteAddr: "192.0.2.1:50000",
+		Method: r.method, URL: &u, RequestURI: u.RequestURI(), Header: r.header.Clone(), Host: cmp.Or(r.host, "weir.test"), RemoteAddr: "192.0.2.1:50000",
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Body: http.NoBody, ContentLength: int64(len(r.body)),
 	}
 	if r.body != nil {
