@@ -72,6 +72,8 @@ var exclusive = map[string][]string{
 	"golang.org/x/text":                     {"engine/codec"},
 	"golang.org/x/net":                      {"mesh/discovery"},
 	"github.com/gorilla/mux":                {"gateway"},
+	"github.com/andybalholm/brotli":         {"gateway/policies"},
+	"github.com/klauspost/compress":         {"gateway/policies"},
 	"github.com/failsafe-go/failsafe-go":    {"mesh"},
 	"github.com/fsnotify/fsnotify":          {"flows"},
 	"google.golang.org/protobuf":            {"engine/trace/otlp"},

@@ -60,6 +60,59 @@ func (c *checker) guard() {
 		f.Trigger.Identified = s.policies.Identified || c.partial
 		c.served[f] = s
 	}
+	if !c.partial {
+		c.unguardedWrites()
+		c.limitsOfAnyone()
+	}
+}
+
+// unguardedWrites warns of routes that change something for whoever asks, on a
+// gateway that asks others who they are.
+func (c *checker) unguardedWrites() {
+	asks := map[*Gateway]*engine.Flow{} // the first that does
+	for _, f := range c.program.Flows {
+		if s, ok := c.served[f]; ok && s.policies.Identified && asks[s.by] == nil {
+			asks[s.by] = f
+		}
+	}
+	for _, f := range c.program.Flows {
+		s, ok := c.served[f]
+		if !ok || s.policies.Identified || asks[s.by] == nil || len(f.Trigger.Without) > 0 || !slices.Contains([]string{"POST", "PUT", "PATCH", "DELETE"}, f.Trigger.Method) {
+			continue
+		}
+		if slices.ContainsFunc(s.policies.Layers, func(l gateway.Layer) bool { return l.Policy == "ip" || l.Policy == "authorize" }) {
+			continue
+		}
+		by := "jwt"
+		for _, l := range c.served[asks[s.by]].policies.Layers {
+			if len(l.Identifies) > 0 {
+				by = l.Policy
+			}
+		}
+		c.ds.Report(dsl.Diagnostic{Span: f.Trigger.Span, Severity: dsl.Warning, Code: "unguarded-write",
+			Message: fmt.Sprintf("anyone may send %s %s, while other routes of gateway %s find out who calls", f.Trigger.Method, f.Trigger.Path, s.by.Name.Value),
+			Hint:    fmt.Sprintf("add %s to its policies; if it is for everyone, write %s at the gateway, and without: [%s] here", by, by, by),
+			Related: []dsl.Related{{Span: asks[s.by].Trigger.Span, Message: "this one has " + by}}})
+	}
+}
+
+// limitsOfAnyone warns of limits that whoever sends another header has anew.
+func (c *checker) limitsOfAnyone() {
+	told := map[dsl.Span]bool{}
+	for _, f := range c.program.Flows {
+		s, ok := c.served[f]
+		if !ok || s.policies.Identified {
+			continue
+		}
+		for _, at := range s.policies.Believing {
+			if told[at] {
+				continue
+			}
+			told[at] = true
+			c.ds.Report(dsl.Diagnostic{Span: at, Severity: dsl.Warning, Code: "limit-by-claim", Message: "a caller that sends something else here has a limit of its own, as often as it likes",
+				Hint: "leave out by, which counts by address, or add a policy that finds out who calls", Related: []dsl.Related{{Span: f.Trigger.Span, Message: "here nobody finds out who calls"}}})
+		}
+	}
 }
 
 // served is where a flow is served, and under which policies.

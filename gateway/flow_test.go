@@ -261,6 +261,51 @@ steps: [{ return: 1 }]`
 	}
 }
 
+// A body in a coding is passed on by a flow that does not look into it, and
+// refused by one that does, before a byte is read.
+func TestBodiesInACoding(t *testing.T) {
+	text := `flow: reads
+trigger: { http: POST /reads }
+steps: [{ return: $(body) }]
+---
+flow: passes on
+trigger: { http: POST /passes }
+steps: [{ forward: backend }]
+`
+	backend := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		got, _ := io.ReadAll(r.Body)
+		_, _ = fmt.Fprintf(w, "%s %s", r.Header.Get("Content-Encoding"), got)
+	})
+	w := flowtest.Serve(t, text, flowtest.Backends{"backend": backend})
+	for _, c := range []struct {
+		path, coding, body string
+		status             int
+		want               string
+	}{
+		{"/reads", "gzip", `{"bomb":1}`, 415, ""},
+		{"/reads", "gzip, identity", `{}`, 415, ""},
+		{"/reads", "Identity", `{}`, 200, "{}"},
+		{"/reads", "gzip", "", 204, ""},
+		{"/passes", "gzip", "zip", 200, "gzip zip"},
+	} {
+		r, err := http.NewRequest("POST", "http://public:80"+c.path, strings.NewReader(c.body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Content-Type", "application/json")
+		r.Header.Set("Content-Encoding", c.coding)
+		got := flowtest.Read(w.Client.Do(r))
+		if c.status != 415 {
+			got.Is(t, c.status, c.want)
+			continue
+		}
+		got.IsProblem(t, 415, "body-encoded")
+		if accepts := got.Header.Get("Accept-Encoding"); accepts != "identity" {
+			t.Errorf("it is not said what is taken: %q", accepts)
+		}
+	}
+}
+
 func TestABodyThatBreaksOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := flowtest.Serve(t, flowtest.Flow("- return: $(body)"), nil)

@@ -82,6 +82,7 @@ type entry struct {
 	wrap   gateway.Middleware // nil: it has a fault
 	asks   bool               // its expressions read who calls
 	ways   []string           // in which it finds out who calls
+	claims dsl.Span           // where it tells callers apart by what they say themselves; zero: it does not
 	detail string             // what it does, in a few words
 }
 
@@ -134,6 +135,9 @@ func (c Catalog) Compile(lang *Language, n *dsl.Node, where Where, r dsl.Reporte
 type Applied struct {
 	Layers     []gateway.Layer // outermost first
 	Identified bool            // one of them finds out who calls
+	// Believing are the places where one of them tells callers apart by what they
+	// say of themselves.
+	Believing []dsl.Span
 }
 
 // Apply puts bundles together, those of the gateway first. Of each policy the
@@ -187,6 +191,9 @@ func (c Catalog) Apply(gatewayOf, route []*Bundle, without []dsl.String, at dsl.
 			if f.asks && !out.Identified {
 				r.Report(dsl.Diagnostic{Span: f.key.Span, Code: engine.Anonymous.Code, Message: fmt.Sprintf("%s asks who calls, and %s", f.kind.Name, engine.Anonymous.Message),
 					Hint: engine.Anonymous.Hint, Related: []dsl.Related{{Span: at, Message: "the route"}}})
+			}
+			if f.claims.Source != nil {
+				out.Believing = append(out.Believing, f.claims)
 			}
 			if f.wrap != nil {
 				out.Layers = append(out.Layers, gateway.Layer{Policy: f.kind.Name, From: f.bundle.Whose, Span: f.key.Span, Detail: f.detail, Wrap: f.wrap, Preflight: f.kind.Preflight, Identifies: f.ways})

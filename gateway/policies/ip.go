@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/weir-run/weir/dsl"
@@ -24,6 +25,9 @@ var IP = Kind{
 			p := &ip{allow: Networks(c, cfg.Allow), deny: Networks(c, cfg.Deny)}
 			if len(cfg.Allow) == 0 && len(cfg.Deny) == 0 {
 				c.Report(dsl.Diagnostic{Span: at.KeySpan(), Code: "empty-policy", Message: "ip neither allows nor denies anything", Hint: "add allow or deny, with addresses such as 10.0.0.0/8"})
+			}
+			if len(p.allow) > 0 && len(p.allow) == len(cfg.Allow) && !slices.ContainsFunc(p.allow, func(a netip.Prefix) bool { return !covered(a, p.deny) }) {
+				c.Report(dsl.Diagnostic{Span: at.KeySpan(), Severity: dsl.Warning, Code: "lets-nobody-in", Message: "ip lets nobody in: deny has all that allow has", Hint: "take out of deny what may come in"})
 			}
 			return p.wrap
 		},
@@ -55,6 +59,11 @@ func Networks(r dsl.Reporter, texts []dsl.String) (all []netip.Prefix) {
 		}
 	}
 	return all
+}
+
+// covered reports whether one of the networks has all addresses of another.
+func covered(p netip.Prefix, networks []netip.Prefix) bool {
+	return slices.ContainsFunc(networks, func(n netip.Prefix) bool { return n.Bits() <= p.Bits() && n.Contains(p.Addr()) })
 }
 
 func holds(networks []netip.Prefix, a netip.Addr) bool {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/weir-run/weir/dsl"
@@ -39,8 +40,14 @@ func (c *Compiler) callers(cfg byConfig) callers {
 		}
 		c.Report(d)
 	}
+	if named := namesRead.FindAllStringSubmatch(n.Text, -1); len(named) > 0 && !slices.ContainsFunc(named, func(m []string) bool { return m[1] != "headers" && m[1] != "query" }) {
+		c.entry.claims = n.Span
+	}
 	return callers{text}
 }
+
+// namesRead are the names that say something of a request, where they are read.
+var namesRead = regexp.MustCompile(`\b(headers|query|request|claims|consumer|params)(?:\.|\?\.|\[)`)
 
 // How a key begins tells what it is made of: nobody takes the key of another
 // kind.

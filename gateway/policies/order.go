@@ -16,5 +16,7 @@ func All() []Kind {
 		Authorize,
 		RateLimit,
 		Quota,
+		Compress,
+		Headers,
 	}
 }
