@@ -47,14 +47,17 @@ func folded(name string) string {
 }
 
 // cleanse is what identifier asks for.
-func (t *teller) cleanse(r *http.Request) {
-	if len(t.spoofs) == 0 {
+func (t *teller) cleanse(r *http.Request) { cleanse(r.Header, t.spoofs) }
+
+// cleanse takes away the headers whose names are spoofs, folded.
+func cleanse(h http.Header, spoofs []string) {
+	if len(spoofs) == 0 {
 		return
 	}
-	for name := range r.Header {
-		for _, spoof := range t.spoofs {
+	for name := range h {
+		for _, spoof := range spoofs {
 			if len(name) == len(spoof) && folded(name) == spoof {
-				delete(r.Header, name)
+				delete(h, name)
 			}
 		}
 	}
