@@ -55,7 +55,7 @@ var RateLimit = Kind{
 		},
 		dsl.Example{Name: "by consumer, or address", YAML: "rate: 100/s\nburst: 200"},
 		dsl.Example{Name: "two limits, and what is dear costs more", YAML: "rate: 20/s\nalso: [{ rate: 5000/h }]\ncost: '$(request.method == \"GET\" ? 1 : 5)'"},
-		dsl.Example{Name: "for each key of a client, and failures are free", YAML: "rate: 90/m\nby: $(headers[\"X-Client\"])\nanswer_cost: { status: { 5xx: 0 } }"}),
+		dsl.Example{Name: "for each host that is asked for, and failures are free", YAML: "rate: 90/m\nby: $(request.host)\nanswer_cost: { status: { 5xx: 0 } }"}),
 }
 
 // compile reads the limits of some callers, which stand at at.
