@@ -81,6 +81,7 @@ var exclusive = map[string][]string{
 	"github.com/spf13/cobra":                {"cmd/weir"},
 	"github.com/creachadair/jrpc2":          {"flows/lsp"},
 	"golang.org/x/crypto":                   {"gateway/policies"},
+	"github.com/maypok86/otter":             {"gateway/policies"},
 }
 
 type goPackage struct {

@@ -222,6 +222,7 @@ func (s *call) Run(ctx context.Context, x *engine.Exchange) error {
 	if err != nil {
 		return upstreamError(ctx, err)
 	}
+	x.In.MadeOf().Came(s.method, resp.Header)
 	text := unsafe.String(unsafe.SliceData(how.Body), len(how.Body)) // nobody writes to it again
 	contentType := resp.Header.Get("Content-Type")
 	r := engine.Result{Status: resp.StatusCode, Header: resp.Header}

@@ -112,6 +112,7 @@ func (s *forward) Run(ctx context.Context, x *engine.Exchange) error {
 		return err
 	}
 	defer resp.Body.Close()
+	x.In.MadeOf().Unsure() // what it is good for its own header tells
 	x.Return(engine.Answer{Status: resp.StatusCode, Written: true})
 	if resp.StatusCode == http.StatusSwitchingProtocols {
 		p.call.Free = false

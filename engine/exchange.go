@@ -31,9 +31,11 @@ type Input struct {
 	Host, Scheme string
 	// Consumer is who sends the request; nil: no policy has found out.
 	Consumer *Consumer
-	With     Value // the input of a sub-flow
-	Log      *slog.Logger
-	Trace    *trace.Trace // nil: nothing is recorded, and nothing passed on
+	// Origins hears of what the answer is made of; nil: nobody does.
+	Origins Origins
+	With    Value // the input of a sub-flow
+	Log     *slog.Logger
+	Trace   *trace.Trace // nil: nothing is recorded, and nothing passed on
 
 	Priority Priority
 	// Attempts is how often services were asked for this request, retries and

@@ -374,6 +374,7 @@ func (p *Program) Run(ctx context.Context, in *Input) (Answer, *Error) {
 			return Answer{}, f
 		}
 		if fits {
+			in.MadeOf().Degraded()
 			return a, nil
 		}
 	}

@@ -60,9 +60,13 @@ func Keep[T Keeper](c *Compiler, key string, open func() T) *Kept[T] {
 }
 
 // KeepFor declares a Keeper of what is no step: part of whose, as Place tells.
-// Places of one key share it; the key is the declarer's own.
+// Places of one key share it; the key is the declarer's own. One without a key
+// has its own.
 func KeepFor[T Keeper](whose, part, key string, open func() T) *Kept[T] {
-	return &Kept[T]{key: fmt.Sprintf("%T %s", *new(T), key), flow: whose, step: part, open: open}
+	if key != "" {
+		key = fmt.Sprintf("%T %s", *new(T), key)
+	}
+	return &Kept[T]{key: key, flow: whose, step: part, open: open}
 }
 
 // StepKey is a key for what is carried over for as long as the step at hand is

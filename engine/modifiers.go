@@ -213,6 +213,7 @@ func (g *guarded) handled(ctx context.Context, x *Exchange, s *trace.Span) error
 		return e // nobody waits for what a handler could still give
 	}
 	take(g.ways.handled)
+	x.In.MadeOf().Degraded()
 	g.tell(s, e)
 	x.setError(g.errName, e)
 	if g.fallback == nil {

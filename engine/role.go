@@ -57,5 +57,5 @@ func (s *Role) Slack(x *Exchange) func() time.Duration {
 
 // Sub is the input of a flow that the call runs: it is a part of the same run.
 func (s *Role) Sub(x *Exchange, with Value) *Input {
-	return &Input{ID: x.In.ID, Log: x.In.Log, Trace: x.In.Trace, Priority: x.In.Priority, With: with, ledger: x.root.ledger, again: s.again.in(x), until: s.UsefulUntil(x)}
+	return &Input{ID: x.In.ID, Log: x.In.Log, Trace: x.In.Trace, Priority: x.In.Priority, Origins: x.In.Origins, With: with, ledger: x.root.ledger, again: s.again.in(x), until: s.UsefulUntil(x)}
 }

@@ -47,7 +47,7 @@ flow: profile
 trigger: { http: "GET /profiles/{id}", deadline: 10s }
 steps:
   - compose:
-      user: { call: GET users /users/$(params.id), query: { token: abc } }
+      user: { call: GET users /users/$(params.id), query: { token: xyz } }
       offers: { call: GET offers /offers, fallback: [] }
   - { id: price, run: price-of, with: { user: $(user.name) } }
   - return: { user: $(user.name), offers: $(offers), price: $(price) }
@@ -154,7 +154,7 @@ GET /profiles/{id} %[1]v status_code=200
 		}
 		for _, s := range spans.All() {
 			for _, a := range s.Attrs {
-				if strings.Contains(a.Text, "abc") || strings.Contains(a.Text, "secret") {
+				if strings.Contains(a.Text, "xyz") || strings.Contains(a.Text, "secret") {
 					t.Errorf("%s tells of the query: %+v", s.Name, a)
 				}
 			}

@@ -26,7 +26,7 @@ func (a *adminFlags) add(f *pflag.FlagSet) {
 	f.StringVar(&a.cert, "admin-cert", "", "a `file` with the certificate of the admin address, in PEM: it is served with TLS")
 	f.StringVar(&a.key, "admin-key", "", "a `file` with the private key of that certificate")
 	f.StringVar(&a.clientCA, "admin-client-ca", "", "a `file` with the authorities whose certificates stand for the token")
-	f.BoolVar(&a.write, "admin-write", false, "let admin endpoints change something: /reload, /rollback, /log-level")
+	f.BoolVar(&a.write, "admin-write", false, "let admin endpoints change something: /reload, /rollback, /log-level, /purge")
 }
 
 func (a *adminFlags) check() error {
@@ -77,6 +77,7 @@ func (s *server) administer(o *runOptions, p *process, registry prometheus.Gathe
 	admin.HandleChange("PUT /log-level", http.HandlerFunc(s.setLevel))
 	admin.HandleChange("POST /reload", s.reloader.ReloadHandler())
 	admin.HandleChange("POST /rollback", s.reloader.RollbackHandler())
+	admin.HandleChange("POST /purge", s.host.PurgeHandler())
 	s.admin.Swap(gateway.Redacted(p.redactor, admin))
 	s.admin.Start()
 	return nil

@@ -153,6 +153,7 @@ func (s *aggregate) Describe(p *engine.PlanStep) {
 
 // Run is what engine.Step asks for.
 func (s *aggregate) Run(ctx context.Context, x *engine.Exchange) error {
+	x.In.MadeOf().Unsure() // others have a part in it
 	key := ""
 	if s.by != nil {
 		var err error

@@ -61,6 +61,9 @@ func (s *cache) Run(ctx context.Context, x *engine.Exchange) error {
 	if err != nil {
 		return err
 	}
+	if o.known {
+		x.In.MadeOf().Unsure()
+	}
 	if o.known && s.again != nil {
 		s.again()
 	}

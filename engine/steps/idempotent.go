@@ -92,6 +92,9 @@ func (s *idempotent) Run(ctx context.Context, x *engine.Exchange) error {
 	case o.known && s.again != nil:
 		s.again()
 	}
+	if o.known {
+		x.In.MadeOf().Unsure()
+	}
 	return s.leave(x, o)
 }
 

@@ -140,6 +140,14 @@ func hashValues(h *maphash.Hash, n *dsl.Node) {
 	}
 }
 
+// Own declares something of the policy at hand that outlives requests, but not
+// the program: it is closed when the last request of the program has ended.
+func Own[T engine.Keeper](c *Compiler, open func() T) *engine.Kept[T] {
+	k := engine.KeepFor(c.bundle.Whose, c.entry.kind.Name, "", open)
+	c.bundle.Places = append(c.bundle.Places, k)
+	return k
+}
+
 // Cond is a condition on requests.
 type Cond struct{ expr *dsl.Expr }
 

@@ -18,5 +18,6 @@ func All() []Kind {
 		Quota,
 		Compress,
 		Headers,
+		Cache,
 	}
 }
