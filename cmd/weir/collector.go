@@ -24,6 +24,7 @@ func tuneCollector(env func(string) (string, bool)) {
 	if _, set := env("GOGC"); set {
 		return
 	}
+	go debug.FreeOSMemory() // loading needs more than serving
 	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
 	current := 100
 	afterCycles(func() {
