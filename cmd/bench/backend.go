@@ -12,13 +12,15 @@ import (
 
 // backend answers canned bodies by path on raw connections, so that it costs its core next to nothing:
 //
-//	GET /users/N   GET /orders?user=N   GET /segments/S/offers   GET /get   GET /routes/...   GET /blob   POST /echo
+//	GET /users/N   GET /orders?user=N   GET /segments/S/offers   GET /get   GET /routes/...   GET /blob   POST /echo   GET /guarded/...
 type backend struct {
 	users    [people][]byte
 	orders   [people][]byte
 	segments map[string][]byte
 	document []byte
 	blob     []byte
+	fresh    []byte // may be kept for a day
+	large    []byte // 10 KB
 }
 
 var notFound = []byte("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
@@ -28,6 +30,8 @@ func newBackend() *backend {
 		segments: map[string][]byte{},
 		document: appendResponse(nil, []byte(documentJSON(1024))),
 		blob:     appendResponse(nil, []byte(documentJSON(blobSize))),
+		fresh:    appendCacheable(nil, []byte(documentJSON(1<<10)), "max-age=86400"),
+		large:    appendResponse(nil, []byte(documentJSON(10<<10))),
 	}
 	for id := range people {
 		b.users[id] = appendResponse(nil, []byte(userJSON(id)))
@@ -109,6 +113,12 @@ func (b *backend) answer(path []byte) []byte {
 		return b.document
 	case string(path) == "/blob":
 		return b.blob
+	case string(path) == "/guarded/cache":
+		return b.fresh
+	case string(path) == "/guarded/gzip":
+		return b.large
+	case bytes.HasPrefix(path, []byte("/guarded/")):
+		return b.document
 	}
 	if id, ok := bytes.CutPrefix(path, []byte("/users/")); ok {
 		return person(&b.users, id)

@@ -10,6 +10,7 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 )
@@ -24,7 +25,7 @@ type floor struct {
 	client *http.Client
 }
 
-func newFloor(backend string) http.Handler {
+func newFloor(backend string, d *duties) http.Handler {
 	transport := &http.Transport{
 		DialContext:         (&net.Dialer{Timeout: time.Second}).DialContext,
 		MaxIdleConns:        0,
@@ -41,11 +42,11 @@ func newFloor(backend string) http.Handler {
 		Transport:  transport,
 		BufferPool: &bufferPool{},
 	}
-	return routes(timed(proxy), timed(http.HandlerFunc(f.compose)), timed(http.HandlerFunc(f.chain)))
+	return routes(d, timed(proxy), timed(http.HandlerFunc(f.compose)), timed(http.HandlerFunc(f.chain)))
 }
 
 // routes are those of the flow files. One pattern stands for all of the 10,000: the yardstick does not grow with them.
-func routes(forward, compose, chain http.Handler) http.Handler {
+func routes(d *duties, forward, compose, chain http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /get", forward)
 	mux.Handle("POST /echo", forward)
@@ -53,6 +54,12 @@ func routes(forward, compose, chain http.Handler) http.Handler {
 	mux.Handle("GET /routes/{route}/items/{id}", forward)
 	mux.Handle("GET /compose/{segment}/{id}", compose)
 	mux.Handle("GET /chain/{id}", chain)
+	for _, algorithm := range algorithms {
+		mux.Handle("GET /guarded/"+strings.ToLower(algorithm), d.verified(algorithm, forward))
+	}
+	mux.Handle("GET /guarded/limit", d.limited(forward))
+	mux.Handle("GET /guarded/cache", d.cached(forward))
+	mux.Handle("GET /guarded/gzip", d.compressed(forward))
 	return mux
 }
 

@@ -22,10 +22,10 @@ type scratch struct {
 	user, orders, offers, out []byte
 }
 
-func newHybrid(backend string) http.Handler {
+func newHybrid(backend string, d *duties) http.Handler {
 	h := &hybrid{upstream: &upstream{host: backend}}
 	h.buffers.New = func() any { return new(scratch) }
-	return routes(h.upstream, http.HandlerFunc(h.compose), http.HandlerFunc(h.chain))
+	return routes(d, h.upstream, http.HandlerFunc(h.compose), http.HandlerFunc(h.chain))
 }
 
 func (h *hybrid) compose(w http.ResponseWriter, r *http.Request) {

@@ -40,7 +40,7 @@ func jobs() []job {
 	for i := range many {
 		many[i] = newCall("GET", routePath(i*(manyRoutes/len(many))+i), "", doc, false)
 	}
-	return []job{
+	return append([]job{
 		{
 			name: "get", about: "pass-through, 1 KB answer", requests: 16_000,
 			calls: []call{newCall("GET", "/get", "", doc, false)},
@@ -78,7 +78,7 @@ func jobs() []job {
 			},
 			alone: &one,
 		},
-	}
+	}, guarded()...)
 }
 
 func routePath(i int) string { return fmt.Sprintf("/routes/r%05d/items/7", i) }

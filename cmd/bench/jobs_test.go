@@ -27,8 +27,12 @@ func TestHandWrittenServicesAnswerEveryJob(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	for name, service := range map[string]func(string) http.Handler{"floor": newFloor, "hybrid": newHybrid} {
-		server := httptest.NewServer(service(l.Addr().String()))
+	d, err := newDuties(newSigner().keys())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, service := range map[string]func(string, *duties) http.Handler{"floor": newFloor, "hybrid": newHybrid} {
+		server := httptest.NewServer(service(l.Addr().String(), d))
 		defer server.Close()
 		for _, j := range jobs() {
 			t.Run(name+"/"+j.name, func(t *testing.T) {

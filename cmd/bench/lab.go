@@ -20,6 +20,7 @@ type lab struct {
 	dir     string
 	cores   cores
 	backend string
+	keys    string   // file
 	process *process // the backend's
 	sites   int
 }
@@ -51,6 +52,10 @@ func (l *lab) open(ctx context.Context) (err error) {
 		if l.base, err = l.build(ctx, "base", l.options.base); err != nil {
 			return err
 		}
+	}
+	l.keys = filepath.Join(l.dir, "keys.json")
+	if err := newSigner().keys().save(l.keys); err != nil {
+		return err
 	}
 	if l.cores, err = pin(); err != nil {
 		return err
@@ -109,7 +114,7 @@ func (l *lab) start(target string, flows []string, where placement) (*server, er
 			return nil, err
 		}
 	}
-	argv := []string{l.self, target, "-listen", s.listen, "-admin", s.admin, "-upstream", l.backend}
+	argv := []string{l.self, target, "-listen", s.listen, "-admin", s.admin, "-upstream", l.backend, "-keys", l.keys}
 	if binary, ok := map[string]string{"weir": l.weir, "base": l.base}[target]; ok {
 		dir, err := l.site(flows, s.listen)
 		if err != nil {

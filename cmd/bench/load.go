@@ -2,6 +2,8 @@ package main
 
 import (
 	"bytes"
+	"cmp"
+	"compress/gzip"
 	"context"
 	"encoding/json"
 	"errors"
@@ -23,15 +25,30 @@ type call struct {
 	json    bool // compare as JSON documents: the order of fields and spaces are free
 }
 
-// newCall makes a request with Host and four headers, as clients of a gateway send them.
+// request is one with Host and four headers, as clients of a gateway send them.
+type request struct {
+	method, path, body string
+	token              string // "" is one that nobody looks at
+	public             bool   // has no token at all
+	fields             string // further lines of the header
+}
+
+// newCall makes a request, and says what answer is right.
 func newCall(method, path, body, want string, asJSON bool) call {
+	return request{method: method, path: path, body: body}.expect(want, asJSON)
+}
+
+func (r request) expect(want string, asJSON bool) call {
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "%s %s HTTP/1.1\r\nHost: bench.example\r\nUser-Agent: bench/1\r\nAccept: application/json\r\n"+
-		"Authorization: Bearer 0123456789abcdef0123456789abcdef\r\nX-Tenant: acme\r\n", method, path)
-	if body != "" {
-		fmt.Fprintf(&b, "Content-Type: application/json\r\nContent-Length: %d\r\n", len(body))
+	fmt.Fprintf(&b, "%s %s HTTP/1.1\r\nHost: bench.example\r\nUser-Agent: bench/1\r\nAccept: application/json\r\nX-Tenant: acme\r\n", r.method, r.path)
+	if !r.public {
+		fmt.Fprintf(&b, "Authorization: Bearer %s\r\n", cmp.Or(r.token, "0123456789abcdef0123456789abcdef"))
 	}
-	b.WriteString("\r\n" + body)
+	b.WriteString(r.fields)
+	if r.body != "" {
+		fmt.Fprintf(&b, "Content-Type: application/json\r\nContent-Length: %d\r\n", len(r.body))
+	}
+	b.WriteString("\r\n" + r.body)
 	return call{request: b.Bytes(), want: []byte(want), json: asJSON}
 }
 
@@ -184,10 +201,13 @@ func (c *loadConn) verify(want call) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	kind := ""
+	kind, coding := "", ""
 	for name, value := range headers(h.fields) {
-		if strings.EqualFold(string(name), "Content-Type") {
+		switch strings.ToLower(string(name)) {
+		case "content-type":
 			kind = string(value)
+		case "content-encoding":
+			coding = string(value)
 		}
 	}
 	var body []byte
@@ -204,7 +224,21 @@ func (c *loadConn) verify(want call) (int, error) {
 	if kind, _, _ = strings.Cut(kind, ";"); kind != "application/json" {
 		return 0, fmt.Errorf("Content-Type %q, want application/json", kind)
 	}
-	return len(body), sameBody(body, want)
+	length := len(body)
+	if coding == "gzip" {
+		if body, err = unzip(body); err != nil {
+			return 0, err
+		}
+	}
+	return length, sameBody(body, want)
+}
+
+func unzip(body []byte) ([]byte, error) {
+	z, err := gzip.NewReader(bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	return io.ReadAll(z)
 }
 
 func sameBody(body []byte, want call) error {

@@ -70,7 +70,7 @@ func TestOptions(t *testing.T) {
 	for args, want := range map[string]string{
 		"":                             "",
 		"--jobs get,flows --rounds 1":  "",
-		"--jobs get,fly":               `unknown job "fly"; there are get, post, compose, chain, blob, routes, overhead, start, flows`,
+		"--jobs get,fly":               `unknown job "fly"; there are get, post, compose, chain, blob, routes, hs256, rs256, es256, limit, cache, gzip, overhead, start, flows`,
 		"--target nginx":               `unknown target "nginx"; there are weir, base, hybrid, floor`,
 		"--rounds 0":                   "-rounds and -connections must be at least 1, -requests at least 0",
 		"--rounds 1 surplus":           `unexpected argument "surplus"`,

@@ -16,36 +16,49 @@ import (
 )
 
 // roles are what the program does besides driving: it starts itself again for each of them.
-var roles = map[string]func(ctx context.Context, listen, admin, upstream string) error{
-	"backend": func(ctx context.Context, listen, _, _ string) error {
-		l, err := net.Listen("tcp", listen)
+var roles = map[string]func(context.Context, part) error{
+	"backend": func(ctx context.Context, p part) error {
+		l, err := net.Listen("tcp", p.listen)
 		if err != nil {
 			return err
 		}
 		return newBackend().serve(ctx, l)
 	},
-	"floor": func(ctx context.Context, listen, admin, upstream string) error {
-		return serve(ctx, listen, admin, newFloor(upstream))
-	},
-	"hybrid": func(ctx context.Context, listen, admin, upstream string) error {
-		return serve(ctx, listen, admin, newHybrid(upstream))
-	},
-	"overhead": func(ctx context.Context, _, _, _ string) error { return measureOverhead(ctx, os.Stdout) },
+	"floor":    func(ctx context.Context, p part) error { return p.serve(ctx, newFloor) },
+	"hybrid":   func(ctx context.Context, p part) error { return p.serve(ctx, newHybrid) },
+	"overhead": func(ctx context.Context, _ part) error { return measureOverhead(ctx, os.Stdout) },
+}
+
+// part is what a role is told.
+type part struct{ listen, admin, upstream, keys string }
+
+func (p part) serve(ctx context.Context, service func(backend string, d *duties) http.Handler) error {
+	k, err := readKeys(p.keys)
+	if err != nil {
+		return err
+	}
+	d, err := newDuties(k)
+	if err != nil {
+		return err
+	}
+	return serve(ctx, p.listen, p.admin, service(p.upstream, d))
 }
 
 // play takes one role until SIGTERM or SIGINT.
 func play(role string, args []string, stderr io.Writer) error {
 	set := flag.NewFlagSet("bench "+role, flag.ContinueOnError)
 	set.SetOutput(stderr)
-	listen := set.String("listen", "", "address to serve on")
-	admin := set.String("admin", "", "address of /readyz and /metrics")
-	upstream := set.String("upstream", "", "address of the backend")
+	var p part
+	set.StringVar(&p.listen, "listen", "", "address to serve on")
+	set.StringVar(&p.admin, "admin", "", "address of /readyz and /metrics")
+	set.StringVar(&p.upstream, "upstream", "", "address of the backend")
+	set.StringVar(&p.keys, "keys", "", "`file` with the keys of tokens")
 	if err := set.Parse(args); err != nil {
 		return err
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	return roles[role](ctx, *listen, *admin, *upstream)
+	return roles[role](ctx, p)
 }
 
 // serve runs a hand-written service and, on a second address, what the driver reads of it.

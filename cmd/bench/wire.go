@@ -239,9 +239,14 @@ func number(text []byte, base int) (int64, bool) {
 	return n, true
 }
 
-// appendResponse writes a complete 200 answer with a body of JSON.
-func appendResponse(out, body []byte) []byte {
-	out = append(out, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nCache-Control: no-store\r\nX-Served-By: backend\r\nContent-Length: "...)
+// appendResponse writes a complete 200 answer with a body of JSON, which no cache keeps.
+func appendResponse(out, body []byte) []byte { return appendCacheable(out, body, "no-store") }
+
+// appendCacheable says of an answer what caches may do with it.
+func appendCacheable(out, body []byte, control string) []byte {
+	out = append(out, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nCache-Control: "...)
+	out = append(out, control...)
+	out = append(out, "\r\nX-Served-By: backend\r\nContent-Length: "...)
 	out = strconv.AppendInt(out, int64(len(body)), 10)
 	out = append(out, "\r\n\r\n"...)
 	return append(out, body...)
