@@ -31,7 +31,7 @@ func (c *checker) declareBundle(name dsl.String, n *dsl.Node) {
 // guard compiles the policies and says of each flow whether it knows who calls.
 // It comes before flows are compiled, and after all else is declared.
 func (c *checker) guard() {
-	lang := &policies.Language{Env: c.env.Env, Secret: c.secret, Documents: c.documents, Index: c.env.Index, Service: c.serviceOf,
+	lang := &policies.Language{Env: c.env.Env, Secret: c.secret, Documents: c.documents, Index: c.env.Index, Log: c.env.Log, Service: c.serviceOf,
 		MadeUp: c.env.Secrets == nil || c.env.Secrets.madeUp}
 	for _, name := range slices.Sorted(maps.Keys(c.bundles)) {
 		b := c.bundles[name]

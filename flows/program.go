@@ -50,7 +50,7 @@ type Environment struct {
 	// Secrets are those that the files name. Nil: nobody has looked for them; the
 	// program can be checked, and not served.
 	Secrets *Secrets
-	Log     *slog.Logger // for log steps
+	Log     *slog.Logger // for log steps, and what policies keep
 	Probe   engine.Probe // nil but for tests
 	Plans   bool         // keep the plans of flows, for those who look at them
 	Notes   bool         // tell also what is no more than worth knowing

@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -43,8 +44,8 @@ var APIKey = Kind{
 				c.Report(dsl.Diagnostic{Span: at.KeySpan(), Code: "bad-policy", Message: "a key is in one place", Hint: "write header, cookie or query"})
 			}
 			p.asks = "ApiKey " + cfg.checked(c)
-			path := cfg.File.Path()
-			p.keys = Keep(c, func() *apiKeys { return openAPIKeys(path) })
+			path, log := cfg.File.Path(), c.Log()
+			p.keys = Keep(c, func() *apiKeys { return openAPIKeys(log, path) })
 			return c.identified(p, cfg.optionalConfig)
 		},
 		dsl.Example{Name: "programs of partners", YAML: `
@@ -108,9 +109,9 @@ type apiKeys struct {
 
 const maxKeyFile = 64 << 20 // bytes
 
-func openAPIKeys(path string) *apiKeys {
+func openAPIKeys(log *slog.Logger, path string) *apiKeys {
 	k := &apiKeys{}
-	k.fresh = freshFile(path, maxKeyFile, func(text []byte) error {
+	k.fresh = freshFile(log, path, maxKeyFile, func(text []byte) error {
 		known, err := readAPIKeys(text)
 		if err == nil {
 			k.known.Store(&known)

@@ -10,6 +10,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"runtime"
 	"strings"
@@ -39,8 +40,8 @@ var Basic = Kind{
 	Kind: dsl.Define("basic", "Lets in who brings a user and a password that are known (RFC 7617). What was found right is remembered for 5 minutes, since a password takes as long to verify as its hash was made to.",
 		func(c *Compiler, at *dsl.Node, cfg *basicConfig) gateway.Middleware {
 			p := &basic{hide: cfg.Hide, teller: c.teller(at, cfg.tellConfig), asks: "Basic " + cfg.checked(c) + `, charset="UTF-8"`}
-			path := cfg.File.Path()
-			p.users = Keep(c, func() *users { return openUsers(path) })
+			path, log := cfg.File.Path(), c.Log()
+			p.users = Keep(c, func() *users { return openUsers(log, path) })
 			return c.identified(p, cfg.optionalConfig)
 		},
 		dsl.Example{Name: "a few users", YAML: "file: users.htpasswd\nrealm: reports"}),
@@ -119,10 +120,10 @@ const (
 	rightFor    = 5 * time.Minute
 )
 
-func openUsers(path string) *users {
+func openUsers(log *slog.Logger, path string) *users {
 	u := &users{work: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)), right: map[[sha256.Size]byte]*rightPassword{}, secret: make([]byte, 32)}
 	_, _ = rand.Read(u.secret) // it does not fail
-	u.fresh = freshFile(path, maxUserFile, func(text []byte) error {
+	u.fresh = freshFile(log, path, maxUserFile, func(text []byte) error {
 		list, err := readUsers(text)
 		if err == nil {
 			u.known.Store(list)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"hash/maphash"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"slices"
@@ -34,6 +35,7 @@ type Language struct {
 	Secret    *dsl.Name         // what the name secret stands for; nil: there are none
 	Documents *schema.Documents // the files that flow files refer to; nil: none
 	Index     dsl.Index         // nil but for editors
+	Log       *slog.Logger      // where operators hear of what policies keep; nil: nowhere
 	// MadeUp says that secrets do not have their own values: nothing can be said
 	// of those that they have.
 	MadeUp bool
@@ -107,6 +109,15 @@ func (c *Compiler) Describe(text string) { c.entry.detail = text }
 
 // Policy is the key of the policy at hand.
 func (c *Compiler) Policy() string { return c.entry.kind.Name }
+
+// Log is where operators hear of what the policy at hand keeps: that its state
+// has changed, and nothing with each request. Nothing is told while it is compiled.
+func (c *Compiler) Log() *slog.Logger {
+	if c.lang.Log == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return c.lang.Log.With(slog.String("policy", c.Policy()), slog.String("of", c.bundle.Whose))
+}
 
 // Keep declares something of the policy at hand that outlives requests. It is
 // carried over from program to program for as long as the policy is written

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"math/rand/v2"
 	"net/http"
 	"net/url"
@@ -25,6 +26,7 @@ type fresh struct {
 	get   func(ctx context.Context, client http.RoundTripper) error
 	every time.Duration // how old it is when it is had anew
 	near  bool          // it is in a file
+	heard trouble       // that it cannot be had
 
 	due atomic.Int64 // when that is, in Unix nanoseconds
 	had atomic.Int64 // when it was had last; 0: never
@@ -126,16 +128,25 @@ func (f *fresh) run(ctx context.Context, client http.RoundTripper) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.end()
-	f.ended(time.Now(), err)
+	if !f.closed {
+		f.ended(time.Now(), err)
+	}
 	close(f.running)
 	f.running = nil
 }
 
 // ended notes what came of a get.
 func (f *fresh) ended(now time.Time, err error) {
+	if f.near && err != nil && f.err != nil && err.Error() != f.err.Error() {
+		f.heard.again() // who mends a file hears what else is wrong with it
+	}
+	f.heard.note(now, err, slog.Bool("old_in_use", f.had.Load() != 0))
 	f.err = err
 	if err != nil {
 		pause := min(firstPause<<min(f.failures, 10), maxPause)
+		if f.near { // to look again costs nobody anything
+			pause = f.every
+		}
 		f.failures++
 		f.all++
 		f.due.Store(now.Add(pause/2 + rand.N(pause/2+1)).UnixNano())
@@ -192,10 +203,11 @@ const fileEvery = 2 * time.Second
 
 // freshFile keeps what load makes of a file. It is read when it is another one
 // than before; one that cannot be used leaves things as they are.
-func freshFile(path string, limit int64, load func(text []byte) error) *fresh {
+func freshFile(log *slog.Logger, path string, limit int64, load func(text []byte) error) *fresh {
 	var was os.FileInfo
 	var read time.Time
-	return &fresh{every: fileEvery, near: true, get: func(context.Context, http.RoundTripper) error {
+	f := &fresh{every: fileEvery, near: true, heard: trouble{log: log, begins: "a file of a policy cannot be used", ends: "the file of a policy can be used again"}}
+	f.get = func(context.Context, http.RoundTripper) error {
 		now, err := os.Stat(path)
 		if err != nil {
 			return err
@@ -219,7 +231,13 @@ func freshFile(path string, limit int64, load func(text []byte) error) *fresh {
 		}
 		was, read = now, at
 		return nil
-	}}
+	}
+	return f
+}
+
+// freshFrom keeps what get makes of something far away.
+func freshFrom(log *slog.Logger, every time.Duration, get func(ctx context.Context, client http.RoundTripper) error) *fresh {
+	return &fresh{get: get, every: every, heard: trouble{log: log, begins: "what a policy needs from elsewhere cannot be had", ends: "what a policy needs from elsewhere can be had again"}}
 }
 
 // download gives what is at a URL: status 200, and no more bytes than the limit.

@@ -176,8 +176,8 @@ func (c *Compiler) jwtKeys(i *jwtIssuer, at *dsl.Node, cfg *jwtIssuerConfig) fun
 	case len(cfg.Keys) > 0:
 		return fixed(c.inlineKeys(cfg))
 	case cfg.File.Value != "":
-		path := cfg.File.Path()
-		return func() *keyring { return fileKeys(path) }
+		path, log := cfg.File.Path(), c.Log()
+		return func() *keyring { return fileKeys(log, path) }
 	}
 	return c.fetchedKeys(i, cfg, none)
 }
@@ -245,8 +245,8 @@ func (c *Compiler) fetchedKeys(i *jwtIssuer, cfg *jwtIssuerConfig, none func() *
 		at = u
 	}
 	i.client = client
-	name, every, stale := i.name, time.Duration(cfg.Refresh), time.Duration(cfg.Stale)
-	return func() *keyring { return issuerKeys(name, at, every, stale) }
+	name, every, stale, log := i.name, time.Duration(cfg.Refresh), time.Duration(cfg.Stale), c.Log()
+	return func() *keyring { return issuerKeys(log, name, at, every, stale) }
 }
 
 // fetchFrom is Fetch, by a service if one is named.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"strings"
@@ -135,9 +136,9 @@ func (r *keyring) close() {
 }
 
 // fileKeys are the keys in a file.
-func fileKeys(path string) *keyring {
+func fileKeys(log *slog.Logger, path string) *keyring {
 	r := &keyring{}
-	r.fresh = freshFile(path, maxKeyText, r.read)
+	r.fresh = freshFile(log, path, maxKeyText, r.read)
 	r.fresh.open()
 	return r
 }
@@ -151,9 +152,9 @@ func (r *keyring) read(text []byte) error {
 }
 
 // issuerKeys are keys at a URL; if that is nil, where the issuer says.
-func issuerKeys(issuer string, at *url.URL, every, stale time.Duration) *keyring {
+func issuerKeys(log *slog.Logger, issuer string, at *url.URL, every, stale time.Duration) *keyring {
 	r := &keyring{stale: stale}
-	r.fresh = &fresh{every: every, get: func(ctx context.Context, client http.RoundTripper) error {
+	r.fresh = freshFrom(log, every, func(ctx context.Context, client http.RoundTripper) error {
 		from := at
 		if from == nil {
 			var err error
@@ -169,7 +170,7 @@ func issuerKeys(issuer string, at *url.URL, every, stale time.Duration) *keyring
 			return fmt.Errorf("%s: %w", from.Redacted(), err)
 		}
 		return nil
-	}}
+	})
 	return r
 }
 

@@ -58,8 +58,8 @@ var Quota = Kind{
 				plans[i].label = name + ": " + plans[i].label
 			}
 			c.Describe(m.describe(cfg.By))
-			path, memory := c.stateFile(cfg.File), cfg.Memory/dsl.Size(len(plans))
-			m.limiters = Keep(c, func() *limiters { return openQuota(path, plans, memory) })
+			path, memory, log := c.stateFile(cfg.File), cfg.Memory/dsl.Size(len(plans)), c.Log()
+			m.limiters = Keep(c, func() *limiters { return openQuota(log, path, plans, memory) })
 			return m.wrap
 		},
 		dsl.Example{Name: "a day's, that a restart does not give back", YAML: "limit: 10000\nper: day\nzone: Europe/Berlin\nfile: state/daily.quota"},

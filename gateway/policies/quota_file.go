@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -33,10 +34,11 @@ type quotaState struct {
 	tables []*counts
 	salt   [16]byte
 
-	stop   chan struct{}
-	saver  sync.WaitGroup
-	broken int64 // files that could not be read
-	failed atomic.Int64
+	stop    chan struct{}
+	saver   sync.WaitGroup
+	broken  int64 // files that could not be read
+	failed  atomic.Int64
+	unsaved trouble
 }
 
 const saveEvery = 10 * time.Second
@@ -50,8 +52,8 @@ type quotaPlan struct {
 
 // openQuota takes up what is on disk. A file that is damaged is put aside, as
 // NAME.broken, and all begins anew.
-func openQuota(path string, plans []quotaPlan, memory dsl.Size) *limiters {
-	q := &quotaState{path: path, stop: make(chan struct{})}
+func openQuota(log *slog.Logger, path string, plans []quotaPlan, memory dsl.Size) *limiters {
+	q := &quotaState{path: path, stop: make(chan struct{}), unsaved: trouble{log: log, begins: "a quota cannot be written to its file", ends: "the quota is written to its file again"}}
 	_, _ = rand.Read(q.salt[:]) // it never fails
 	data, err := q.read()
 	if err == nil {
@@ -67,6 +69,7 @@ func openQuota(path string, plans []quotaPlan, memory dsl.Size) *limiters {
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		q.broken++
+		log.Error("the file of a quota cannot be read: it is put aside, and counting begins anew", slog.String("file", path), slog.String("aside", path+".broken"), slog.String("error", err.Error()))
 		_ = os.Rename(path, path+".broken") // it is written anew in any case
 	}
 	if path != "" {
@@ -206,7 +209,8 @@ func (q *quotaState) save() {
 	if !changed {
 		return
 	}
-	if err := replaceFile(q.path, q.picture(time.Now())); err != nil {
+	err := replaceFile(q.path, q.picture(time.Now()))
+	if q.unsaved.note(time.Now(), err); err != nil {
 		q.failed.Add(1)
 		q.tables[0].changed.Store(true)
 	}

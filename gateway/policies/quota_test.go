@@ -2,6 +2,7 @@ package policies
 
 import (
 	"fmt"
+	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -185,11 +186,15 @@ func TestAFileOfAQuotaThatIsDamagedIsPutAside(t *testing.T) {
 			if err := os.WriteFile(path, data, 0o600); err != nil {
 				t.Fatal(err)
 			}
-			l := openQuota(path, []quotaPlan{{"month", []allowance{{most: 1, per: "month", zone: time.UTC}}}}, 64<<10)
+			var log strings.Builder
+			l := openQuota(slog.New(slog.NewTextHandler(&log, nil)), path, []quotaPlan{{"month", []allowance{{most: 1, per: "month", zone: time.UTC}}}}, 64<<10)
 			told := map[string]int64{}
 			l.Observe(func(name string, _ bool, value int64) { told[name] = value })
 			if told["broken"] != 1 || told["keys"] != 0 {
 				t.Errorf("%v", told)
+			}
+			if !strings.Contains(log.String(), `level=ERROR msg="the file of a quota cannot be read: it is put aside, and counting begins anew" file=`+path) {
+				t.Errorf("operators do not hear of it: %s", &log)
 			}
 			left := make([]engine.Balance, 1)
 			if !l.all[0].Take(nil, []byte("k"), 1, time.Now(), left) {
@@ -199,7 +204,7 @@ func TestAFileOfAQuotaThatIsDamagedIsPutAside(t *testing.T) {
 			if aside, err := os.ReadFile(path + ".broken"); err != nil || string(aside) != string(data) {
 				t.Errorf("it is not put aside: %v", err)
 			}
-			again := openQuota(path, []quotaPlan{{"month", []allowance{{most: 1, per: "month", zone: time.UTC}}}}, 64<<10)
+			again := openQuota(slog.New(slog.DiscardHandler), path, []quotaPlan{{"month", []allowance{{most: 1, per: "month", zone: time.UTC}}}}, 64<<10)
 			defer again.Close()
 			if again.all[0].Take(nil, []byte("k"), 1, time.Now(), left) {
 				t.Error("it is not written anew")
@@ -213,15 +218,16 @@ func TestAFileThatCannotBeWrittenStopsNobody(t *testing.T) {
 	if err := os.WriteFile(blocked, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	l := openQuota(filepath.Join(blocked, "below"), []quotaPlan{{"day", []allowance{{most: 1, per: "day", zone: time.UTC}}}}, 64<<10)
+	var log strings.Builder
+	l := openQuota(slog.New(slog.NewTextHandler(&log, nil)), filepath.Join(blocked, "below"), []quotaPlan{{"day", []allowance{{most: 1, per: "day", zone: time.UTC}}}}, 64<<10)
 	if !l.all[0].Take(nil, []byte("k"), 1, time.Now(), make([]engine.Balance, 1)) {
 		t.Error("refused")
 	}
 	l.Close()
 	told := map[string]int64{}
 	l.Observe(func(name string, _ bool, value int64) { told[name] = value })
-	if told["unsaved"] != 1 {
-		t.Errorf("%v", told)
+	if told["unsaved"] != 1 || strings.Count(log.String(), `level=WARN msg="a quota cannot be written to its file"`) != 1 {
+		t.Errorf("%v %s", told, &log)
 	}
 }
 

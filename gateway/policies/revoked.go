@@ -156,10 +156,10 @@ func (c *Compiler) revocationsOf(at *dsl.Node, cfg *revokedConfig) (open func() 
 		return nil, nil
 	}
 	if cfg.File.Value != "" {
-		path := cfg.File.Path()
+		path, log := cfg.File.Path(), c.Log()
 		return func() *revocations {
 			r := &revocations{}
-			r.fresh = freshFile(path, maxRevoked, r.read)
+			r.fresh = freshFile(log, path, maxRevoked, r.read)
 			r.fresh.open()
 			return r
 		}, nil
@@ -168,16 +168,16 @@ func (c *Compiler) revocationsOf(at *dsl.Node, cfg *revokedConfig) (open func() 
 	if !ok {
 		return nil, nil
 	}
-	every, stale := time.Duration(cfg.Every), time.Duration(cfg.Stale)
+	every, stale, log := time.Duration(cfg.Every), time.Duration(cfg.Stale), c.Log()
 	return func() *revocations {
 		r := &revocations{stale: stale}
-		r.fresh = &fresh{every: every, get: func(ctx context.Context, client http.RoundTripper) error {
+		r.fresh = freshFrom(log, every, func(ctx context.Context, client http.RoundTripper) error {
 			text, err := download(ctx, client, u, "text/plain", maxRevoked)
 			if err == nil {
 				err = r.read(text)
 			}
 			return err
-		}}
+		})
 		return r
 	}, client
 }
