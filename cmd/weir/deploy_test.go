@@ -1,11 +1,13 @@
 package main
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/weir-run/weir/dsl"
+	"github.com/weir-run/weir/flows"
 )
 
 // What deploy/kubernetes.yaml lets Weir do is what looking for endpoints asks for,
@@ -61,4 +63,61 @@ func at(t *testing.T, n *dsl.Node, path ...string) *dsl.Node {
 		n = next
 	}
 	return n
+}
+
+// What deploy/gateway-per-group.yaml mounts, sets and opens is what the groups of
+// the example read and listen on.
+func TestThePodsOfTheGroupsFitTheirFiles(t *testing.T) {
+	var faults dsl.Diagnostics
+	pods, services := map[string]*dsl.Node{}, map[string]*dsl.Node{}
+	for _, n := range dsl.Parse(dsl.NewSource("gateway-per-group.yaml", read(t, root+"/deploy/gateway-per-group.yaml")), &faults) {
+		name := at(t, n, "metadata", "name").Text
+		switch at(t, n, "kind").Text {
+		case "Deployment":
+			pods[name] = at(t, n, "spec", "template", "spec")
+		case "Service":
+			services[name] = at(t, n, "spec")
+		}
+	}
+	if all := faults.All(); len(all) > 0 || len(pods) != 2 || len(services) != 2 {
+		t.Fatalf("%v, %d pods, %d services", all, len(pods), len(services))
+	}
+	dir := root + "/examples/gateway-per-group/"
+	for group, pod := range pods {
+		text := read(t, dir+group+"/"+group+".yaml")
+		c := at(t, pod, "containers").Items[0]
+		if args := at(t, c, "args").Items; args[0].Text != "run" || args[1].Text != "/flows/"+group {
+			t.Errorf("%s: it is run with %s", group, at(t, c, "args").Span.Text())
+		}
+		var variables []string
+		for _, m := range regexp.MustCompile(`env\.([A-Z]+)`).FindAllStringSubmatch(text, -1) {
+			variables = append(variables, m[1])
+		}
+		var set []string
+		for _, e := range at(t, c, "env").Items {
+			set = append(set, at(t, e, "name").Text)
+		}
+		if !slices.Equal(sorted(set), sorted(variables)) {
+			t.Errorf("%s: variables %v are set, %v are read", group, set, variables)
+		}
+		port := at(t, at(t, c, "ports").Items[0], "containerPort").Text
+		if !strings.Contains(text, `listen: ":`+port+`"`) {
+			t.Errorf("%s: it does not listen on %s", group, port)
+		}
+		for _, mount := range at(t, c, "volumeMounts").Items {
+			name, path := at(t, mount, "name").Text, at(t, mount, "mountPath").Text
+			if path == flows.DefaultSecrets {
+				if !strings.Contains(text, "$(secret.") {
+					t.Errorf("%s: it has a secret that it does not read", group)
+				}
+				continue
+			}
+			if path != "/flows/"+name || len(glob(t, "/examples/gateway-per-group/"+name+"/*.yaml")) == 0 {
+				t.Errorf("%s: %s is mounted at %s", group, name, path)
+			}
+		}
+		if at(t, services[group], "selector", "app").Text != group {
+			t.Errorf("%s: the service is for %s", group, at(t, services[group], "selector").Span.Text())
+		}
+	}
 }

@@ -32,7 +32,8 @@ const root = "../.."
 //   - sh is not executed, but its make targets exist.
 //
 // "…" stands for what differs each time. A command that starts a server or a
-// loop runs on while the others are executed.
+// loop runs on while the others are executed; "^C" at the head of a block ends
+// the servers that run.
 func TestReadmes(t *testing.T) {
 	for _, path := range slices.Concat([]string{root + "/README.md"}, glob(t, "/examples/*/README.md"), glob(t, "/docs/guide/*.md"), glob(t, "/docs/guide/*/*.md")) {
 		name, _ := filepath.Rel(root, path)
@@ -138,7 +139,7 @@ type reader struct {
 	there   *strings.Replacer // from the document's ports to the reader's
 	back    *strings.Replacer
 	admin   string
-	server  *background
+	servers []*background
 	loop    *background
 	loopCmd string
 }
@@ -147,8 +148,9 @@ func newReader(t *testing.T) *reader {
 	t.Helper()
 	r := &reader{t: t, dir: t.TempDir()}
 	var there, back []string
-	for i, port := range freePorts(t, 3) {
-		name := []string{":8080", ":9001", ":9900"}[i]
+	names := []string{":8080", ":8081", ":9001", ":9002", ":9900", ":9901"}
+	for i, port := range freePorts(t, len(names)) {
+		name := names[i]
 		there = append(there, name, port)
 		back = append(back, port, name)
 	}
@@ -202,7 +204,11 @@ var serves = regexp.MustCompile(`^((?:[A-Z_]+=\S+ )*)(?:bin/)?weir run (.+)$`)
 // console executes the commands of a block.
 func (r *reader) console(text string) {
 	r.t.Helper()
-	for _, part := range strings.Split("\n"+text, "\n$ ")[1:] {
+	parts := strings.Split("\n"+text, "\n$ ")
+	if strings.TrimSpace(parts[0]) == "^C" {
+		r.interrupt()
+	}
+	for _, part := range parts[1:] {
 		command, want, _ := strings.Cut(part, "\n")
 		want = strings.TrimRight(want, "\n")
 		switch {
@@ -214,7 +220,7 @@ func (r *reader) console(text string) {
 		case serves.MatchString(command):
 			m := serves.FindStringSubmatch(command)
 			r.env = append(r.env, strings.Fields(m[1])...)
-			r.serve(strings.Fields(m[2])...)
+			r.serve(strings.Fields(r.there.Replace(m[2]))...)
 		case strings.HasPrefix(command, "while "):
 			r.repeat(command)
 		default:
@@ -232,7 +238,7 @@ func (r *reader) serve(dirs ...string) {
 		r.t.Fatal(err)
 	}
 	r.t.Cleanup(b.kill)
-	r.server = b
+	r.servers = append(r.servers, b)
 	if err := b.await("serving", func() bool { return strings.Contains(b.log.String(), "msg=serving") }); err != nil {
 		r.t.Fatal(err)
 	}
@@ -287,7 +293,7 @@ func like(text string) *regexp.Regexp {
 func (r *reader) printed(text string) {
 	r.t.Helper()
 	pattern := regexp.MustCompile("(?m)" + strings.ReplaceAll(regexp.QuoteMeta(strings.TrimSpace(text)), "…", ".*"))
-	server := r.server
+	server := r.servers[len(r.servers)-1]
 	r.t.Cleanup(func() {
 		if !pattern.MatchString(r.back.Replace(server.log.String())) {
 			r.t.Errorf("the server has not printed\n%s\nbut\n%s", text, server.log.String())
@@ -342,18 +348,24 @@ func (r *reader) finish() {
 		}
 		r.loop.kill()
 	}
-	if r.server == nil {
-		return
+	r.interrupt()
+}
+
+// interrupt ends the servers.
+func (r *reader) interrupt() {
+	r.t.Helper()
+	for _, server := range r.servers {
+		if err := server.cmd.Process.Signal(os.Interrupt); err != nil {
+			r.t.Fatal(err)
+		}
+		if err := server.await("the end", func() bool { return closed(server.done) }); err != nil {
+			r.t.Error(err)
+		}
+		if code := server.cmd.ProcessState.ExitCode(); code != exitOK {
+			r.t.Errorf("a server ends with %d:\n%s", code, server.log.String())
+		}
 	}
-	if err := r.server.cmd.Process.Signal(os.Interrupt); err != nil {
-		r.t.Fatal(err)
-	}
-	if err := r.server.await("the end", func() bool { return closed(r.server.done) }); err != nil {
-		r.t.Error(err)
-	}
-	if code := r.server.cmd.ProcessState.ExitCode(); code != exitOK {
-		r.t.Errorf("the server ends with %d:\n%s", code, r.server.log.String())
-	}
+	r.servers = nil
 }
 
 func makeTargets(t *testing.T, text string) {
