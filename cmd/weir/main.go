@@ -22,7 +22,10 @@ func main() {
 		env:      os.LookupEnv,
 		terminal: isTerminal,
 		notify:   notify,
-		tune:     func() { tuneCollector(os.LookupEnv) },
+		tune: func() {
+			tuneCollector(os.LookupEnv)
+			go releasePages()
+		},
 	}
 	os.Exit(p.run(context.Background()))
 }
