@@ -48,12 +48,14 @@ fuzz: ## Run every fuzz target for FUZZTIME (10s)
 		done; \
 	done
 
-generate: ## Write docs/reference, and the guide's table of metrics, from the code
+generate: ## Write docs/reference, the guide's table of metrics and docs/conformance.md
 	@go run ./cmd/weir docs
 	@go test ./cmd/weir -run '^TestTheGuideDescribesAllMetrics$$' -update >/dev/null
+	@go test . -run '^TestConformance$$' -update >/dev/null
 
 check-generated: ## Fail if what generate writes is not what the code says
 	@go test ./cmd/weir -run '^(TestReferenceIsUpToDate|TestTheGuideDescribesAllMetrics)$$'
+	@go test . -run '^TestConformance$$'
 
 clean: ## Remove what was built
 	@rm -rf bin

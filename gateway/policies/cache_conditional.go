@@ -19,15 +19,15 @@ func notModified(asked http.Header, etag, modified, date string) bool {
 	if asked["If-Modified-Since"] == nil {
 		return false
 	}
-	since, err := http.ParseTime(firstLine(asked["If-Modified-Since"]))
-	if err != nil {
+	since, ok := httpDate(firstLine(asked["If-Modified-Since"]))
+	if !ok {
 		return false
 	}
 	if modified == "" {
 		modified = date
 	}
-	changed, err := http.ParseTime(modified)
-	return err == nil && !changed.After(since)
+	changed, ok := httpDate(modified)
+	return ok && !changed.After(since)
 }
 
 // listsTag reports whether one of a list of entity tags is etag, by the weak
@@ -60,9 +60,9 @@ func sameStrongly(ifRange, etag, modified, date string) bool {
 	if strings.HasPrefix(ifRange, `"`) {
 		return ifRange == etag
 	}
-	changed, err := http.ParseTime(modified)
-	made, bad := http.ParseTime(date)
-	return err == nil && bad == nil && ifRange == modified && made.Sub(changed) >= time.Second
+	changed, ok := httpDate(modified)
+	made, known := httpDate(date)
+	return ok && known && ifRange == modified && made.Sub(changed) >= time.Second
 }
 
 // byteRange reads a Range that asks for one range of bytes of a body. ok is false

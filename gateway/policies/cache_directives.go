@@ -168,6 +168,22 @@ func deltaSeconds(s string) (seconds int64, ok bool) {
 	return seconds, true
 }
 
+// httpDate reads a date (RFC 9110, section 5.6.7), whatever the case of its
+// letters. It is false for what is none, and for one of a zone other than GMT: what
+// that means would be the host's to say (section 4.2).
+func httpDate(text string) (t time.Time, ok bool) {
+	t, err := http.ParseTime(text)
+	if err != nil {
+		text = strings.ToUpper(text)
+		t, err = http.ParseTime(text)
+	}
+	if err != nil || !strings.HasSuffix(text, "GMT") && strings.Contains(text, ",") { // asctime has no zone, and no comma
+		return time.Time{}, false
+	}
+	hour, minute, second := t.Clock()
+	return time.Date(t.Year(), t.Month(), t.Day(), hour, minute, second, 0, time.UTC), true
+}
+
 // ageField is the value of an Age field; 0 if it has none that can be read. Of several
 // the first counts (section 5.1).
 func ageField(h http.Header) time.Duration {

@@ -23,6 +23,7 @@ type cached struct {
 	vary   []selecting
 
 	at       time.Time // when it came
+	date     time.Time // when it was made, as it says
 	age      time.Duration
 	lifetime time.Duration
 	terms
@@ -99,19 +100,19 @@ func (p *cache) judge(v *visit, status int, h http.Header, asked, now time.Time)
 	var explicit bool
 	m.lifetime, explicit = lifetime(h, &d, targeted, now)
 	own := p.ttl > 0 && lasting(status) && !d.noCache && !v.personal()
-	modified, err := http.ParseTime(firstLine(h["Last-Modified"]))
+	modified, known := httpDate(firstLine(h["Last-Modified"]))
 	switch {
 	case own && (p.override || !explicit):
 		m.lifetime, m.byTTL = p.ttl, true
 		m.age = 0 // it is the author who says for how long, from now on
 	case explicit:
-	case p.heuristic > 0 && err == nil && heuristic(status) && !v.personal():
+	case p.heuristic > 0 && known && heuristic(status) && !v.personal():
 		m.lifetime = min(max(now.Sub(modified)/10, 0), p.heuristic) // section 4.2.2
 	case d.noCache || d.public:
 	default:
 		m.store = false
 	}
-	if m.lifetime <= m.age && h["Etag"] == nil && err != nil && m.staleRevalidate == 0 && m.staleError == 0 {
+	if m.lifetime <= m.age && h["Etag"] == nil && !known && m.staleRevalidate == 0 && m.staleError == 0 {
 		m.store = false // it could never be used
 	}
 	return m
@@ -128,12 +129,12 @@ func lifetime(h http.Header, d *directives, targeted bool, now time.Time) (fresh
 	case targeted || h["Expires"] == nil:
 		return 0, false
 	}
-	expires, err := http.ParseTime(firstLine(h["Expires"]))
-	if err != nil {
+	expires, ok := httpDate(firstLine(h["Expires"]))
+	if !ok {
 		return 0, true // an invalid date, above all 0, is one in the past (section 5.3)
 	}
-	date, err := http.ParseTime(firstLine(h["Date"]))
-	if err != nil {
+	date, ok := httpDate(firstLine(h["Date"]))
+	if !ok {
 		date = now
 	}
 	return max(expires.Sub(date), 0), true
@@ -142,7 +143,7 @@ func lifetime(h http.Header, d *directives, targeted bool, now time.Time) (fresh
 // initialAge is how old an answer is when it comes (section 4.2.3).
 func initialAge(h http.Header, asked, now time.Time) time.Duration {
 	var apparent time.Duration
-	if date, err := http.ParseTime(firstLine(h["Date"])); err == nil {
+	if date, ok := httpDate(firstLine(h["Date"])); ok {
 		apparent = max(now.Sub(date).Truncate(time.Second), 0)
 	}
 	return max(apparent, ageField(h)+now.Sub(asked))
@@ -219,6 +220,7 @@ func newEntry(v *visit, m judgement, status int, h http.Header, body []byte, now
 	if e.header["Date"] == nil {
 		e.header["Date"] = []string{now.UTC().Format(http.TimeFormat)} // RFC 9110, section 6.6.1
 	}
+	e.date, _ = httpDate(e.header["Date"][0])
 	for name, values := range e.header {
 		e.fields = append(e.fields, cachedField{name, values})
 		if !describesBody(name) {
@@ -246,6 +248,19 @@ func tagsOf(h http.Header) (tags []string) {
 		}
 	}
 	return tags
+}
+
+// sameAs reports whether a 304 is about e: a strong tag must be that of e, a weak
+// one may be (section 4.3.4). One that says nothing answers what it was asked.
+func (e *cached) sameAs(h http.Header) bool {
+	tag, modified := firstLine(h["Etag"]), firstLine(h["Last-Modified"])
+	if weak, ok := strings.CutPrefix(tag, "W/"); ok {
+		return weak == strings.TrimPrefix(e.etag, "W/")
+	}
+	if tag != "" {
+		return tag == e.etag
+	}
+	return modified == "" || e.modified == "" || modified == e.modified
 }
 
 // freshened is e with what a 304 says of it (section 3.2).
@@ -281,9 +296,6 @@ func (e *cached) size() int {
 }
 
 func (e *cached) ageAt(now time.Time) time.Duration { return e.age + now.Sub(e.at) }
-
-// validator reports whether e can be validated.
-func (e *cached) validator() bool { return e.etag != "" || e.modified != "" }
 
 // use is what can be done with a stored answer.
 type use uint8

@@ -3,9 +3,12 @@ package policies
 import (
 	"fmt"
 	"net/http"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/weir-run/weir/gateway"
 )
 
 func FuzzCacheDirectives(f *testing.F) {
@@ -56,6 +59,44 @@ func FuzzCacheVary(f *testing.F) {
 			t.Errorf("%q, %q: a request does not select its own answer", vary, value)
 		}
 	})
+}
+
+func TestCacheDates(t *testing.T) {
+	t.Run("RFC 9111 4.2: the zone of the host does not matter", func(t *testing.T) {
+		defer func(was *time.Location) { time.Local = was }(time.Local)
+		for _, zone := range []string{"EST", "GMT"} {
+			time.Local = time.FixedZone(zone, -5*60*60)
+			if got, ok := httpDate("Saturday, 01-Jan-00 00:01:00 GMT"); !ok || !got.Equal(time.Date(2000, 1, 1, 0, 1, 0, 0, time.UTC)) {
+				t.Errorf("%s: %v %v", zone, got, ok)
+			}
+			if got, ok := httpDate("Saturday, 01-Jan-00 00:01:00 EST"); ok {
+				t.Errorf("%s: %v", zone, got)
+			}
+		}
+	})
+}
+
+func TestWhatA304DoesNotChange(t *testing.T) {
+	v := &visit{p: &cache{}, q: &gateway.Request{Route: &gateway.Route{}}, ask: asking{maxAge: -1}}
+	now := time.Now()
+	stored := newEntry(v, judgement{}, http.StatusOK, http.Header{"Etag": {`"a"`}, "Content-Type": {"text/plain"}, "Content-Encoding": {"gzip"}}, []byte("one"), now)
+	for name, change := range map[string]http.Header{
+		"RFC 9111 3.2: a 304 does not change how long the stored body is":          {"Content-Length": {"99"}, "X-New": {"1"}},
+		"RFC 9111 3.2: a 304 does not change how the stored body is to be read":    {"Content-Type": {"text/html"}, "Content-Encoding": {"br"}, "Content-Range": {"bytes 0-1/3"}, "X-New": {"1"}},
+		"RFC 9111 3.2: a 304 does not bring what is not stored in the first place": {"Connection": {"X-Hop"}, "X-Hop": {"1"}, "Proxy-Authenticate": {"Basic"}, "Age": {"5"}, "X-New": {"1"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e, _ := stored.freshened(v.p, v, change, now, now)
+			got := http.Header{}
+			for _, f := range e.fields {
+				got[f.name] = f.values
+			}
+			want := http.Header{"Etag": {`"a"`}, "Content-Type": {"text/plain"}, "Content-Encoding": {"gzip"}, "Content-Length": {"3"}, "X-New": {"1"}, "Date": got["Date"]}
+			if !reflect.DeepEqual(got, want) {
+				t.Errorf("%v, not %v", got, want)
+			}
+		})
+	}
 }
 
 // large is an answer of so many bytes.

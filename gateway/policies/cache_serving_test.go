@@ -53,11 +53,22 @@ func TestCacheVary(t *testing.T) {
 			s.wants(s.get(lang, "en"), 200, "en", 2)
 		}
 	})
-	virtual(t, "RFC 9111 4.1: of two that match the newest is given", "cache: {}", variant(lang), func(s *cachedSite) {
+	virtual(t, "RFC 9111 4.1: an answer that names what it depends on goes before one that does not", "cache: {}", variant(lang), func(s *cachedSite) {
 		s.get(lang, "de")
-		s.becomes(says("all", "Cache-Control", fresh)) // it does not depend on the language any more
+		s.becomes(says("all", "Cache-Control", fresh))
 		s.get(lang, "en")
-		s.wants(s.get(lang, "de"), 200, "all", 2)
+		s.wants(s.get(lang, "de"), 200, "de", 2)
+		s.wants(s.get(lang, "fr"), 200, "all", 2)
+	})
+	virtual(t, "RFC 9111 4: of several that match the one with the latest Date is given", "cache: {}", variant(lang), func(s *cachedSite) {
+		s.get(lang, "de", "X-Kind", "a")
+		s.becomes(says("older", "Cache-Control", fresh, "Vary", "X-Kind", "Date", "Fri, 31 Dec 1999 23:59:50 GMT"))
+		s.get(lang, "en", "X-Kind", "a")
+		s.wants(s.get(lang, "de", "X-Kind", "a"), 200, "de", 2)
+		s.becomes(says("newer", "Cache-Control", fresh, "Vary", "X-Kind", "Date", "Sat, 01 Jan 2000 00:00:10 GMT"))
+		s.get(lang, "en", "X-Kind", "b")
+		s.get(lang, "de", "X-Kind", "b")
+		s.wants(s.get(lang, "de", "X-Kind", "b"), 200, "newer", 3)
 	})
 	virtual(t, "RFC 9111 4.1: Cache-Status tells a variant that is missing", "cache: {}", variant(lang), func(s *cachedSite) {
 		s.get(lang, "de")
@@ -225,6 +236,50 @@ func TestCacheValidates(t *testing.T) {
 			saying(200, "two", "Cache-Control", fresh)(w, r)
 		})
 		s.wants(s.get(), 200, "two", 3)
+	})
+	virtual(t, "RFC 9111 4.3.4: a 304 with a strong tag does not update an answer with a weak one", "cache: {}", tagged("one", `W/"a"`), func(s *cachedSite) {
+		s.get()
+		time.Sleep(61 * time.Second)
+		s.becomes(func(w http.ResponseWriter, r *http.Request) {
+			if r.Header.Get("If-None-Match") != "" {
+				saying(304, "", "Etag", `"a"`)(w, r)
+				return
+			}
+			saying(200, "two", "Cache-Control", fresh)(w, r)
+		})
+		s.wants(s.get(), 200, "two", 3)
+	})
+	virtual(t, "RFC 9111 4.3.4: a 304 with a weak tag updates the answer with that tag", "cache: {}", tagged("one", `"a"`), func(s *cachedSite) {
+		s.get()
+		time.Sleep(61 * time.Second)
+		s.becomes(saying(304, "", "Etag", `W/"a"`, "Cache-Control", fresh))
+		s.wants(s.get(), 200, "one", 2)
+		s.wants(s.get(), 200, "one", 2)
+	})
+	virtual(t, "RFC 9111 3.2: a 304 replaces fields and adds others", "cache: {}", func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("If-None-Match") != "" {
+			saying(304, "", "Etag", `"a"`, "X-Old", "2", "X-New", "1", "Cache-Control", "max-age=100")(w, r)
+			return
+		}
+		saying(200, "one", "Etag", `"a"`, "X-Old", "1", "X-Old", "one", "X-Kept", "1", "Cache-Control", fresh)(w, r)
+	}, func(s *cachedSite) {
+		s.get()
+		time.Sleep(61 * time.Second)
+		s.get()
+		time.Sleep(99 * time.Second)
+		got := s.get()
+		s.wants(got, 200, "one", 2)
+		if h := got.header; len(h.Values("X-Old")) != 1 || h.Get("X-Old") != "2" || h.Get("X-New") != "1" || h.Get("X-Kept") != "1" {
+			s.T.Error(h)
+		}
+	})
+	virtual(t, "RFC 9111 5.2.2.2: must-revalidate is an error if the origin cannot be reached", "cache: { stale_if_error: 1h }", says("one", "Cache-Control", "max-age=60, must-revalidate"), func(s *cachedSite) {
+		s.get()
+		time.Sleep(61 * time.Second)
+		s.becomes(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
+		if got := s.get(); got.status != 502 {
+			s.T.Errorf("%d %s", got.status, got.body)
+		}
 	})
 	virtual(t, "RFC 9111 4.3.3: a failure is passed on", "cache: {}", tagged("one", `"a"`), func(s *cachedSite) {
 		s.get()

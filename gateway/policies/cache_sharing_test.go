@@ -197,6 +197,16 @@ func TestCacheStreamsToAllWhoWait(t *testing.T) {
 			}
 		})
 	}
+	virtual(t, "RFC 9111 3.3: an answer shorter than its Content-Length is not stored", "cache: {}", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Length", "10")
+		says("part", "Cache-Control", fresh)(w, r)
+	}, func(s *cachedSite) {
+		for i := range 2 {
+			if _, body, err := read(s); err == nil || s.times() <= i {
+				s.T.Errorf("a part was taken for the whole: %s", body)
+			}
+		}
+	})
 	virtual(t, "what breaks off is not stored, and is broken for all", "cache: {}", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", fresh)
 		_, _ = io.WriteString(w, "part")

@@ -36,7 +36,7 @@ type cacheStore struct {
 type resource struct {
 	url      string
 	epoch    uint64
-	variants []*cached // the newest first
+	variants []*cached // in the order in which they are chosen
 	pass     time.Time // until then answers are taken for such as cannot be shared
 	weight   uint32
 }
@@ -113,15 +113,28 @@ func (s *cacheStore) get(k cacheKey) *resource {
 func (s *cacheStore) put(k cacheKey, url string, e *cached) {
 	s.change(k, url, func(r *resource) {
 		keep := make([]*cached, 0, min(len(r.variants)+1, maxVariants))
-		keep = append(keep, e)
 		for _, old := range r.variants {
-			if len(keep) < maxVariants && (old.route != e.route || !slices.Equal(old.vary, e.vary)) {
+			if len(keep) < maxVariants-1 && (old.route != e.route || !slices.Equal(old.vary, e.vary)) {
 				keep = append(keep, old)
 			}
 		}
-		r.variants, r.pass = keep, time.Time{}
+		at := slices.IndexFunc(keep, e.before)
+		if at < 0 {
+			at = len(keep)
+		}
+		r.variants, r.pass = slices.Insert(keep, at, e), time.Time{}
 	})
 	s.stored.Add(1)
+}
+
+// before reports whether e is chosen where both match: what says what it depends
+// on goes before what does not, and of those the one that was made last (RFC 9111,
+// sections 4 and 4.1).
+func (e *cached) before(other *cached) bool {
+	if says := len(e.vary) > 0; says != (len(other.vary) > 0) {
+		return says
+	}
+	return !e.date.Before(other.date)
 }
 
 // passBy notes that answers cannot be shared.

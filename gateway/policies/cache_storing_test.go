@@ -1,6 +1,7 @@
 package policies_test
 
 import (
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -30,6 +31,7 @@ func TestCacheStores(t *testing.T) {
 		{name: "RFC 9111 3: an explicit 404 is stored", status: 404, header: []string{"Cache-Control", fresh}, stored: true},
 		{name: "RFC 9111 3: an explicit redirect is stored", status: 302, header: []string{"Cache-Control", fresh}, stored: true},
 		{name: "RFC 9111 3: an answer to a request with no-store is not stored", header: []string{"Cache-Control", fresh}, asks: []string{"Cache-Control", "no-store"}},
+		{name: "RFC 9111 3: a status that is not heuristically cacheable is not kept by heuristics", policy: "cache: { heuristic: 1h }", status: 302, header: []string{"Last-Modified", "Fri, 01 Jan 1999 00:00:00 GMT"}},
 		{name: "RFC 9111 3.3: a 206 is not stored", status: 206, header: []string{"Cache-Control", fresh, "Content-Range", "bytes 0-1/9"}},
 		{name: "RFC 9111 3.5: an answer to a request with Authorization is not stored", header: []string{"Cache-Control", fresh}, asks: auth},
 		{name: "RFC 9111 3.5: public allows it", header: []string{"Cache-Control", "public, max-age=60"}, asks: auth, stored: true},
@@ -38,6 +40,7 @@ func TestCacheStores(t *testing.T) {
 		{name: "RFC 9111 4.1: an answer with Vary: * is not stored", header: []string{"Cache-Control", fresh, "Vary", "*"}},
 		{name: "RFC 9111 4.1: nor one with * among others", header: []string{"Cache-Control", fresh, "Vary", "Accept, *"}},
 		{name: "RFC 9111 4.2.1: an Expires that is no date is in the past", header: []string{"Expires", "0"}},
+		{name: "RFC 9111 4.2: a date of another zone is no date", header: []string{"Expires", "Saturday, 01-Jan-00 09:00:00 EST"}},
 		{name: "RFC 9111 4.2.1: a max-age that is no number is stale", header: []string{"Cache-Control", "max-age=soon"}},
 		{name: "RFC 9111 4.2.1: of two max-age the first counts", header: []string{"Cache-Control", "max-age=60", "Cache-Control", "max-age=0"}, stored: true},
 		{name: "RFC 9111 4.2.1: s-maxage goes before max-age", header: []string{"Cache-Control", "max-age=0, s-maxage=60"}, stored: true},
@@ -46,6 +49,7 @@ func TestCacheStores(t *testing.T) {
 		{name: "RFC 9111 5.2: names of directives do not depend on case", header: []string{"Cache-Control", "Max-Age=60"}, stored: true},
 		{name: "RFC 9111 5.2: an argument may be quoted", header: []string{"Cache-Control", `max-age="60"`}, stored: true},
 		{name: "RFC 9111 5.2: a directive that is not known is ignored", header: []string{"Cache-Control", `x="a, no-store", max-age=60`}, stored: true},
+		{name: "RFC 9111 5.3: s-maxage goes before Expires", header: []string{"Cache-Control", "s-maxage=60", "Expires", "0"}, stored: true},
 		{name: "RFC 9111 5.2: what is malformed does not hide what follows", header: []string{"Cache-Control", `=,,;x , no-store`, "Cache-Control", fresh}},
 		{name: "RFC 9111 5.2.2.3: must-understand lets an answer with no-store be stored whose status is understood", header: []string{"Cache-Control", "max-age=60, must-understand, no-store"}, stored: true},
 		{name: "RFC 9111 5.2.2.3: must-understand forbids what is not understood", status: 299, header: []string{"Cache-Control", "max-age=60, must-understand"}},
@@ -135,6 +139,8 @@ func TestCacheFreshness(t *testing.T) {
 		{name: "RFC 9111 4.2: at the end it is stale", header: []string{"Cache-Control", fresh}, after: 60 * time.Second},
 		{name: "RFC 9111 4.2.1: Expires counts from Date", header: []string{"Expires", "Sat, 01 Jan 2000 00:00:30 GMT"}, after: 29 * time.Second, fresh: true},
 		{name: "RFC 9111 4.2.1: and no longer", header: []string{"Expires", "Sat, 01 Jan 2000 00:00:30 GMT"}, after: 30 * time.Second},
+		{name: "RFC 9111 4.2: letters of a date have no case", header: []string{"Expires", "SAT, 01 jan 2000 00:00:30 gmt"}, after: 29 * time.Second, fresh: true},
+		{name: "RFC 9111 4.2.2: an explicit time goes before heuristics", policy: "cache: { heuristic: 1h }", header: []string{"Cache-Control", "max-age=10", "Last-Modified", "Fri, 01 Jan 1999 00:00:00 GMT"}, after: 10 * time.Second},
 		{name: "RFC 9111 4.2.3: Age is part of the age", header: []string{"Cache-Control", fresh, "Age", "50"}, after: 9 * time.Second, fresh: true},
 		{name: "RFC 9111 4.2.3: and counts on", header: []string{"Cache-Control", fresh, "Age", "50"}, after: 10 * time.Second},
 		{name: "RFC 9111 4.2.3: a Date in the past is part of the age", header: []string{"Cache-Control", fresh, "Date", "Fri, 31 Dec 1999 23:59:30 GMT"}, after: 30 * time.Second},
@@ -174,6 +180,74 @@ func TestCacheFreshness(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestCacheUnderstandsMethodsAndAnswers(t *testing.T) {
+	virtual(t, "RFC 9111 3: an answer to a method that is not understood is not stored", "cache: {}", says("one", "Cache-Control", fresh), func(s *cachedSite) {
+		for range 2 {
+			s.ask("FROB", "/thing")
+		}
+		s.wants(s.get(), 200, "one", 3)
+	})
+	virtual(t, "RFC 9111 3: an interim answer is not stored, and the final one is", "cache: {}", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", fresh)
+		w.WriteHeader(http.StatusEarlyHints)
+		_, _ = w.Write([]byte("one"))
+	}, func(s *cachedSite) {
+		for range 2 {
+			s.wants(s.get(), 200, "one", 1)
+		}
+	})
+	virtual(t, "RFC 9111 3.1: trailers are passed on, and not stored as header", "cache: {}", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", fresh)
+		w.Header().Set("Trailer", "X-Sum")
+		_, _ = w.Write([]byte("one"))
+		w.Header().Set("X-Sum", "7")
+	}, func(s *cachedSite) {
+		for _, want := range []string{"7", ""} {
+			resp, err := s.Client.Do(s.Request("GET", "/thing", ""))
+			if err != nil {
+				s.T.Fatal(err)
+			}
+			_, _ = io.Copy(io.Discard, resp.Body)
+			_ = resp.Body.Close()
+			if resp.Trailer.Get("X-Sum") != want || resp.Header.Get("X-Sum") != "" || s.times() != 1 {
+				s.T.Errorf("%v %v", resp.Header, resp.Trailer)
+			}
+		}
+	})
+	virtual(t, "RFC 9111 4: what may change something is never answered by the cache", "cache: { ttl: 60s, override: true }", says("one", "Cache-Control", fresh), func(s *cachedSite) {
+		s.get()
+		for i, method := range []string{"POST", "PUT", "PATCH", "DELETE", "FROB"} {
+			s.wants(s.ask(method, "/thing"), 200, "one", i+2)
+		}
+	})
+	virtual(t, "RFC 9111 4: Age tells how old a stored answer is, in place of what it came with", "cache: {}", says("one", "Cache-Control", fresh, "Age", "5"), func(s *cachedSite) {
+		for i, want := range []string{"5", "15"} {
+			time.Sleep(time.Duration(i) * 10 * time.Second)
+			if got := s.get().header.Values("Age"); len(got) != 1 || got[0] != want || s.times() != 1 {
+				s.T.Errorf("Age: %v", got)
+			}
+		}
+	})
+	virtual(t, "RFC 9111 4.2.3: the time that the origin took is part of the age", "cache: {}", func(w http.ResponseWriter, r *http.Request) {
+		time.Sleep(3 * time.Second)
+		says("one", "Cache-Control", fresh, "Age", "5")(w, r)
+	}, func(s *cachedSite) {
+		s.get()
+		if got := s.get().header.Get("Age"); got != "8" {
+			s.T.Errorf("Age: %s", got)
+		}
+	})
+	virtual(t, "RFC 9111 5.2: directives are passed on both ways", "cache: {}", says("one", "Cache-Control", "max-age=60, x-any=1"), func(s *cachedSite) {
+		got := s.get("Cache-Control", "max-age=99, x-other")
+		if asked := s.last().Header.Get("Cache-Control"); asked != "max-age=99, x-other" || got.header.Get("Cache-Control") != "max-age=60, x-any=1" {
+			s.T.Errorf("%q, %v", asked, got.header)
+		}
+		if again := s.get(); again.header.Get("Cache-Control") != "max-age=60, x-any=1" || s.times() != 1 {
+			s.T.Error(again.header)
+		}
+	})
 }
 
 func TestCacheTellsNoSecretOfOneToAnother(t *testing.T) {
