@@ -19,27 +19,28 @@ const module = "github.com/weir-run/weir"
 // arrows are what each package may import of the others. What is not listed
 // may not be; docs/architecture.md draws the same.
 var arrows = map[string][]string{
-	"dsl":                {},
-	"lookout":            {},
-	"engine":             {"engine/schema", "engine/trace", "dsl"},
-	"engine/codec":       {"dsl"},
-	"engine/schema":      {"dsl"},
-	"engine/steps":       {"engine", "engine/codec", "engine/schema", "engine/trace", "dsl"},
-	"engine/trace/otlp":  {"engine/trace"},
-	"engine/trace":       {}, // contexts and spans: what they are of does not matter
-	"mesh":               {"mesh/discovery", "mesh/h1", "lookout"},
-	"mesh/discovery":     {},
-	"mesh/h1":            {},
-	"mesh/sim":           {"mesh", "mesh/discovery"},
-	"mesh/failures":      {"mesh"},
-	"connectors":         {"connectors/openapi", "engine", "engine/schema", "engine/trace", "dsl", "mesh"},
-	"connectors/openapi": {"engine/schema", "dsl"},
-	"gateway":            {"gateway/usage", "engine", "engine/trace", "dsl", "lookout"},
-	"gateway/usage":      {}, // counts, whatever is counted
-	"gateway/policies":   {"gateway", "engine", "engine/schema", "dsl", "lookout"},
-	"flows":              {"connectors", "engine", "engine/schema", "engine/steps", "engine/trace", "gateway", "gateway/usage", "gateway/policies", "mesh", "dsl"},
-	"cmd/weir":           {"connectors/openapi", "flows", "flows/suite", "flows/explain", "flows/language", "flows/lsp", "connectors", "engine", "engine/steps", "engine/trace", "engine/trace/otlp", "gateway", "gateway/usage", "gateway/policies", "dsl"},
-	"cmd/bench":          {"mesh", "mesh/h1"}, // measures the binary from outside, and the mesh by itself
+	"dsl":                    {},
+	"lookout":                {},
+	"engine":                 {"engine/schema", "engine/trace", "dsl"},
+	"engine/codec":           {"dsl"},
+	"engine/schema":          {"dsl"},
+	"engine/steps":           {"engine", "engine/codec", "engine/schema", "engine/trace", "dsl"},
+	"engine/trace/otlp":      {"engine/trace"},
+	"engine/trace":           {}, // contexts and spans: what they are of does not matter
+	"mesh":                   {"mesh/discovery", "mesh/h1", "lookout"},
+	"mesh/discovery":         {},
+	"mesh/discovery/dnstest": {}, // for tests only
+	"mesh/h1":                {},
+	"mesh/sim":               {"mesh", "mesh/discovery"},
+	"mesh/failures":          {"mesh", "mesh/discovery/dnstest"},
+	"connectors":             {"connectors/openapi", "engine", "engine/schema", "engine/trace", "dsl", "mesh"},
+	"connectors/openapi":     {"engine/schema", "dsl"},
+	"gateway":                {"gateway/usage", "engine", "engine/trace", "dsl", "lookout"},
+	"gateway/usage":          {}, // counts, whatever is counted
+	"gateway/policies":       {"gateway", "engine", "engine/schema", "dsl", "lookout"},
+	"flows":                  {"connectors", "engine", "engine/schema", "engine/steps", "engine/trace", "gateway", "gateway/usage", "gateway/policies", "mesh", "dsl"},
+	"cmd/weir":               {"connectors/openapi", "flows", "flows/suite", "flows/explain", "flows/language", "flows/lsp", "connectors", "engine", "engine/steps", "engine/trace", "engine/trace/otlp", "gateway", "gateway/usage", "gateway/policies", "dsl"},
+	"cmd/bench":              {"mesh", "mesh/h1"}, // measures the binary from outside, and the mesh by itself
 
 	"flows/suite":    {"flows", "connectors", "connectors/openapi", "engine", "gateway", "dsl"},
 	"flows/explain":  {"flows", "connectors", "engine", "gateway", "dsl"},
@@ -53,6 +54,7 @@ var arrows = map[string][]string{
 var testArrows = map[string][]string{
 	"engine":           {"engine/steps", "flows/flowtest"},
 	"engine/steps":     {"flows/flowtest"},
+	"mesh/discovery":   {"mesh/discovery/dnstest"},
 	"connectors":       {"flows", "flows/flowtest", "engine/steps", "gateway"},
 	"gateway":          {"flows/flowtest"},
 	"gateway/policies": {"flows/flowtest"},

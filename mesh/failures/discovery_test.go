@@ -1,10 +1,8 @@
 package failures
 
 import (
-	"encoding/binary"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"os"
@@ -17,6 +15,7 @@ import (
 	"golang.org/x/net/dns/dnsmessage"
 
 	"github.com/weir-run/weir/mesh"
+	"github.com/weir-run/weir/mesh/discovery/dnstest"
 )
 
 // Calls go on while what tells where the service runs fails: DNS that flaps, is
@@ -116,59 +115,8 @@ func (n *nameServer) fallSilent() {
 }
 
 func (t *trial) nameServer() *nameServer {
-	var (
-		n       = new(nameServer)
-		tcp     net.Listener
-		udp     net.PacketConn
-		err     error
-		serving sync.WaitGroup
-	)
-	for range 10 { // until there is a port that is free for both
-		if tcp, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
-			break
-		}
-		if udp, err = net.ListenPacket("udp", tcp.Addr().String()); err == nil {
-			break
-		}
-		tcp.Close()
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	n.addr = tcp.Addr().String()
-	serving.Go(func() {
-		buf := make([]byte, 4096)
-		for {
-			size, from, err := udp.ReadFrom(buf)
-			if err != nil {
-				return
-			}
-			if reply := n.answer(buf[:size], true); reply != nil {
-				_, _ = udp.WriteTo(reply, from)
-			}
-		}
-	})
-	serving.Go(func() {
-		for {
-			conn, err := tcp.Accept()
-			if err != nil {
-				return
-			}
-			var size [2]byte
-			_, _ = io.ReadFull(conn, size[:])
-			question := make([]byte, binary.BigEndian.Uint16(size[:]))
-			if _, err := io.ReadFull(conn, question); err == nil {
-				reply := n.answer(question, false)
-				_, _ = conn.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(reply))), reply...))
-			}
-			conn.Close()
-		}
-	})
-	t.Cleanup(func() {
-		tcp.Close()
-		udp.Close()
-		serving.Wait()
-	})
+	n := new(nameServer)
+	n.addr = dnstest.Serve(t, func(network string, question []byte) []byte { return n.answer(question, network == "udp") })
 	return n
 }
 
