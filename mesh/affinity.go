@@ -126,25 +126,25 @@ func (a *affinity) homes(endpoints []*Endpoint) map[string]*Endpoint {
 
 // home is the endpoint that the caller of a request is kept with, nil if it has
 // none or has to move.
-func (a *affinity) home(s *set, req *http.Request) *Endpoint {
+func (a *affinity) home(s *set, req *http.Request, at time.Duration) *Endpoint {
 	if a == nil {
 		return nil
 	}
-	if e := s.homes[cookie(req.Header, a.Cookie)]; e != nil && e.isHome() {
+	if e := s.homes[cookie(req.Header, a.Cookie)]; e != nil && e.isHome(at) {
 		return e
 	}
 	return nil
 }
 
 // isHome reports whether callers stay with the endpoint.
-func (e *Endpoint) isHome() bool { return !e.target.Draining && e.usable() }
+func (e *Endpoint) isHome(at time.Duration) bool { return !e.target.Draining && e.usable(at) }
 
 // home is where the call goes first, if its caller is kept there.
-func (t *tried) home(a *affinity, req *http.Request) *Endpoint {
+func (t *tried) home(a *affinity, req *http.Request, at time.Duration) *Endpoint {
 	if a == nil || t.marks != 0 {
 		return nil
 	}
-	e := a.home(t.in, req)
+	e := a.home(t.in, req, at)
 	if e == nil || e.version != t.version || !e.hasRoom() {
 		return nil
 	}
@@ -162,7 +162,7 @@ func (a *affinity) settle(r *run, e *Endpoint, resp *http.Response) {
 		a.kept.Add(1)
 		return
 	}
-	home := a.home(r.tried.in, r.req)
+	home := a.home(r.tried.in, r.req, r.service.clock())
 	switch {
 	case code == "":
 		a.given.Add(1)

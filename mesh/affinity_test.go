@@ -231,7 +231,7 @@ func TestAnEndpointIsKeptWithoutAllocating(t *testing.T) {
 		t.Errorf("%v allocations", n)
 	}
 	var tried tried
-	if p, err := tried.pick(s, req); err != nil || p.why != pickedKept {
+	if p, err := tried.pick(s, req, time.Now()); err != nil || p.why != pickedKept {
 		t.Errorf("%v because %s", err, p.why)
 	}
 }

@@ -3,6 +3,7 @@ package mesh
 import (
 	"net/http"
 	"slices"
+	"time"
 )
 
 // Balancer chooses the endpoint of an attempt. It is made for one set of
@@ -17,6 +18,7 @@ type Balancer interface {
 type Choice struct {
 	Request   *http.Request
 	Endpoints []*Endpoint
+	now       time.Duration // on the service's clock
 	tried     endpointSet
 	panic     *set // in which too few are usable; nil if enough are
 }
@@ -27,7 +29,7 @@ type Choice struct {
 // matter.
 func (c Choice) Usable(i int) bool {
 	e := c.Endpoints[i]
-	return !c.tried.has(e.index) && (e.usable() || c.panic != nil && e.inPanic(c.panic)) && e.hasRoom()
+	return !c.tried.has(e.index) && (e.usable(c.now) || c.panic != nil && e.inPanic(c.panic)) && e.hasRoom()
 }
 
 // endpointSet is a set of indices, exact below 64. Above, two that share a
@@ -139,20 +141,20 @@ func (s *set) balancer(version, n int) Balancer {
 
 // choose gives the endpoint that the balancer of the best tier of a version
 // wants, nil if none is usable. If too few are, all bear the load: those that are cold, too.
-func (s *set) choose(req *http.Request, tried endpointSet, version int, panics bool) *Endpoint {
+func (s *set) choose(req *http.Request, tried endpointSet, version int, panics bool, now time.Duration) *Endpoint {
 	var cold endpointSet
 	var panic *set
 	if panics {
 		panic = s
 	} else {
-		cold = s.passOn()
+		cold = s.passOn(now)
 	}
 	for i := range s.tiers {
 		t := &s.tiers[i]
 		if t.version != version {
 			continue
 		}
-		c := Choice{Request: req, Endpoints: t.endpoints, tried: tried | cold, panic: panic}
+		c := Choice{Request: req, Endpoints: t.endpoints, now: now, tried: tried | cold, panic: panic}
 		i := t.balancer.Pick(c)
 		if i < 0 && cold != 0 {
 			c.tried = tried

@@ -50,7 +50,7 @@ func shares(t testing.TB, s *Service, n int) []int {
 
 func pickFor(t testing.TB, s *Service, user string) *Endpoint {
 	t.Helper()
-	e := s.set.Load().choose(&http.Request{Header: http.Header{"X-User": {user}}}, 0, 0, false)
+	e := s.set.Load().choose(&http.Request{Header: http.Header{"X-User": {user}}}, 0, 0, false, s.clock())
 	if e == nil {
 		t.Fatal("nothing was picked")
 	}
@@ -75,11 +75,11 @@ func TestEveryBalancerPassesOverWhatIsNotUsable(t *testing.T) {
 		for range 200 {
 			var tried endpointSet
 			tried.add(4)
-			if e := set.choose(req, tried, 0, false); e != set.endpoints[2] {
+			if e := set.choose(req, tried, 0, false, s.clock()); e != set.endpoints[2] {
 				t.Fatalf("picked %v, not the one that is usable", e)
 			}
 			tried.add(2)
-			if e := set.choose(req, tried, 0, false); e != nil {
+			if e := set.choose(req, tried, 0, false, s.clock()); e != nil {
 				t.Fatalf("picked %s, which is not usable", e.Address())
 			}
 		}
@@ -299,7 +299,7 @@ func TestHash(t *testing.T) {
 				s := open(t, Config{Endpoints: []string{"http://a"}, Balance: name, Hash: Hash{Cookie: "id"}})
 				s.update(all)
 				pick := func(cookies ...string) *Endpoint {
-					return s.set.Load().choose(&http.Request{Header: http.Header{"Cookie": cookies}}, 0, 0, false)
+					return s.set.Load().choose(&http.Request{Header: http.Header{"Cookie": cookies}}, 0, 0, false, s.clock())
 				}
 				want := pick("id=ada")
 				for _, written := range [][]string{{"a=b; id=ada; c=d"}, {"a=b", ";;x;  id=\"ada\""}} {
@@ -452,7 +452,7 @@ func oneIs(t testing.TB, state func(*Endpoint), balance string, n int) *Service 
 // pickOnce picks as the first attempt of a call does.
 func pickOnce(t testing.TB, s *Service, req *http.Request) {
 	var tried tried
-	p, err := tried.pick(s, req)
+	p, err := tried.pick(s, req, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -466,7 +466,7 @@ func TestPickIsSafeForConcurrentUse(t *testing.T) {
 		for g := range 4 {
 			wg.Go(func() {
 				for i := range 200 {
-					e := s.set.Load().choose(&http.Request{Header: http.Header{"X-User": {fmt.Sprint(g, i)}}}, 0, 0, false)
+					e := s.set.Load().choose(&http.Request{Header: http.Header{"X-User": {fmt.Sprint(g, i)}}}, 0, 0, false, s.clock())
 					e.latency.learn(s.clock(), time.Duration(i), Class(i%int(classes)), nil)
 				}
 			})

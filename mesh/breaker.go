@@ -76,13 +76,14 @@ func newBreaker(c Breaker, counts string, longest time.Duration, clock func() ti
 // of is the number of attempts that shares are taken of.
 func (b *breaker) of() int64 { return int64(orDefault(b.Of, defaultBreakerWindow)) }
 
-// mayPass reports whether acquire has a chance, without taking a permit.
-func (b *breaker) mayPass() bool {
+// mayPass reports whether acquire has a chance at a time on the service's clock,
+// without taking a permit.
+func (b *breaker) mayPass(now time.Duration) bool {
 	if b == nil {
 		return true
 	}
 	until := b.blockedUntil.Load()
-	return until == 0 || until <= int64(b.clock())
+	return until == 0 || until <= int64(now)
 }
 
 func (b *breaker) acquire() (permit, bool) {
@@ -95,7 +96,7 @@ func (b *breaker) acquire() (permit, bool) {
 	if b.blockedUntil.Load() == 0 {
 		return permit{b: b, generation: generation}, true
 	}
-	if !b.mayPass() {
+	if !b.mayPass(b.clock()) {
 		return permit{}, false
 	}
 	leave, ok, change := b.probe()

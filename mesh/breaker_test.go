@@ -167,7 +167,7 @@ func TestStaleResultsDoNotCount(t *testing.T) {
 		slowSuccess.record(false, 0)
 		slowFailure.record(true, 0)
 		slowFailure.release()
-		if _, ok := b.acquire(); ok || state() != "half-open" || b.mayPass() {
+		if _, ok := b.acquire(); ok || state() != "half-open" || b.mayPass(b.clock()) {
 			t.Errorf("%s, a second probe passes: %v", state(), ok)
 		}
 		probe.record(false, 0)

@@ -174,8 +174,8 @@ func (n nothing) roundTrip(*http.Request, h1.Options) (*http.Response, error) {
 func (nothing) close()                              {}
 func (nothing) connections() (dialed, closed int64) { return 0, 0 }
 
-// BenchmarkPick is a pick as an attempt has it, with nothing wrong and while one
-// endpoint is out.
+// BenchmarkPick is a pick as an attempt has it, which knows what time it is, with
+// nothing wrong and while one endpoint is out.
 func BenchmarkPick(b *testing.B) {
 	for _, name := range Balancers() {
 		for _, n := range []int{3, 100} {
@@ -185,8 +185,14 @@ func BenchmarkPick(b *testing.B) {
 					req := newRequest(b, "GET", "/", nil)
 					req.Header.Set("X-User", "ada")
 					b.ReportAllocs()
+					now := time.Now()
 					for b.Loop() {
-						pickOnce(b, s, req)
+						var tried tried
+						p, err := tried.pick(s, req, now)
+						if err != nil {
+							b.Fatal(err)
+						}
+						p.release()
 					}
 				})
 			}

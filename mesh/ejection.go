@@ -120,13 +120,13 @@ func (x *ejector) endpoint() *ejection {
 	return &ejection{by: x, window: newTimedMarks(x.Within)}
 }
 
-// out reports whether the endpoint is left out.
-func (j *ejection) out() bool {
+// out reports whether the endpoint is left out at a time on the service's clock.
+func (j *ejection) out(now time.Duration) bool {
 	if j == nil {
 		return false
 	}
 	until := j.until.Load()
-	return until != 0 && until > int64(j.by.clock())
+	return until != 0 && until > int64(now)
 }
 
 // end takes what came of an attempt. What began before the endpoint was back
@@ -156,11 +156,11 @@ func (x *ejector) judge(e *Endpoint, s *set) (change Change) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	j, now := e.ejection, x.clock()
-	if j.out() {
+	if j.out(now) {
 		return change
 	}
 	because := x.fault(e, s, now)
-	if because == "" || !x.spares(e, s) {
+	if because == "" || !x.spares(e, s, now) {
 		return change
 	}
 	back := time.Duration(j.until.Load())
@@ -225,7 +225,7 @@ func (x *ejector) fault(e *Endpoint, s *set, now time.Duration) string {
 func (t tally) share() float64 { return float64(t.failed) / float64(max(1, t.total)) }
 
 // spares reports whether the version can do without one more endpoint.
-func (x *ejector) spares(e *Endpoint, s *set) bool {
+func (x *ejector) spares(e *Endpoint, s *set, now time.Duration) bool {
 	out, usable, all := 1, 0, 0
 	for _, other := range s.endpoints {
 		if other.version != e.version {
@@ -234,9 +234,9 @@ func (x *ejector) spares(e *Endpoint, s *set) bool {
 		all++
 		switch {
 		case other.vitals == e.vitals:
-		case other.ejection.out():
+		case other.ejection.out(now):
 			out++
-		case !other.target.Draining && other.usable():
+		case !other.target.Draining && other.usable(now):
 			usable++
 		}
 	}
@@ -258,7 +258,7 @@ func (j *ejection) stats(zero time.Time) (s *EjectionStats) {
 	}
 	j.by.mu.Lock()
 	defer j.by.mu.Unlock()
-	s = &EjectionStats{Out: j.out(), Times: j.times}
+	s = &EjectionStats{Out: j.out(j.by.clock()), Times: j.times}
 	if s.Out {
 		s.Until, s.Because = zero.Add(time.Duration(j.until.Load())), j.because
 	}

@@ -275,7 +275,7 @@ func TestEjectionUnderConcurrentCalls(t *testing.T) {
 				s.cfg.ejector.mu.Lock() // so that none is ejected while they are counted
 				out := 0
 				for _, e := range s.set.Load().endpoints {
-					if e.ejection.out() {
+					if e.ejection.out(s.clock()) {
 						out++
 					}
 				}
@@ -387,9 +387,9 @@ func TestPanicIsKnownWithoutLookingAtAll(t *testing.T) {
 				e.health.become(!e.health.out())
 				e.health.mu.Unlock()
 			}
-			known := s.cfg.overload.panics(set, 0)
+			known := s.cfg.overload.panics(set, 0, s.clock())
 			set.verdicts[0].Store(nil)
-			if s.cfg.overload.panics(set, 0) != known {
+			if s.cfg.overload.panics(set, 0, s.clock()) != known {
 				t.Fatalf("known is %v", known)
 			}
 			if known {

@@ -345,7 +345,7 @@ func (t *tried) other(service *Service, req *http.Request) (pick, bool) {
 		return pick{}, false
 	}
 	before := t.count
-	p, err := t.pick(service, req)
+	p, err := t.pick(service, req, time.Now())
 	if err != nil {
 		return p, false
 	}

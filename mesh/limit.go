@@ -200,12 +200,12 @@ func (r *run) pick() (p pick, class Class, err error) {
 	s := r.service
 	err = errFull // if others wait, so does this one
 	if !s.limit.crowded() {
-		p, err = r.tried.pick(s, r.req)
+		p, err = r.tried.pick(s, r.req, r.now)
 	}
 	if err == errFull {
 		places := s.limit.PerEndpoint * max(1, len(s.set.Load().endpoints))
 		class, refused := r.queue(&s.limit.picks, fmt.Sprintf("%d attempts are under way at each endpoint", s.limit.PerEndpoint), places, func() bool {
-			p, err = r.tried.pick(s, r.req)
+			p, err = r.tried.pick(s, r.req, time.Now())
 			return err != errFull
 		})
 		if class != OK {

@@ -217,9 +217,10 @@ func (c *shadow) run() {
 		}
 		m.inFlight.Add(-1)
 	}()
-	until := time.Now().Add(m.Timeout)
+	now := time.Now()
+	until := now.Add(m.Timeout)
 	to := tried{version: m.version, fellBack: true} // a stand-in would say nothing of the version
-	p, err := to.pick(m.service, c.req)
+	p, err := to.pick(m.service, c.req, now)
 	if err != nil {
 		closeBody(c.req)
 		return

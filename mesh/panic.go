@@ -41,7 +41,7 @@ type verdict struct {
 }
 
 // panics reports whether too few endpoints of a version are usable.
-func (o *overload) panics(s *set, version int) bool {
+func (o *overload) panics(s *set, version int, now time.Duration) bool {
 	if o == nil {
 		return false
 	}
@@ -49,7 +49,6 @@ func (o *overload) panics(s *set, version int) bool {
 	if until == 0 && unwell == 0 {
 		return false
 	}
-	now := o.clock()
 	if until <= int64(now) {
 		o.hurt.CompareAndSwap(until, 0)
 		if unwell == 0 {
@@ -70,7 +69,7 @@ func (o *overload) panics(s *set, version int) bool {
 			continue
 		}
 		all++
-		if e.usable() {
+		if e.usable(now) {
 			usable++
 			continue
 		}
@@ -105,8 +104,11 @@ func (o *overload) found(unhealthy int64) {
 // are usable. If all are draining they are all there is.
 func (e *Endpoint) inPanic(s *set) bool { return !e.target.Draining || s.live == 0 }
 
-// usable reports whether attempts may go to the endpoint.
-func (e *Endpoint) usable() bool { return !e.ejection.out() && !e.health.out() && e.breaker.mayPass() }
+// usable reports whether attempts may go to the endpoint at a time on the service's
+// clock.
+func (e *Endpoint) usable(now time.Duration) bool {
+	return !e.ejection.out(now) && !e.health.out() && e.breaker.mayPass(now)
+}
 
 // back is when the endpoint is no longer left out, or was; 0 if it never was.
 func (j *ejection) back() time.Duration {
@@ -134,7 +136,8 @@ func (o *overload) stats(s *set) *PanicStats {
 	if o == nil {
 		return nil
 	}
-	now := slices.ContainsFunc(s.tiers, func(t tier) bool { return o.panics(s, t.version) })
+	at := o.clock()
+	now := slices.ContainsFunc(s.tiers, func(t tier) bool { return o.panics(s, t.version, at) })
 	return &PanicStats{Now: now, Attempts: o.attempts.Load()}
 }
 

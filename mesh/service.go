@@ -186,7 +186,7 @@ func (s *Service) Do(req *http.Request, call *Call) (*http.Response, error) {
 	defer s.inFlight.Add(-1)
 
 	r := run{service: s, req: req, now: time.Now(), priority: call.Priority}
-	r.tried.version = s.split.choose(req, s)
+	r.tried.version = s.split.choose(req, s, r.now.Sub(s.opened))
 	if s.cfg.Deadline > 0 {
 		r.until = r.now.Add(s.cfg.Deadline)
 	}

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"slices"
 	"sync/atomic"
+	"time"
 
 	"github.com/weir-run/weir/mesh/discovery"
 )
@@ -126,8 +127,9 @@ func (t *tried) look(s *set) {
 // pick chooses an endpoint for the next attempt, and takes its breaker's
 // permit and a place at it.
 // One that was tried is chosen again only when there is no other, and one of a
-// later tier only when there is none of an earlier one.
-func (t *tried) pick(service *Service, req *http.Request) (pick, error) {
+// later tier only when there is none of an earlier one. now is about what time it
+// is: looking at the clock costs more than the rest.
+func (t *tried) pick(service *Service, req *http.Request, now time.Time) (pick, error) {
 	s := service.set.Load()
 	t.look(s)
 	if len(s.endpoints) == 0 {
@@ -137,16 +139,16 @@ func (t *tried) pick(service *Service, req *http.Request) (pick, error) {
 	if t.marks != 0 {
 		why = pickedUntried
 	}
-	o := service.cfg.overload
+	o, at := service.cfg.overload, now.Sub(service.opened)
 	for range 2 * len(s.endpoints) {
-		if t.fallBack(service.split) {
+		if t.fallBack(service.split, at) {
 			why = pickedFallback
 		}
-		panics := o.panics(s, t.version)
-		e := t.home(service.affinity, req)
+		panics := o.panics(s, t.version, at)
+		e := t.home(service.affinity, req, at)
 		kept := e != nil
 		if !kept {
-			e = s.choose(req, t.marks, t.version, panics)
+			e = s.choose(req, t.marks, t.version, panics, at)
 		}
 		switch {
 		case e != nil:
@@ -168,15 +170,15 @@ func (t *tried) pick(service *Service, req *http.Request) (pick, error) {
 		case t.marks != 0:
 			t.marks, why = 0, pickedAgain
 		case o == nil:
-			return pick{}, t.unavailable(service)
+			return pick{}, t.unavailable(service, at)
 		} // the last usable one was lost since panics looked, or all are full
 	}
-	return pick{}, t.unavailable(service)
+	return pick{}, t.unavailable(service, at)
 }
 
 // unavailable is the error of a pick that found nothing.
-func (t *tried) unavailable(service *Service) error {
-	if service.limit.perEndpoint() != nil && t.in.anyUsable(t.version) {
+func (t *tried) unavailable(service *Service, at time.Duration) error {
+	if service.limit.perEndpoint() != nil && t.in.anyUsable(t.version, at) {
 		return errFull
 	}
 	return t.unusable(service)
@@ -204,9 +206,9 @@ func (s *set) breakersOpen(version int) error {
 
 var errNoneUsable = errors.New("all endpoints are left out")
 
-func (s *set) anyUsable(version int) bool {
+func (s *set) anyUsable(version int, at time.Duration) bool {
 	for _, e := range s.endpoints {
-		if e.version == version && (e.ejection != nil || e.health != nil || e.breaker.mayPass()) { // where endpoints are left out, all are usable if none is
+		if e.version == version && (e.ejection != nil || e.health != nil || e.breaker.mayPass(at)) { // where endpoints are left out, all are usable if none is
 			return true
 		}
 	}

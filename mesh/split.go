@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"time"
 )
 
 // Version is one version of a service, with endpoints of its own. A call goes to
@@ -124,22 +125,22 @@ func (s *split) indexOf(name string) int {
 }
 
 // choose gives the version of a call of the service.
-func (s *split) choose(req *http.Request, service *Service) int {
+func (s *split) choose(req *http.Request, service *Service, at time.Duration) int {
 	if s == nil {
 		return 0
 	}
-	i := s.match(req, service)
+	i := s.match(req, service, at)
 	s.versions[i].calls.Add(1)
 	return i
 }
 
-func (s *split) match(req *http.Request, service *Service) int {
+func (s *split) match(req *http.Request, service *Service, at time.Duration) int {
 	for i := range s.versions {
 		if w := &s.versions[i].When; w.Header != "" && slices.Contains(req.Header[w.Header], w.Is) {
 			return i
 		}
 	}
-	if e := service.affinity.home(service.set.Load(), req); e != nil && e.version >= 0 {
+	if e := service.affinity.home(service.set.Load(), req, at); e != nil && e.version >= 0 {
 		return e.version
 	}
 	if user := hashed(req.Header, s.sticky.Header, s.sticky.Cookie); user != "" {
@@ -162,12 +163,12 @@ const splitSeed = 0x5bd1e995
 
 // fallBack turns a call to the version that stands in for its own, if that has
 // no usable endpoint. It comes before all of them are used in spite of that.
-func (t *tried) fallBack(s *split) bool {
+func (t *tried) fallBack(s *split, at time.Duration) bool {
 	if s == nil || t.fellBack || s.versions[t.version].fallback < 0 {
 		return false
 	}
 	for _, e := range t.in.endpoints {
-		if e.version == t.version && e.usable() {
+		if e.version == t.version && e.usable(at) {
 			return false
 		}
 	}
@@ -178,15 +179,15 @@ func (t *tried) fallBack(s *split) bool {
 
 // anyUsable reports whether another attempt has somewhere to go.
 func (t *tried) anyUsable(service *Service) bool {
-	set := service.set.Load()
-	if set.anyUsable(t.version) {
+	set, at := service.set.Load(), service.clock()
+	if set.anyUsable(t.version, at) {
 		return true
 	}
 	if service.split == nil || t.fellBack {
 		return false
 	}
 	other := service.split.versions[t.version].fallback
-	return other >= 0 && set.anyUsable(other)
+	return other >= 0 && set.anyUsable(other, at)
 }
 
 // unusable is the error of a call that nothing may be tried for.

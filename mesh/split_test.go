@@ -262,7 +262,7 @@ func TestChoosingAVersionAllocatesNothing(t *testing.T) {
 	s := open(t, Config{Versions: versions, Sticky: Sticky{Cookie: "session"}, Affinity: Affinity{Cookie: "server"}})
 	req := newRequest(t, "GET", "/", http.NoBody)
 	req.Header.Set("Cookie", "a=b; session=ada")
-	if n := testing.AllocsPerRun(100, func() { s.split.choose(req, s) }); n > 0 {
+	if n := testing.AllocsPerRun(100, func() { s.split.choose(req, s, s.clock()) }); n > 0 {
 		t.Errorf("%v allocations", n)
 	}
 }
@@ -281,7 +281,7 @@ func TestEjectionComparesEndpointsOfOneVersion(t *testing.T) {
 		}
 	}
 	for i, want := range []bool{false, true, false} {
-		if all[i].ejection.out() != want {
+		if all[i].ejection.out(s.clock()) != want {
 			t.Errorf("%s is out: %v", all[i].Address(), !want)
 		}
 	}

@@ -87,12 +87,11 @@ func (e *Endpoint) share(now time.Duration) float64 {
 // passOn draws which endpoints leave this attempt to others, which is how one
 // that is cold gets less than its share whatever the balancer is. It is drawn
 // before the balancer is asked, who would else offer the attempt again in turn.
-func (s *set) passOn() (cold endpointSet) {
+func (s *set) passOn(now time.Duration) (cold endpointSet) {
 	w := s.endpoints[0].warmup
 	if w == nil || w.ramps.last.Load() == 0 {
 		return 0
 	}
-	now := w.clock()
 	if until := w.ramps.last.Load(); until <= int64(now) {
 		w.ramps.last.CompareAndSwap(until, 0)
 	}

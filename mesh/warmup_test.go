@@ -23,7 +23,7 @@ func part(t *testing.T, s *Service, i int) float64 {
 	n := 0
 	for range picks {
 		var tried tried
-		p, err := tried.pick(s, newRequest(t, "GET", "/", nil))
+		p, err := tried.pick(s, newRequest(t, "GET", "/", nil), time.Now())
 		if err != nil {
 			t.Fatal(err)
 		}
