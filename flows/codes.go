@@ -118,6 +118,7 @@ var Codes = []Code{
 	{"name-taken", "The name has a meaning already.", "Use another one."},
 	{"needless-handler", "A fallback or a catch stands at a step that cannot fail.", "Remove it."},
 	{"nested-lock", "A lock inside a lock: two requests can wait for each other until their time is up.", "Take one lock, with a key for both."},
+	{"no-client-certificates", "A policy goes by the certificates of clients, and the gateway does not ask for them, or trusts no proxy that could pass them on.", "Write client and client_ca in the tls of the gateway, or trusted_proxies."},
 	{"no-files", "There is nothing to read.", "Name a directory with .yaml or .yml files."},
 	{"no-flows", "The files hold no flow.", "Begin one with flow: name, and give it a trigger and steps."},
 	{"no-gateway", "Nobody serves this route.", "Define a gateway, or say which with gateway: in the trigger."},

@@ -38,14 +38,16 @@ func (c *checker) guard() {
 		b.made = c.catalog.Policies.Compile(lang, b.node, policies.Where{Whose: "policies " + name}, &c.ds)
 		c.program.bundles = append(c.program.bundles, b.made)
 	}
+	c.served, c.shown = map[*engine.Flow]served{}, map[dsl.Span]bool{}
 	byName := map[string]*Gateway{}
 	of := map[*Gateway][]*policies.Bundle{}
 	for _, g := range c.program.Gateways {
 		byName[g.Name.Value] = g
 		of[g] = c.applied(lang, g.policies, policies.Where{Whose: "gateway " + g.Name.Value})
-		g.Policies = c.catalog.Policies.Apply(of[g], nil, nil, g.Name.Span, &c.ds).Layers
+		unrouted := c.catalog.Policies.Apply(of[g], nil, nil, g.Name.Span, &c.ds)
+		g.Policies = unrouted.Layers
+		c.certificatesOf(g, unrouted)
 	}
-	c.served = map[*engine.Flow]served{}
 	for _, f := range c.program.Flows {
 		if f.Trigger == nil || !f.Trigger.Sound() {
 			continue
@@ -59,10 +61,32 @@ func (c *checker) guard() {
 		s.policies = c.catalog.Policies.Apply(of[s.by], own, f.Trigger.Without, f.Trigger.Span, &c.ds)
 		f.Trigger.Identified = s.policies.Identified || c.partial
 		c.served[f] = s
+		c.certificatesOf(s.by, s.policies)
 	}
 	if !c.partial {
 		c.unguardedWrites()
 		c.limitsOfAnyone()
+	}
+}
+
+// certificatesOf reports policies that ask for what no client of a gateway can
+// show: they would let nobody in.
+func (c *checker) certificatesOf(g *Gateway, applied policies.Applied) {
+	asked := g.Connections.TLS != nil && g.Connections.TLS.Client != ""
+	report := func(at []dsl.Span, message, hint string) {
+		for _, span := range at {
+			if !c.shown[span] {
+				c.shown[span] = true
+				c.ds.Report(dsl.Diagnostic{Span: span, Code: "no-client-certificates", Message: fmt.Sprintf(message, g.Name.Value), Hint: hint,
+					Related: []dsl.Related{{Span: g.Name.Span, Message: "the gateway"}}})
+			}
+		}
+	}
+	if !asked {
+		report(applied.Certificates, "gateway %s does not ask clients for certificates", "write client: require, or request, and client_ca in its tls")
+	}
+	if len(g.Connections.Proxies.Trusted) == 0 {
+		report(applied.Passed, "gateway %s trusts no proxy that could pass certificates on", "write its networks as trusted_proxies of the gateway, or remove forwarded")
 	}
 }
 

@@ -142,6 +142,7 @@ type checker struct {
 	bundles   map[string]*bundle
 	asked     map[string]bool // services that policies name
 	served    map[*engine.Flow]served
+	shown     map[dsl.Span]bool // where certificates of clients are asked for in vain: it is told once
 	ds        dsl.Diagnostics
 	defined   map[string]dsl.Span // "service users": where
 	partial   bool                // definitions are missing that could not be read

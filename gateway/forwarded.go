@@ -42,8 +42,7 @@ func (p *Proxies) origin(r *http.Request) (o origin) {
 	if len(p.Trusted) == 0 {
 		return o
 	}
-	peer, err := netip.ParseAddr(o.remote)
-	if err != nil || !p.trusts(peer.Unmap().WithZone("")) {
+	if !p.proxied(r) {
 		return o
 	}
 	if p.Forwarded {
@@ -58,6 +57,12 @@ func (p *Proxies) origin(r *http.Request) (o origin) {
 		o.host = ""
 	}
 	return o
+}
+
+// proxied reports whether the connection of a request is that of a trusted proxy.
+func (p *Proxies) proxied(r *http.Request) bool {
+	peer, err := netip.ParseAddr(remote(r))
+	return err == nil && p.trusts(peer.Unmap().WithZone(""))
 }
 
 func (p *Proxies) xForwarded(h http.Header, o *origin) {

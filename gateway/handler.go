@@ -143,6 +143,7 @@ func (h *recorder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	inner := r.WithContext(&q.ctx)
 	h.limitBody(q, inner)
 	from := h.options.Proxies.origin(r)
+	q.proxies = &h.options.Proxies
 	q.input = engine.Input{ID: q.ID, Request: inner, Params: q, Remote: from.remote, Host: from.host, Scheme: from.scheme, Trace: q.Trace}
 	h.chains.of(h.router, q, r).ServeHTTP(&q.w, inner)
 	if len(q.editors) > 0 && !q.w.begun() {

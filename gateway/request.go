@@ -47,6 +47,7 @@ type Request struct {
 	idRoom   [1]string
 	idText   [32]byte
 	assumed  *engine.Consumer
+	proxies  *Proxies
 	editors  []HeaderEditor // the innermost is the last
 	room     [4]HeaderEditor
 	redactor *dsl.Redactor
@@ -61,6 +62,10 @@ func (q *Request) Input() *engine.Input { return &q.input }
 // Assumed is who sends the request by the word of a test, which policies take
 // without credentials, or nil. What a caller may do is decided as always.
 func (q *Request) Assumed() *engine.Consumer { return q.assumed }
+
+// Proxied reports whether the connection is that of a trusted proxy, which is to
+// be believed what it says of its client.
+func (q *Request) Proxied() bool { return q.proxies.proxied(q.input.Request) }
 
 // A HeaderEditor has a say in the header of an answer, whoever makes the answer:
 // a flow, a backend that it passes on, another policy, or a problem.

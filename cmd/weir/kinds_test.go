@@ -90,7 +90,7 @@ services:
 // policyProgram has all that the examples of policies refer to.
 func policyProgram(k policies.Kind, example string) string {
 	return "flow: example\ntrigger: { http: \"GET /example/{id}\", policies: [example] }\nsteps: [{ return: 1 }]\n---\npolicies:\n  example:\n" +
-		"    " + k.Name + ":\n" + indent(6, example) + "\n---\ngateways: { public: { listen: \"127.0.0.1:0\" } }\n---\nservices:\n" +
+		"    " + k.Name + ":\n" + indent(6, example) + "\n---\ngateways: { public: { listen: \"127.0.0.1:0\", tls: { certificates: [{ cert: a.pem, key: a.key }], client: request, client_ca: ca.pem } } }\n---\nservices:\n" +
 		"  identity: { endpoints: [\"http://127.0.0.1:9001\"] }\n"
 }
 

@@ -66,6 +66,9 @@ func (c *Compiler) alternatives(items []*dsl.Node) (ways []way) {
 		c.entry.value = kind.Expand(f.Value, c, c.lang.Env, c.lang.Secret, c.lang.Index)
 		c.ways = &ways
 		kind.Compile(c, c.entry.value)
+		if c.entry.certificate.Source != nil {
+			outer.certificate, outer.proxied = c.entry.certificate, c.entry.proxied
+		}
 	}
 	return ways
 }

@@ -87,23 +87,17 @@ func (p *apiKey) identify(_ *gateway.Request, r *http.Request) (*engine.Consumer
 	// A lookup by the hash tells nothing by the time that it takes: who cannot
 	// choose the hash cannot come closer to one that is there.
 	k := (*known)[sha256.Sum256([]byte(text))]
-	if k == nil || !k.expires.IsZero() && !now.Before(k.expires) {
+	if k == nil || !k.lasts(now) {
 		keys.refused.Add(1)
 		return nil, &refusal{status: http.StatusUnauthorized, code: CodeUnauthenticated, detail: "The key does not hold."}
 	}
 	return k.consumer, nil
 }
 
-// knownKey is a key of a file.
-type knownKey struct {
-	consumer *engine.Consumer
-	expires  time.Time // zero: never
-}
-
 // apiKeys are the keys of a file.
 type apiKeys struct {
 	fresh   *fresh
-	known   atomic.Pointer[map[[sha256.Size]byte]*knownKey]
+	known   atomic.Pointer[map[[sha256.Size]byte]*listed]
 	refused atomic.Int64
 }
 
@@ -129,8 +123,8 @@ func openAPIKeys(log *slog.Logger, path string) *apiKeys {
 // where SHA256 is of the key, in hex, PREFIX is what it begins with, for those who
 // look for its line, and TIME is as in RFC 3339. Lines that are empty or begin
 // with # say nothing.
-func readAPIKeys(text []byte) (map[[sha256.Size]byte]*knownKey, error) {
-	known := map[[sha256.Size]byte]*knownKey{}
+func readAPIKeys(text []byte) (map[[sha256.Size]byte]*listed, error) {
+	known := map[[sha256.Size]byte]*listed{}
 	lines := bufio.NewScanner(bytes.NewReader(text))
 	for number := 1; lines.Scan(); number++ {
 		words := strings.Fields(lines.Text())
@@ -141,21 +135,9 @@ func readAPIKeys(text []byte) (map[[sha256.Size]byte]*knownKey, error) {
 		if n, err := hex.Decode(sum[:], []byte(words[0][:min(len(words[0]), 2*len(sum))])); err != nil || n != len(sum) || len(words[0]) != 2*n || len(words) < 3 {
 			return nil, fmt.Errorf("line %d is not a hash, a prefix and a consumer", number)
 		}
-		k := &knownKey{consumer: &engine.Consumer{Name: words[2], By: "api_key"}}
-		for _, more := range words[3:] {
-			name, value, _ := strings.Cut(more, "=")
-			var err error
-			switch name {
-			case "plan":
-				k.consumer.Plan = value
-			case "expires":
-				k.expires, err = time.Parse(time.RFC3339, value)
-			default:
-				err = fmt.Errorf("there is no %q", name)
-			}
-			if err != nil {
-				return nil, fmt.Errorf("line %d: %w", number, err)
-			}
+		k, err := readListed(words[2:], "api_key")
+		if err != nil {
+			return nil, fmt.Errorf("line %d: %w", number, err)
 		}
 		if known[sum] != nil {
 			return nil, fmt.Errorf("line %d is of a key that stands there already", number)

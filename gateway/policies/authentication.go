@@ -36,6 +36,10 @@ type identifier interface {
 	challenge() string
 }
 
+// A concealer is an identifier that takes from a request, when it has been found
+// out who sends it, what is for the gateway alone.
+type concealer interface{ conceal(r *http.Request) }
+
 // refusal is why a request does not come in.
 type refusal struct {
 	status    int
@@ -85,7 +89,13 @@ func (c *Compiler) authentication(ways []way, cfg optionalConfig) gateway.Middle
 	for _, w := range ways {
 		c.entry.ways = append(c.entry.ways, w.policy)
 	}
-	return authentication{policy: c.Policy(), ways: ways, optional: cfg.Optional}.wrap
+	a := authentication{policy: c.Policy(), ways: ways, optional: cfg.Optional}
+	for _, w := range ways {
+		if by, ok := w.identifier.(concealer); ok {
+			a.conceal = append(a.conceal, by)
+		}
+	}
+	return a.wrap
 }
 
 // authentication lets in whom one of its ways knows.
@@ -93,6 +103,7 @@ type authentication struct {
 	policy   string
 	ways     []way
 	optional bool
+	conceal  []concealer
 	next     http.Handler
 }
 
@@ -118,6 +129,9 @@ func (a *authentication) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if no != nil {
 		a.refuse(w, r, by, no)
 		return
+	}
+	for _, by := range a.conceal {
+		by.conceal(r)
 	}
 	a.next.ServeHTTP(w, r)
 }

@@ -84,6 +84,10 @@ type entry struct {
 	ways   []string           // in which it finds out who calls
 	claims dsl.Span           // where it tells callers apart by what they say themselves; zero: it does not
 	detail string             // what it does, in a few words
+	// certificate is where it asks for the certificate of a client; zero: it does
+	// not. proxied says that trusted proxies tell of it.
+	certificate dsl.Span
+	proxied     bool
 }
 
 // Where says what a bundle applies to.
@@ -138,6 +142,9 @@ type Applied struct {
 	// Believing are the places where one of them tells callers apart by what they
 	// say of themselves.
 	Believing []dsl.Span
+	// Certificates are the places where one of them asks for the certificate that a
+	// client shows on its connection, Passed those where trusted proxies pass it on.
+	Certificates, Passed []dsl.Span
 }
 
 // Apply puts bundles together, those of the gateway first. Of each policy the
@@ -194,6 +201,13 @@ func (c Catalog) Apply(gatewayOf, route []*Bundle, without []dsl.String, at dsl.
 			}
 			if f.claims.Source != nil {
 				out.Believing = append(out.Believing, f.claims)
+			}
+			switch {
+			case f.certificate.Source == nil:
+			case f.proxied:
+				out.Passed = append(out.Passed, f.certificate)
+			default:
+				out.Certificates = append(out.Certificates, f.certificate)
 			}
 			if f.wrap != nil {
 				out.Layers = append(out.Layers, gateway.Layer{Policy: f.kind.Name, From: f.bundle.Whose, Span: f.key.Span, Detail: f.detail, Wrap: f.wrap, Preflight: f.kind.Preflight, Identifies: f.ways})

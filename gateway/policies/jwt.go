@@ -27,6 +27,7 @@ type jwtConfig struct {
 	Leeway  dsl.Duration      `yaml:"leeway" doc:"By how much the clocks of an issuer and this machine may differ." default:"30s" min:"0s" max:"5m"`
 	MaxAge  dsl.Duration      `yaml:"max_age" doc:"How long after it was issued a token is taken at most. Default: until it expires." min:"1s"`
 	Revoked *revokedConfig    `yaml:"revoked" doc:"A list of tokens that no longer hold: a line for each, jti or sub and the SHA-256 of that claim in hex. Behind a sub a time can stand: what was issued before it is revoked."`
+	Bound   bool              `yaml:"certificate_bound" doc:"Whether a token holds only for the client that it was issued to: cnf in it has the SHA-256 of the certificate which the client shows on the connection (RFC 8705). The gateway has to ask for certificates." default:"false"`
 	Cache   tokenCacheConfig  `yaml:"cache" doc:"What is remembered of tokens that were verified, until they expire, are revoked, or their key is no longer one of the issuer's."`
 	tellConfig
 	realmConfig
@@ -81,6 +82,7 @@ type jwt struct {
 	require []string
 	leeway  time.Duration
 	maxAge  time.Duration
+	bound   bool
 	realm   string
 	// insufficient is the challenge to those who are known and may not.
 	insufficient string
@@ -90,10 +92,13 @@ type jwt struct {
 
 func (c *Compiler) jwt(at *dsl.Node, cfg *jwtConfig) gateway.Middleware {
 	p := &jwt{
-		from: c.tokenFrom(at, cfg.From), scopes: cfg.Scopes, hide: cfg.Hide, require: cfg.Require, leeway: time.Duration(cfg.Leeway), maxAge: time.Duration(cfg.MaxAge),
+		from: c.tokenFrom(at, cfg.From), scopes: cfg.Scopes, hide: cfg.Hide, require: cfg.Require, leeway: time.Duration(cfg.Leeway), maxAge: time.Duration(cfg.MaxAge), bound: cfg.Bound,
 		realm: cfg.checked(c), teller: c.teller(at, cfg.tellConfig),
 	}
 	p.insufficient = "Bearer " + p.realm + `, error="insufficient_scope"`
+	if cfg.Bound {
+		c.entry.certificate = at.Field("certificate_bound").KeySpan()
+	}
 	open := c.jwtIssuers(p, at, cfg)
 	if cfg.Roles != nil {
 		p.roles = roles{claimPathOf(cfg.Roles.Claim), cfg.Roles.Any, cfg.Roles.All}
@@ -168,6 +173,10 @@ func (p *jwt) identify(q *gateway.Request, r *http.Request) (*engine.Consumer, *
 		}
 		s.verified.Add(1)
 		s.cache.add(&sum, v)
+	}
+	if p.bound && !boundTo(v.consumer.Claims, r) {
+		s.refused.Add(1)
+		return nil, p.invalid(tokenInvalid)
 	}
 	if s.revoked != nil {
 		list, err := s.revoked.current(r.Context(), now, fetcher(p.revoked))

@@ -10,6 +10,7 @@ func All() []Kind {
 		Maintenance,
 		CSRF,
 		AnyOf,
+		MTLS,
 		APIKey,
 		Basic,
 		JWT,
