@@ -91,6 +91,10 @@ func (s *forward) Run(ctx context.Context, x *engine.Exchange) error {
 	if err != nil {
 		return err
 	}
+	if !countHops(req.Method, req.Header) {
+		x.Return(engine.Answer{Status: http.StatusNoContent})
+		return engine.ErrReturn
+	}
 	w := x.In.Writer
 	if req.Body != nil {
 		// The answer may come while the body is still on its way. Without this
@@ -121,6 +125,7 @@ func (s *forward) Run(ctx context.Context, x *engine.Exchange) error {
 	h := w.Header()
 	passBack(h, resp.Header)
 	if len(resp.Trailer) > 0 {
+		dropOfConnection(resp.Trailer, resp.Header)
 		for k := range resp.Trailer {
 			h.Add("Trailer", k)
 		}
@@ -134,6 +139,7 @@ func (s *forward) Run(ctx context.Context, x *engine.Exchange) error {
 		}
 		return e
 	}
+	dropOfConnection(resp.Trailer, resp.Header)
 	for k, v := range resp.Trailer {
 		h[http.TrailerPrefix+k] = v
 	}
@@ -208,8 +214,6 @@ func (p *passing) request(ctx context.Context, in *http.Request) *http.Request {
 	return &p.req
 }
 
-var via = []string{"1.1 weir"}
-
 func (s *forward) request(ctx context.Context, x *engine.Exchange, p *passing) (*http.Request, error) {
 	in := x.In.Request
 	u := &p.url
@@ -228,7 +232,10 @@ func (s *forward) request(ctx context.Context, x *engine.Exchange, p *passing) (
 			h[k] = v
 		}
 	}
-	upgrade := upgradeOf(in.Header)
+	upgrade := ""
+	if in.ProtoAtLeast(1, 1) { // what is older cannot ask for it (RFC 9110, section 7.8)
+		upgrade = upgradeOf(in.Header)
+	}
 	if upgrade != "" && strings.Contains(strings.ToLower(upgrade), "h2c") {
 		// Whatever came over it would be requests that no gateway has seen.
 		upgrade = ""
@@ -237,11 +244,7 @@ func (s *forward) request(ctx context.Context, x *engine.Exchange, p *passing) (
 	if upgrade != "" {
 		h["Connection"], h["Upgrade"] = []string{"Upgrade"}, []string{upgrade}
 	}
-	if v := h["Via"]; v != nil {
-		h["Via"] = []string{strings.Join(v, ", ") + ", 1.1 weir"}
-	} else {
-		h["Via"] = via
-	}
+	h["Via"] = via(in)
 	values := &p.values
 	h["X-Request-Id"] = append(values[:0:1], x.In.ID)
 	if x.In.Remote != in.RemoteAddr { // it has a port, so it is an address of the network
@@ -273,6 +276,7 @@ func (s *forward) request(ctx context.Context, x *engine.Exchange, p *passing) (
 // request once more: a body that was read for the flow is sent as often as it
 // is needed, one that is streamed as long as nobody has begun to read it.
 func setUpload(req, in *http.Request) (err error) {
+	dropOfConnection(in.Trailer, in.Header)
 	switch {
 	case in.ContentLength == 0:
 		return nil
@@ -283,7 +287,7 @@ func setUpload(req, in *http.Request) (err error) {
 	}
 	body, again := in.Body.(*upload)
 	if !again {
-		body = &upload{ReadCloser: in.Body}
+		body = &upload{ReadCloser: in.Body, of: in}
 		in.Body = body
 	}
 	req.Body = body
@@ -302,13 +306,18 @@ func setUpload(req, in *http.Request) (err error) {
 // server, when the request has ended.
 type upload struct {
 	io.ReadCloser
+	of     *http.Request
 	begun  atomic.Bool
 	failed error // what came of sending it
 }
 
 func (u *upload) Read(p []byte) (int, error) {
 	u.begun.Store(true)
-	return u.ReadCloser.Read(p)
+	n, err := u.ReadCloser.Read(p)
+	if err == io.EOF {
+		dropOfConnection(u.of.Trailer, u.of.Header) // it has come with the end
+	}
+	return n, err
 }
 
 func (*upload) Close() error { return nil }
@@ -329,6 +338,14 @@ func ofConnection(name string, listed []string) bool {
 		return true
 	}
 	return listed != nil && slices.Contains(listed, name)
+}
+
+// dropOfConnection takes fields of a connection out of a trailer.
+func dropOfConnection(trailer, header http.Header) {
+	if len(trailer) > 0 {
+		listed := connectionOptions(header)
+		maps.DeleteFunc(trailer, func(name string, _ []string) bool { return ofConnection(name, listed) })
+	}
 }
 
 // connectionOptions are the fields that a Connection field lists.

@@ -18,6 +18,7 @@ const (
 	CodeBadRequest         = "bad-request"
 	CodeBadPath            = "bad-path"
 	CodeMisdirected        = "misdirected-request"
+	CodeLoop               = "request-loop"
 	CodeRouteNotFound      = "route-not-found"
 	CodeMethodNotAllowed   = "method-not-allowed"
 	CodeMethodNotSupported = "method-not-supported"

@@ -41,7 +41,28 @@ func excess(o Options, r *http.Request) (p Problem, bad bool) {
 			return Problem{Status: tooManyFields.status, Code: tooManyFields.code, Detail: tooManyFields.detail}, true
 		}
 	}
+	if hops(r.Header["Via"]) > maxHopsHere {
+		return Problem{Status: http.StatusLoopDetected, Code: CodeLoop, Detail: "The request has come through gateways such as this one too often: it goes in circles."}, true
+	}
 	return Problem{}, false
+}
+
+// maxHopsHere is how often a request may have come through gateways of this kind:
+// more is a circle (RFC 9110, section 7.6). A few stand behind one another where
+// groups of services have gateways of their own.
+const maxHopsHere = 16
+
+// hops counts the gateways of this kind in a Via field.
+func hops(via []string) (n int) {
+	for _, line := range via {
+		for member := range strings.SplitSeq(line, ",") {
+			_, by, _ := strings.Cut(strings.TrimSpace(member), " ")
+			if by, _, _ = strings.Cut(by, " "); by == "weir" {
+				n++
+			}
+		}
+	}
+	return n
 }
 
 var connectionClose = []string{"close"}

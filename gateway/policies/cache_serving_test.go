@@ -129,6 +129,32 @@ func TestCacheAnswersConditions(t *testing.T) {
 			s.T.Errorf("%d %v %s", got.status, got.header, got.body)
 		}
 	})
+	virtual(t, "RFC 9110 14.2: Range of a HEAD is ignored", "cache: {}", whole, func(s *cachedSite) {
+		s.get()
+		if got := s.ask("HEAD", "/thing", "Range", "bytes=0-1"); got.status != 200 || got.header.Get("Content-Length") != "10" || s.times() != 1 {
+			s.T.Errorf("%d %v", got.status, got.header)
+		}
+	})
+	full := says("0123456789", "Cache-Control", fresh, "Content-Location", "/one", "Etag", `"a"`, "Expires", "Sat, 01 Jan 2000 00:01:00 GMT", "Vary", "Accept", "Date", "Sat, 01 Jan 2000 00:00:00 GMT")
+	for name, c := range map[string]struct {
+		status int
+		header []string
+	}{
+		"RFC 9110 15.3.7: a part has the fields of the whole": {206, []string{"Range", "bytes=1-2"}},
+		"RFC 9110 15.4.5: a 304 has the fields of the whole":  {304, []string{"If-None-Match", `"a"`}},
+	} {
+		virtual(t, name, "cache: {}", full, func(s *cachedSite) {
+			whole, got := s.get(), s.get(c.header...)
+			for _, field := range []string{"Cache-Control", "Content-Location", "Etag", "Expires", "Vary", "Date"} {
+				if got.header.Get(field) == "" || got.header.Get(field) != whole.header.Get(field) {
+					s.T.Errorf("%s: %q, not %q", field, got.header.Get(field), whole.header.Get(field))
+				}
+			}
+			if got.status != c.status || s.times() != 1 {
+				s.T.Errorf("%d after %d questions", got.status, s.times())
+			}
+		})
+	}
 	virtual(t, "RFC 9111 4.3.2: conditions that only the origin can judge go to it", "cache: {}", whole, func(s *cachedSite) {
 		s.get()
 		for i, name := range []string{"If-Match", "If-Unmodified-Since"} {
