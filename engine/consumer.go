@@ -40,6 +40,12 @@ func RequestNames(in func(dsl.Env) *Input) map[string]*dsl.Name {
 			"host":   whole(dsl.TypeString, func(in *Input) any { return in.Request.Host }),
 			"remote": whole(dsl.TypeString, func(in *Input) any { return in.Remote }),
 			"id":     whole(dsl.TypeString, func(in *Input) any { return in.ID }),
+			"version": whole(dsl.TypeAny, func(in *Input) any {
+				if in.Version == "" {
+					return nil
+				}
+				return in.Version
+			}),
 		}},
 		"claims": {Bind: func(p dsl.Path) dsl.Read { return claimsRead{in, p} }},
 		"consumer": {Type: dsl.TypeObject, Fields: map[string]*dsl.Name{

@@ -29,6 +29,7 @@ type Input struct {
 	// Host and Scheme are what the client asked for, where a proxy in between is
 	// trusted and tells; "" is what Request says.
 	Host, Scheme string
+	Version      string // that the route is of; "" is none
 	// Consumer is who sends the request; nil: no policy has found out.
 	Consumer *Consumer
 	// Origins hears of what the answer is made of; nil: nobody does.

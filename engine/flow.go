@@ -39,6 +39,8 @@ type flowCall struct {
 type Trigger struct {
 	Method, Path string       // no Method takes any
 	Hosts        []dsl.String // none: any
+	Match        []Match
+	Versions     []dsl.String // of what the gateway serves; none: all
 	Gateway      dsl.String
 	Deadline     time.Duration
 	Priority     Priority
@@ -50,6 +52,17 @@ type Trigger struct {
 	// Identified says that a policy of the route finds out who calls. It is set
 	// before the flow is compiled.
 	Identified bool
+}
+
+// Match is what a trigger wants of one header or parameter of the query. One of
+// Is, Pattern and Present is there.
+type Match struct {
+	Header  bool // or else a parameter
+	Name    string
+	Span    dsl.Span
+	Is      []string
+	Pattern string
+	Present *bool
 }
 
 // Sound reports whether the trigger names a route at all; if not, that has
@@ -72,6 +85,8 @@ type flowConfig struct {
 type triggerConfig struct {
 	HTTP     dsl.String   `yaml:"http" doc:"METHOD /path, or ANY /path for every method; {name} stands for one segment of the path, {name:pattern} for one that matches." required:"true"`
 	Hosts    []dsl.String `yaml:"hosts" doc:"The hosts whose requests this route takes, such as shop.example, or *.shop.example for all below it. Of several routes the one with the most specific host is taken, then the one with the most specific path. Default: all."`
+	Match    *matchConfig `yaml:"match" doc:"What else requests must be like: routes of one method and path can be told apart by headers and by parameters of the query. The route that wants more is taken: all that the others want, and something else."`
+	Versions []dsl.String `yaml:"versions" doc:"The versions that this route is of, as the gateway names them in versions. Default: none, which is for requests of any."`
 	Gateway  dsl.String   `yaml:"gateway" doc:"The gateway whose route this is. Not needed if there is only one."`
 	Deadline dsl.Duration `yaml:"deadline" doc:"How long a request may take in all." default:"30s" min:"1ms"`
 	Priority dsl.String   `yaml:"priority" doc:"How important the requests are: whose calls go first where the limit of a service makes some wait, and whose are refused last. Flows that this one runs have the same; a tap is low. Default: normal." enum:"critical|high|normal|low"`
@@ -107,6 +122,9 @@ func DeclareFlow(n *dsl.Node, r dsl.Reporter) *Flow {
 	f.Name, f.Summary = f.config.Flow, f.config.Summary
 	if t := f.config.Trigger; t != nil {
 		f.Trigger = f.declare(t, r)
+		if ok { // what could not be read says too little
+			f.Trigger.Match = t.Match.list(r)
+		}
 		f.Trigger.Written = Settings(n.Field("trigger"))
 		if len(f.config.Input) > 0 {
 			r.Report(dsl.Diagnostic{Span: n.Field("input").KeySpan(), Code: "input-and-trigger", Message: "a flow with a trigger reads params, query, headers and body, not input",
@@ -124,7 +142,7 @@ const anyMethod = "ANY"
 
 func (f *Flow) declare(t *triggerConfig, r dsl.Reporter) *Trigger {
 	method, path, _ := strings.Cut(t.HTTP.Value, " ")
-	out := &Trigger{Method: method, Path: strings.TrimSpace(path), Hosts: t.Hosts, Gateway: t.Gateway, Deadline: time.Duration(t.Deadline), Priority: PriorityOf(t.Priority.Value), MaxBody: int64(t.MaxBody), Span: t.HTTP.Span,
+	out := &Trigger{Method: method, Path: strings.TrimSpace(path), Hosts: t.Hosts, Versions: t.Versions, Gateway: t.Gateway, Deadline: time.Duration(t.Deadline), Priority: PriorityOf(t.Priority.Value), MaxBody: int64(t.MaxBody), Span: t.HTTP.Span,
 		Policies: t.Policies.Items, Without: t.Without}
 	if !strings.HasPrefix(out.Path, "/") {
 		r.Report(dsl.Diagnostic{Span: t.HTTP.Span, Code: "bad-route", Message: fmt.Sprintf("%q is not a route", t.HTTP.Value), Hint: "write METHOD /path, for example GET /customers/{id}"})

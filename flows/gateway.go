@@ -30,6 +30,10 @@ type Gateway struct {
 	MaxURL, MaxFields int
 	Stall             time.Duration
 
+	// Versions are how callers say which version of a route they mean; nil: they do
+	// not.
+	Versions *gateway.Versions
+
 	access   *accessLog  // nil: there is none
 	policies []*dsl.Node // as they are written
 	routes   []gateway.Route
@@ -53,6 +57,7 @@ type gatewayConfig struct {
 	connectionsConfig
 	Policies       dsl.Bundles      `yaml:"policies" doc:"What applies to all requests of the gateway: names of bundles of the section policies, and bundles that stand in their place."`
 	MaxBody        dsl.Size         `yaml:"max_body" doc:"How large the body of a request may be where the flow does not say." default:"10MB" min:"1B"`
+	Versions       *versionsConfig  `yaml:"versions" doc:"Which versions there are of what the gateway serves, and how callers say which of them they mean: by one of header, query and path. Triggers name those that they are of."`
 	AccessLog      *accessLogConfig `yaml:"access_log" doc:"Writes down each request, those included that policies refuse and that no route takes: {} is one line of JSON on the standard output. The fields of a record are time, gateway, route, flow, method, host, path, query, protocol, status, outcome, bytes_in, bytes_out, duration (seconds), attempts (at services), consumer, policy (that refused it), code (of the problem), cache, request_id, trace_id, remote, user_agent and config. No request waits for it: what finds no room is dropped and counted."`
 	DeadlineHeader dsl.String       `yaml:"deadline_header" doc:"The header in which callers tell how many milliseconds they wait for the answer, such as X-Envoy-Expected-Rq-Timeout-Ms, or Grpc-Timeout, in the form of gRPC. A request then has that much time, if the deadline of its flow is not shorter. Default: none."`
 }
@@ -82,9 +87,21 @@ var GatewayKind = dsl.Define("gateway", "An address that serves the routes of fl
 		}
 		g := &Gateway{access: access, Listen: cfg.Listen.Value, MaxBody: int64(cfg.MaxBody), policies: cfg.Policies.Items, DeadlineHeader: cfg.DeadlineHeader.Value, Connections: cfg.compile(r, at), at: cfg.Listen.Span}
 		cfg.bound(g)
+		if cfg.Versions != nil {
+			g.Versions = cfg.Versions.compile(r, at.Field("versions"))
+		}
 		return g
 	},
 	dsl.Example{Name: "all addresses", YAML: `listen: ":8080"`},
+	dsl.Example{Name: "two versions of an API, told apart by a header; the first one goes", YAML: `
+listen: ":8080"
+versions:
+  header: X-Api-Version
+  default: "2"
+  known:
+    "1": { deprecated: 2026-06-30, sunset: 2027-06-30, link: "https://shop.example/docs/v2" }
+    "2": {}
+`},
 	dsl.Example{Name: "behind another gateway, which tells how long it waits", YAML: `
 listen: ":8080"
 deadline_header: X-Envoy-Expected-Rq-Timeout-Ms
@@ -129,7 +146,7 @@ func (c *checker) route() {
 	}
 	for _, f := range c.program.Flows {
 		if s, ok := c.served[f]; ok {
-			s.by.routes = append(s.by.routes, c.routeOf(f, s))
+			s.by.routes = append(s.by.routes, c.versioned(f, s.by, c.routeOf(f, s))...)
 		}
 	}
 	for _, g := range c.program.Gateways {
@@ -171,6 +188,7 @@ func (c *checker) gatewayOf(f *engine.Flow, byName map[string]*Gateway) *Gateway
 
 func (c *checker) routeOf(f *engine.Flow, s served) gateway.Route {
 	r := gateway.Route{
+		Match:   conditions(f.Trigger.Match),
 		Gateway: s.by.Name.Value, Method: f.Trigger.Method, Path: f.Trigger.Path, Hosts: f.Trigger.Hosts, Span: f.Trigger.Span, Name: f.Name.Value,
 		Deadline: f.Trigger.Deadline, MaxBody: f.Trigger.MaxBody, Handler: http.NotFoundHandler(),
 		Layers: s.policies.Layers,

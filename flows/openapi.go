@@ -37,19 +37,24 @@ func (d *Draft) OpenAPI(p *Program, gateway, title, version string) map[string]a
 		if doc == nil {
 			continue
 		}
-		path := template(f.Trigger.Path)
-		item, _ := paths[path].(map[string]any)
-		if item == nil {
-			item = map[string]any{}
-			paths[path] = item
-		}
 		methods := []string{strings.ToLower(f.Trigger.Method)}
 		if methods[0] == "" {
 			methods = []string{"get", "post", "put", "patch", "delete"}
 		}
-		for _, m := range methods {
-			if slices.Contains(described, m) && item[m] == nil {
-				item[m] = w.operation(f, doc, m, len(methods) > 1)
+		for _, path := range pathsOf(p, f) {
+			item, _ := paths[path.template].(map[string]any)
+			if item == nil {
+				item = map[string]any{}
+				paths[path.template] = item
+			}
+			for _, m := range methods {
+				if slices.Contains(described, m) && item[m] == nil {
+					op := w.operation(f, doc, m, len(methods) > 1)
+					if path.version != "" {
+						op["operationId"] = fmt.Sprint(op["operationId"], "-", path.version)
+					}
+					item[m] = op
+				}
 			}
 		}
 	}
@@ -59,6 +64,29 @@ func (d *Draft) OpenAPI(p *Program, gateway, title, version string) map[string]a
 	}
 	w.schemas["Problem"] = problemSchema
 	return out
+}
+
+// versionedPath is a path that a flow has.
+type versionedPath struct{ template, version string }
+
+// pathsOf are the paths of a flow: several, if it is of versions that the path
+// says.
+func pathsOf(p *Program, f *engine.Flow) (all []versionedPath) {
+	for _, g := range p.Gateways {
+		for _, r := range g.routes {
+			if r.Name != f.Name.Value {
+				continue
+			}
+			path := versionedPath{template: template(r.Path)}
+			if r.Version != nil && r.Path != f.Trigger.Path {
+				path.version = r.Version.Name
+			}
+			if !slices.ContainsFunc(all, func(other versionedPath) bool { return other.template == path.template }) {
+				all = append(all, path)
+			}
+		}
+	}
+	return all
 }
 
 // described are the methods that OpenAPI has.
@@ -105,6 +133,9 @@ func (w *describer) operation(f *engine.Flow, doc *dsl.Node, method string, seve
 		}
 		parameters = append(parameters, map[string]any{"name": m[1], "in": "path", "required": true, "schema": s})
 	}
+	for _, m := range f.Trigger.Match {
+		parameters = append(parameters, matched(m)...)
+	}
 	for _, part := range []struct{ key, in string }{{"query", "query"}, {"headers", "header"}} {
 		parameters = append(parameters, w.parameters(input.Field(part.key), part.in)...)
 	}
@@ -116,6 +147,26 @@ func (w *describer) operation(f *engine.Flow, doc *dsl.Node, method string, seve
 	}
 	op["responses"] = w.responses(doc, input != nil)
 	return op
+}
+
+// matched is a condition of a route as a parameter. OpenAPI leaves Accept and
+// Content-Type to other parts of a document.
+func matched(m engine.Match) []any {
+	if m.Header && (strings.EqualFold(m.Name, "Accept") || strings.EqualFold(m.Name, "Content-Type")) || m.Present != nil && !*m.Present {
+		return nil
+	}
+	s := map[string]any{"type": "string"}
+	if len(m.Is) > 0 {
+		s["enum"] = m.Is
+	}
+	if m.Pattern != "" {
+		s["pattern"] = "^(?:" + m.Pattern + ")$"
+	}
+	in := "query"
+	if m.Header {
+		in = "header"
+	}
+	return []any{map[string]any{"name": m.Name, "in": in, "required": true, "schema": s}}
 }
 
 func (w *describer) parameters(n *dsl.Node, in string) (all []any) {

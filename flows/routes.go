@@ -43,6 +43,7 @@ type routeState struct {
 	Route    string   `json:"route"`
 	Method   string   `json:"method,omitempty"` // none: any
 	Path     string   `json:"path"`
+	Version  string   `json:"version,omitempty"`
 	Flow     string   `json:"flow"`
 	At       string   `json:"at"`
 	Deadline string   `json:"deadline,omitempty"`
@@ -59,6 +60,9 @@ func gatewayStateOf(g *Gateway) gatewayState {
 
 func routeStateOf(r *gateway.Route) routeState {
 	out := routeState{Route: r.String(), Method: r.Method, Path: r.Path, Flow: r.Name, At: r.Span.String(), Policies: []string{}}
+	if r.Version != nil {
+		out.Version = r.Version.Name
+	}
 	if r.Deadline > 0 {
 		out.Deadline = r.Deadline.String()
 	}

@@ -3,7 +3,6 @@ package flows
 import (
 	"log/slog"
 	"net/http"
-	"net/url"
 	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -65,9 +64,9 @@ func (g *Gateway) Router() *gateway.Router { return g.router }
 
 // Match is the name of the flow that takes a request for a host, and whether
 // there is one. With no host it is one of the flow's: as is "" if it takes any.
-func (g *Gateway) Match(method, host string, u *url.URL) (flow, asked string, ok bool) {
-	route, _, verdict := g.router.At(host).Match(method, u, nil)
-	if verdict != gateway.Matched {
+func (g *Gateway) Match(host string, a gateway.Asked) (flow, asked string, ok bool) {
+	route := g.router.At(host).Match(a, nil).Route
+	if route == nil {
 		return "", "", false
 	}
 	if host == "" && len(route.Hosts) > 0 {

@@ -56,7 +56,7 @@ func BenchmarkMatch(b *testing.B) {
 				b.ReportAllocs()
 				var room [4]Var
 				for b.Loop() {
-					if route, _, _ := rt.Match(http.MethodGet, u, room[:0]); route != &rt.routes[i] {
+					if route := rt.Match(Asked{Method: http.MethodGet, URL: u}, room[:0]).Route; route != &rt.routes[i] {
 						b.Fatal("wrong route", route)
 					}
 				}

@@ -120,7 +120,8 @@ func (h *recorder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	q := h.newRequest(r)
 	q.Start, q.ID, q.redactor = time.Now(), q.requestID(r.Header), h.options.Redactor
 	q.assumed = h.options.Assumed
-	q.Route, q.Vars, q.verdict = h.router.asked(r).Match(r.Method, r.URL, q.varRoom[:0])
+	found := h.router.asked(r).Match(asked(r), q.varRoom[:0])
+	q.Route, q.Vars, q.Choice, q.verdict = found.Route, found.Vars, found.Choice, found.Verdict
 	q.w = responseWriter{ResponseWriter: w, request: q, stall: h.options.StallTimeout}
 	q.ctx.Context, q.ctx.record = r.Context(), q
 	if q.Route != nil && q.Route.Deadline > 0 {
@@ -145,12 +146,24 @@ func (h *recorder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	from := h.options.Proxies.origin(r)
 	q.proxies = &h.options.Proxies
 	q.input = engine.Input{ID: q.ID, Request: inner, Params: q, Remote: from.remote, Host: from.host, Scheme: from.scheme, Trace: q.Trace}
+	if q.Choice != nil && len(q.Choice.Headers) > 0 {
+		q.BeforeAnswer(q.Choice)
+	}
+	if q.Route != nil && q.Route.Version != nil {
+		q.input.Version = q.Route.Version.Name
+		if q.Route.Version.old() {
+			q.BeforeAnswer(q.Route.Version)
+		}
+	}
 	h.chains.of(h.router, q, r).ServeHTTP(&q.w, inner)
 	if len(q.editors) > 0 && !q.w.begun() {
 		q.w.WriteHeader(http.StatusOK) // as the server does
 	}
 	completed = true
 }
+
+// asked is what of a request its route is found by.
+func asked(r *http.Request) Asked { return Asked{Method: r.Method, URL: r.URL, Header: r.Header} }
 
 // limitBody replaces the body of a request that has one.
 func (h *recorder) limitBody(q *Request, r *http.Request) {
@@ -307,6 +320,17 @@ func dispatch(rt *Router) http.Handler {
 			}
 			WriteProblem(w, r, Problem{Status: http.StatusMethodNotAllowed, Code: CodeMethodNotAllowed,
 				Detail: "The resource does not take this method; Allow names those that it takes."})
+		case Unmatched:
+			WriteProblem(w, r, Problem{Status: http.StatusNotFound, Code: CodeRouteNotFound,
+				Detail: "Routes take this path, but not with these headers or parameters."})
+		case NotAcceptable:
+			WriteProblem(w, r, Problem{Status: http.StatusNotAcceptable, Code: CodeNotAcceptable,
+				Detail: "There is nothing of the media type that Accept prefers."})
+		case UnsupportedType:
+			WriteProblem(w, r, Problem{Status: http.StatusUnsupportedMediaType, Code: CodeUnsupportedType,
+				Detail: "The resource does not take this Content-Type."})
+		case UnknownVersion:
+			WriteProblem(w, r, unknownVersion(rt.asked(r), asked(r)))
 		case Misdirected:
 			WriteProblem(w, r, Problem{Status: http.StatusMisdirectedRequest, Code: CodeMisdirected,
 				Detail: "Nothing is served here for this host."})

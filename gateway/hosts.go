@@ -117,7 +117,7 @@ func (s sites) router(rt *Router) {
 		return
 	}
 	part := func(names ...string) *Router {
-		return &Router{routes: rt.routes, roots: roots(names...)}
+		return &Router{routes: rt.routes, roots: roots(names...), versions: rt.versions}
 	}
 	rt.hosts = &hosts{exact: map[string]*Router{}, wild: map[string]*Router{}, other: part("")}
 	rt.hosts.other.foreign = s[""] == nil

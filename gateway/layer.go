@@ -119,14 +119,14 @@ func (c *chains) of(rt *Router, q *Request, r *http.Request) http.Handler {
 // behind it would have, also where another route takes OPTIONS. It is nil where
 // no policy is for preflights: then it is a request like any other.
 func (c *chains) ofPreflight(rt *Router, q *Request, r *http.Request) http.Handler {
-	asked, _, v := rt.asked(r).Match(r.Header["Access-Control-Request-Method"][0], r.URL, nil)
+	asked := rt.asked(r).Match(Asked{Method: r.Header["Access-Control-Request-Method"][0], URL: r.URL, Header: r.Header, Preflight: true}, nil).Route
 	switch {
-	case v == Matched && c.preflights[asked.index] != nil:
+	case asked != nil && c.preflights[asked.index] != nil:
 		q.Asked = asked
 		return c.preflights[asked.index]
 	case q.Route != nil:
 		return nil
-	case v == Matched:
+	case asked != nil:
 		return c.bare
 	default:
 		return c.astray

@@ -29,9 +29,10 @@ func FuzzMatch(f *testing.F) {
 		if rt == nil || err != nil || u.Host != "" || u.Scheme != "" {
 			return
 		}
-		got, vars, verdict := rt.Match("GET", u, nil)
+		found := rt.Match(Asked{Method: "GET", URL: u}, nil)
+		got, vars, verdict := found.Route, found.Vars, found.Verdict
 		slices.Reverse(routes)
-		if reversed, _, _ := NewRouter(routes, new(dsl.Diagnostics)).Match("GET", u, nil); (reversed == nil) != (got == nil) || got != nil && reversed.Path != got.Path {
+		if reversed := NewRouter(routes, new(dsl.Diagnostics)).Match(Asked{Method: "GET", URL: u}, nil).Route; (reversed == nil) != (got == nil) || got != nil && reversed.Path != got.Path {
 			t.Fatalf("%q: %v, but with the routes reversed %v", raw, got, reversed)
 		}
 		want, wantVars := slowMatch(rt.routes, u)

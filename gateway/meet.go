@@ -37,7 +37,8 @@ func meetLeaves(a, b *leaf) (*Route, *Route) {
 	}
 	for _, x := range a.routes {
 		for _, y := range b.routes {
-			if x.Method == y.Method || x.Method == "" || y.Method == "" || headAndGet(x.Method, y.Method) {
+			share := x.Method == y.Method || x.Method == "" || y.Method == "" || headAndGet(x.Method, y.Method)
+			if share && !relateMatches(x.Match, y.Match).disjoint() {
 				return x, y
 			}
 		}

@@ -2,8 +2,6 @@ package gateway
 
 import (
 	"fmt"
-	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 
@@ -20,12 +18,13 @@ type Miss struct {
 // Misses says why the routes that [Router.Match] does not choose for a request
 // are not chosen: those that are most like it, the nearest first. It looks at
 // every route.
-func (rt *Router) Misses(method string, u *url.URL, most int) []Miss {
-	path, ok := routingPath(u)
+func (rt *Router) Misses(a Asked, most int) []Miss {
+	path, ok := routingPath(a.URL)
 	if !ok {
 		return nil
 	}
-	chosen, _, _ := rt.Match(method, u, nil)
+	chosen := rt.Match(a, nil).Route
+	s := search{asked: a}
 	parts := strings.Split(path[1:], "/")
 	known := patterns{}
 	var all []Miss
@@ -44,8 +43,13 @@ func (rt *Router) Misses(method string, u *url.URL, most int) []Miss {
 		case m.Why != "":
 		case !rt.takes(r):
 			m.Why = fmt.Sprintf("is for the host %s", r.Hosts[0].Value)
-		case r.Method != "" && r.Method != method && !(r.Method == http.MethodGet && method == http.MethodHead):
-			m.Why = fmt.Sprintf("takes %s, not %s", r.Method, method)
+		case !r.takesMethod(a.Method):
+			m.Why = fmt.Sprintf("takes %s, not %s", r.Method, a.Method)
+		case !s.fits(r):
+			i := slices.IndexFunc(r.Match, func(c Condition) bool { return !c.holds(a.Header, s.values) })
+			m.Why = fmt.Sprintf("is for requests whose %s", &r.Match[i])
+		case chosen != nil && chosen.Path == r.Path && chosen.Method == r.Method && len(chosen.Match) > 0:
+			m.Why = "takes it, too, but wants less of it"
 		case chosen != nil && chosen.Path == r.Path:
 			m.Why = fmt.Sprintf("takes every method, and %s this one", chosen)
 		case chosen != nil:

@@ -45,7 +45,7 @@ POST /users/{id}: ends before /orders/8`,
 	} {
 		method, path, _ := strings.Cut(request, " ")
 		var got strings.Builder
-		for _, m := range rt.Misses(method, &url.URL{Path: path}, 3) {
+		for _, m := range rt.Misses(Asked{Method: method, URL: &url.URL{Path: path}}, 3) {
 			got.WriteString("\n" + m.Route.String() + ": " + m.Why)
 		}
 		if got.String() != want {

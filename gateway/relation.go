@@ -31,8 +31,18 @@ func (r relation) wider() bool    { return !r.disjoint() && !r.unknown && r.only
 // maxStates bounds a comparison. Patterns in routes need a few dozen.
 const maxStates = 5000
 
-// relate compares two expressions that have no anchors.
-func relate(a, b string) relation {
+// relate compares two expressions that have no anchors, as patterns for a
+// segment.
+func relate(a, b string) relation { return relateOver(a, b, inSegments) }
+
+// relateTexts compares two expressions that have no anchors, for any text.
+func relateTexts(a, b string) relation {
+	return relateOver(a, b, func(c rune) bool { return c < 0xd800 || c > 0xdfff })
+}
+
+// relateOver compares for texts of some characters. Where a slash is none of them
+// no text is empty.
+func relateOver(a, b string, has func(rune) bool) relation {
 	progA, okA := compileProg(a)
 	progB, okB := compileProg(b)
 	if !okA || !okB {
@@ -40,9 +50,12 @@ func relate(a, b string) relation {
 	}
 	var r relation
 	start := pair{a: reach(progA, nil, uint32(progA.Start)), b: reach(progB, nil, uint32(progB.Start))}
+	if has('/') {
+		r.note(accepts(progA, start.a), accepts(progB, start.b), "nothing")
+	}
 	seen := map[string]bool{start.key(): true}
 	for queue := []pair{start}; len(queue) > 0; queue = queue[1:] {
-		for _, c := range representatives(progA, progB, queue[0]) {
+		for _, c := range representatives(progA, progB, queue[0], has) {
 			next := pair{a: step(progA, queue[0].a, c), b: step(progB, queue[0].b, c), text: queue[0].text + string(c)}
 			if len(next.a)+len(next.b) == 0 || seen[next.key()] {
 				continue
@@ -138,8 +151,8 @@ func accepts(prog *syntax.Prog, set []uint32) bool {
 }
 
 // representatives are characters of which each stands for all that every
-// instruction in the pair treats alike. Those that no path has are left out.
-func representatives(progA, progB *syntax.Prog, p pair) []rune {
+// instruction in the pair treats alike. Those that no text has are left out.
+func representatives(progA, progB *syntax.Prog, p pair, has func(rune) bool) []rune {
 	starts := []rune{' ', '0', 'A', 'a'} // the last three make witnesses readable
 	note := func(prog *syntax.Prog, set []uint32) {
 		for _, pc := range set {
@@ -150,7 +163,7 @@ func representatives(progA, progB *syntax.Prog, p pair) []rune {
 	note(progB, p.b)
 	var found []rune
 	for _, c := range starts {
-		for c <= unicode.MaxRune && !inSegments(c) {
+		for c <= unicode.MaxRune && !has(c) {
 			c++
 		}
 		if c <= unicode.MaxRune {

@@ -21,8 +21,10 @@ import (
 type Request struct {
 	Route *Route // nil when no route takes the request
 	Vars  []Var
-	ID    string // in the answer's X-Request-Id
-	Start time.Time
+	// Choice is what decided between several routes; nil: host, path and method.
+	Choice *Choice
+	ID     string // in the answer's X-Request-Id
+	Start  time.Time
 	// Trace is what is recorded of the request and goes on with each call. It may
 	// be nil.
 	Trace *trace.Trace

@@ -29,7 +29,13 @@ type Route struct {
 	// Hosts are those whose requests the route takes: names, and *.name for all
 	// below one. None: all. The most specific host comes before the most specific
 	// path.
-	Hosts   []dsl.String
+	Hosts []dsl.String
+	// Match is what else requests must be like. Of the routes of one method and
+	// path that take a request, the one that wants more is taken: all that the
+	// others want, and something else. Two of which neither does are refused, unless
+	// no request can be as both want it.
+	Match   []Condition
+	Version *Version // nil: it has none
 	Span    dsl.Span // where the route is written
 	Name    string   // the flow's name; a label of metrics and logs
 	Handler http.Handler
@@ -52,10 +58,11 @@ type Var struct{ Name, Value string }
 // Router finds routes by method and path. It is immutable and safe for
 // concurrent use.
 type Router struct {
-	roots   []*node // the first that has a route for a request decides
-	routes  []Route
-	hosts   *hosts // nil: no route names one
-	foreign bool   // no route takes the host at all
+	roots    []*node // the first that has a route for a request decides
+	routes   []Route
+	hosts    *hosts    // nil: no route names one
+	foreign  bool      // no route takes the host at all
+	versions *Versions // nil: no route has one
 }
 
 // NewRouter builds the router of one gateway. It reports every route that no
@@ -68,8 +75,15 @@ func NewRouter(routes []Route, r dsl.Reporter) *Router {
 	for i := range rt.routes {
 		route := &rt.routes[i]
 		route.index = i
+		if route.Version != nil {
+			rt.versions = route.Version.of
+		}
 		names, ok := checkHosts(route, r)
+		ok = checkMatch(route, r) && ok
 		sound = sound && ok
+		if !ok {
+			continue
+		}
 		for _, host := range names {
 			if !all.of(host).route(route, r) {
 				sound = false
@@ -87,6 +101,10 @@ func NewRouter(routes []Route, r dsl.Reporter) *Router {
 	}
 	if !sound {
 		return nil
+	}
+	told := map[*Route]bool{}
+	for _, b := range all {
+		b.root.leaves(func(l *leaf) { l.shadowed(told, r) })
 	}
 	all.router(rt)
 	return rt
@@ -106,12 +124,41 @@ func (b *builder) route(route *Route, r dsl.Reporter) bool {
 		return false
 	}
 	route.variables = variableNames(segments)
-	other := b.add(route, segments)
+	other, as := b.add(route, segments)
 	if other == nil {
 		return true
 	}
-	r.Report(ambiguous(route, other))
+	if d := ambiguous(route, other); as.onlyA || as.onlyB || as.unknown {
+		d.Message = fmt.Sprintf("routes %s and %s take some of the same requests, and neither wants all that the other does", route, other)
+		d.Hint = "add what the one wants to the other, or that it is not there: { present: false }"
+		r.Report(d)
+	} else {
+		r.Report(d)
+	}
 	return false
+}
+
+// checkMatch makes the conditions of a route ready for use.
+func checkMatch(route *Route, r dsl.Reporter) (sound bool) {
+	sound = true
+	route.Match = slices.Clone(route.Match)
+	for i := range route.Match {
+		c := &route.Match[i]
+		c.Values = slices.Clone(c.Values)
+		if message, hint := c.check(); message != "" {
+			r.Report(dsl.Diagnostic{Span: c.Span, Code: "bad-match", Message: message, Hint: hint})
+			sound = false
+			continue
+		}
+		for j := range route.Match[:i] {
+			if first := &route.Match[j]; first.alike(*c) {
+				r.Report(dsl.Diagnostic{Span: c.Span, Code: "bad-match", Message: fmt.Sprintf("this route wants two things of the %s %s", c.In, c.Name), Hint: "keep one of them; what is chosen by version needs no match",
+					Related: []dsl.Related{{Span: first.Span, Message: "the other one"}}})
+				sound = false
+			}
+		}
+	}
+	return sound
 }
 
 func crossed(x, y *Route, shared string) dsl.Diagnostic {
@@ -141,17 +188,27 @@ func ambiguous(route, other *Route) dsl.Diagnostic {
 	}
 	if route.Path == other.Path {
 		d.Message = fmt.Sprintf("route %s is defined twice", route)
-		d.Hint = "remove one, or change its method or path"
+		d.Hint = "remove one, change its method or path, or tell them apart with match"
 	}
 	return d
 }
 
-// String is the route as people write it: GET /users/{id}.
+// String is the route as people write it: GET /users/{id}. What else it wants
+// stands behind, in brackets.
 func (r *Route) String() string {
-	if r.Method == "" {
-		return r.Path
+	text := r.Path
+	if r.Method != "" {
+		text = r.Method + " " + r.Path
 	}
-	return r.Method + " " + r.Path
+	for i := range r.Match {
+		text += " [" + r.Match[i].String() + "]"
+	}
+	return text
+}
+
+// takesMethod reports whether the route is for requests of a method.
+func (r *Route) takesMethod(method string) bool {
+	return r.Method == "" || r.Method == method || r.Method == http.MethodGet && method == http.MethodHead
 }
 
 func checkMethod(route *Route, r dsl.Reporter) bool {
@@ -201,12 +258,16 @@ const (
 	MethodNotAllowed         // 405: routes take the path, none of them the method
 	BadPath                  // 400: no route may see the path
 	Misdirected              // 421: every route is for other hosts
+	Unmatched                // 404: routes take the path and the method, and want something else, too
+	NotAcceptable            // 406: one of these wants another Accept, and no more
+	UnsupportedType          // 415: another Content-Type, and no more
+	UnknownVersion           // 400, by path 404: another version, and no more
 )
 
 // String is the code of the problem that the verdict leads to.
 func (v Verdict) String() string {
 	switch v {
-	case NotFound:
+	case NotFound, Unmatched:
 		return CodeRouteNotFound
 	case MethodNotAllowed:
 		return CodeMethodNotAllowed
@@ -214,25 +275,50 @@ func (v Verdict) String() string {
 		return CodeBadPath
 	case Misdirected:
 		return CodeMisdirected
+	case NotAcceptable:
+		return CodeNotAcceptable
+	case UnsupportedType:
+		return CodeUnsupportedType
+	case UnknownVersion:
+		return CodeUnknownVersion
 	default:
 		return "matched"
 	}
 }
 
+// Asked is what a router decides by. The zero Header is that of a request without
+// any.
+type Asked struct {
+	Method string
+	URL    *url.URL
+	Header http.Header
+	// Preflight says that the header is that of the preflight for the request:
+	// routes are found that some header would choose, of several the first.
+	Preflight bool
+}
+
+// Found is what a router says about a request.
+type Found struct {
+	Route   *Route // nil unless Matched
+	Vars    []Var
+	Choice  *Choice // nil: host, path and method decide
+	Verdict Verdict
+}
+
 // Match finds the route of a request and appends its path's variables to vars.
-// It does not allocate when vars has room and no segment mixes text with
-// variables.
+// It does not allocate when vars has room, no segment mixes text with
+// variables, and routes want nothing of the query.
 //
 // A path with an empty segment in it (//) matches only where a {rest:.*} takes
 // it, and is a BadPath otherwise. A path with dot segments, backslashes,
 // control characters or invalid UTF-8, in clear or percent-encoded, always is.
-func (rt *Router) Match(method string, u *url.URL, vars []Var) (*Route, []Var, Verdict) {
-	path, ok := routingPath(u)
+func (rt *Router) Match(a Asked, vars []Var) Found {
+	path, ok := routingPath(a.URL)
 	if !ok {
-		return nil, vars, BadPath
+		return Found{Vars: vars, Verdict: BadPath}
 	}
 	before := len(vars)
-	s := search{path: path, method: method, vars: vars}
+	s := search{path: path, method: a.Method, vars: vars, asked: a}
 	var route *Route
 	for _, root := range rt.roots {
 		if route = s.find(root, 1); route != nil {
@@ -241,33 +327,66 @@ func (rt *Router) Match(method string, u *url.URL, vars []Var) (*Route, []Var, V
 		s.vars = s.vars[:before]
 	}
 	if route == nil {
-		return nil, vars[:before], rt.refuse(path)
+		return Found{Vars: vars[:before], Choice: s.choice, Verdict: rt.refuse(&s)}
 	}
 	for i, name := range route.variables {
 		s.vars[before+i].Name = name
 	}
-	return route, s.vars, Matched
+	return Found{Route: route, Vars: s.vars, Choice: s.choice}
 }
 
-func (rt *Router) refuse(path string) Verdict {
+func (rt *Router) refuse(s *search) Verdict {
+	there := rt.taking(s.path)
+	of := slices.DeleteFunc(slices.Clone(there), func(r *Route) bool { return !r.takesMethod(s.method) })
 	switch {
-	case len(rt.methods(path)) > 0:
+	case len(of) > 0:
+		return s.unmet(of)
+	case len(there) > 0:
 		return MethodNotAllowed
-	case strings.Contains(path, "//"):
+	case strings.Contains(s.path, "//"):
 		return BadPath
 	case rt.foreign:
 		return Misdirected
-	default:
-		return NotFound
 	}
+	if _, names := rt.Offered(s.asked); len(names) > 0 {
+		return UnknownVersion
+	}
+	return NotFound
 }
 
-func (rt *Router) methods(path string) []string {
+// unmet says what keeps a request from each of the routes: if it is one thing for
+// one of them, it is that.
+func (s *search) unmet(routes []*Route) Verdict {
+	verdict := Unmatched
+	for _, r := range routes {
+		var failed []*Condition
+		for i := range r.Match {
+			if c := &r.Match[i]; !c.holds(s.asked.Header, s.values) {
+				failed = append(failed, c)
+			}
+		}
+		if len(failed) != 1 {
+			continue
+		}
+		switch c := failed[0]; {
+		case r.Version != nil && c.In == r.Version.of.In && strings.EqualFold(c.Name, r.Version.of.Name):
+			verdict = max(verdict, UnknownVersion)
+		case c.In == InHeader && c.Name == "Content-Type":
+			verdict = max(verdict, UnsupportedType)
+		case c.In == InHeader && c.Name == "Accept":
+			verdict = max(verdict, NotAcceptable)
+		}
+	}
+	return verdict
+}
+
+// taking are the routes that take a path, whatever else they want.
+func (rt *Router) taking(path string) []*Route {
 	s := search{path: path, gather: true}
 	for _, root := range rt.roots {
 		s.find(root, 1)
 	}
-	return s.allow
+	return s.there
 }
 
 // Allow is the value of the Allow field for a path (RFC 9110, section 10.2.1):
@@ -278,7 +397,10 @@ func (rt *Router) Allow(u *url.URL) string {
 	if !ok {
 		return ""
 	}
-	methods := rt.methods(path)
+	var methods []string
+	for _, r := range rt.taking(path) {
+		methods = append(methods, r.Method)
+	}
 	if len(methods) == 0 {
 		return ""
 	}

@@ -115,7 +115,8 @@ func TestMatchTakesTheMostSpecificRoute(t *testing.T) {
 			routes := parseRoutes(tt.routes)
 			for range 3 { // the order of routes never matters
 				rand.Shuffle(len(routes), func(i, j int) { routes[i], routes[j] = routes[j], routes[i] })
-				got, vars, verdict := mustRouter(t, routes).Match(tt.method, target(t, tt.path), nil)
+				found := mustRouter(t, routes).Match(Asked{Method: tt.method, URL: target(t, tt.path)}, nil)
+				got, vars, verdict := found.Route, found.Vars, found.Verdict
 				if text := describe(got, vars, verdict); text != tt.want {
 					t.Fatalf("%s %s: got %q, want %q", tt.method, tt.path, text, tt.want)
 				}
@@ -146,11 +147,11 @@ func describe(route *Route, vars []Var, verdict Verdict) string {
 func TestMatchKeepsTheCallersVariables(t *testing.T) {
 	rt := mustRouter(t, parseRoutes("GET /a/{x}/b | GET /a/{y}/{z:[0-9]+}"))
 	given := []Var{{"kept", "yes"}}
-	_, vars, _ := rt.Match("GET", target(t, "/a/1/2"), given)
+	vars := rt.Match(Asked{Method: "GET", URL: target(t, "/a/1/2")}, given).Vars
 	if want := []Var{{"kept", "yes"}, {"y", "1"}, {"z", "2"}}; !reflect.DeepEqual(vars, want) {
 		t.Errorf("matched: got %v, want %v", vars, want)
 	}
-	if _, vars, _ = rt.Match("GET", target(t, "/a/1/c"), given); !reflect.DeepEqual(vars, given) {
+	if vars = rt.Match(Asked{Method: "GET", URL: target(t, "/a/1/c")}, given).Vars; !reflect.DeepEqual(vars, given) {
 		t.Errorf("not matched: got %v, want %v", vars, given)
 	}
 }
@@ -160,7 +161,7 @@ func TestMatchDoesNotAllocate(t *testing.T) {
 	for _, path := range []string{"/a/x/b/y", "/a/12/c", "/a/12/b/y", "/f/a/b/c", "/f/a%20b"} {
 		u := target(t, path)
 		var room [4]Var
-		allocs := testing.AllocsPerRun(100, func() { rt.Match(http.MethodGet, u, room[:0]) })
+		allocs := testing.AllocsPerRun(100, func() { rt.Match(Asked{Method: http.MethodGet, URL: u}, room[:0]) })
 		if allocs != 0 {
 			t.Errorf("%s: %v allocations", path, allocs)
 		}

@@ -3,6 +3,7 @@ package gateway
 import (
 	"iter"
 	"net/http"
+	"net/url"
 	"regexp"
 	"slices"
 	"strings"
@@ -77,9 +78,45 @@ type pattern struct {
 	child *node
 }
 
-// leaf is where a path may end: its routes, one for each method.
+// leaf is where a path may end: its routes. Of one method there are several only
+// if they are told apart by conditions; the narrower ones come first.
 type leaf struct {
 	routes []*Route
+	// choices are what the conditions of the routes for a method look at, those of
+	// "" of the routes for any. Nil: no route has conditions.
+	choices map[string]*Choice
+}
+
+// choose settles what decides for each method.
+func (l *leaf) choose() {
+	if l.choices == nil && !slices.ContainsFunc(l.routes, func(r *Route) bool { return len(r.Match) > 0 }) {
+		return
+	}
+	l.choices = map[string]*Choice{}
+	for _, method := range l.methods() {
+		var c *Choice
+		for _, r := range l.routes {
+			if r.takesMethod(method) {
+				c = c.with(choiceOf(r.Match))
+			}
+		}
+		l.choices[method] = c
+	}
+}
+
+func (l *leaf) methods() []string {
+	all := []string{"", http.MethodHead}
+	for _, r := range l.routes {
+		all = append(all, r.Method)
+	}
+	return all
+}
+
+func (l *leaf) choice(method string) *Choice {
+	if c, ok := l.choices[method]; ok {
+		return c
+	}
+	return l.choices[""]
 }
 
 // builder is what building a trie needs to know.
@@ -105,8 +142,9 @@ func (b *builder) relate(x, y string) relation {
 }
 
 // add puts the route at the place that segments name. It returns the route
-// that is already there for the method, if there is one.
-func (b *builder) add(route *Route, segments []segment) (occupant *Route) {
+// that is already there for some of the same requests, if there is one which is
+// neither narrower nor wider.
+func (b *builder) add(route *Route, segments []segment) (occupant *Route, as relation) {
 	n := &b.root
 	for _, s := range segments {
 		switch s.kind {
@@ -160,17 +198,26 @@ func (b *builder) patternChild(n *node, s segment) *node {
 	return p.child
 }
 
-func addTo(l **leaf, route *Route) (occupant *Route) {
+func addTo(l **leaf, route *Route) (occupant *Route, as relation) {
 	if *l == nil {
 		*l = new(leaf)
 	}
-	for _, r := range (*l).routes {
-		if r.Method == route.Method {
-			return r
+	at := len((*l).routes)
+	for i, r := range (*l).routes {
+		if r.Method != route.Method {
+			continue
+		}
+		switch as := relateMatches(route.Match, r.Match); {
+		case as.disjoint() || as.wider():
+		case as.narrower():
+			at = min(at, i)
+		default:
+			return r, as
 		}
 	}
-	(*l).routes = append((*l).routes, route)
-	return nil
+	(*l).routes = slices.Insert((*l).routes, at, route)
+	(*l).choose()
+	return nil, as
 }
 
 // search is one walk through the trie.
@@ -179,10 +226,34 @@ type search struct {
 	method string
 	vars   []Var // names are filled in when the route is known
 
+	// asked is what conditions look into, and choice what those that were met on
+	// the way did.
+	asked  Asked
+	query  url.Values
+	choice *Choice
+
 	// gather makes the walk visit every leaf that takes the path and note its
-	// methods.
+	// routes.
 	gather bool
-	allow  []string
+	there  []*Route
+}
+
+func (s *search) values() url.Values {
+	if s.query == nil {
+		s.query = s.asked.URL.Query()
+	}
+	return s.query
+}
+
+// fits reports whether the request is as the route wants it. A preflight has not
+// the headers of the request that comes after it: they may be anything.
+func (s *search) fits(r *Route) bool {
+	for i := range r.Match {
+		if c := &r.Match[i]; !(c.In == InHeader && s.asked.Preflight) && !c.holds(s.asked.Header, s.values) {
+			return false
+		}
+	}
+	return true
 }
 
 // find continues the search below n with the segment that starts at path[at:].
@@ -267,21 +338,30 @@ func restoreSlashes(text string) string {
 }
 
 // pick chooses a leaf's route for the method: its own, GET for HEAD, then the
-// one that takes any method.
+// one that takes any method. One whose conditions do not hold is as if it were not
+// there.
 func (s *search) pick(l *leaf) *Route {
 	if l == nil {
 		return nil
 	}
+	if s.gather {
+		s.there = append(s.there, l.routes...)
+		return nil
+	}
+	if l.choices != nil {
+		s.choice = s.choice.with(l.choice(s.method))
+	}
 	var get, any *Route
 	for _, r := range l.routes {
+		if l.choices != nil && !s.fits(r) {
+			continue
+		}
 		switch {
-		case s.gather:
-			s.allow = append(s.allow, r.Method)
 		case r.Method == s.method:
 			return r
-		case r.Method == http.MethodGet:
+		case r.Method == http.MethodGet && get == nil:
 			get = r
-		case r.Method == "":
+		case r.Method == "" && any == nil:
 			any = r
 		}
 	}

@@ -25,6 +25,7 @@ import (
 func (p *process) explainCommand() *cobra.Command {
 	format := &choice{value: "text", allowed: []string{"text", "json"}}
 	request, live := "", ""
+	var header []string
 	cmd := &cobra.Command{
 		Use:   "explain FLOW [DIR...]",
 		Short: "Say what a flow does, who gets a request, or how services are now",
@@ -34,7 +35,8 @@ timeout, retry and limit, and whether it is written or a default; which bodies
 are held in memory, and why; what becomes of failures.
 
 With --request it says which gateway and route get a request, with the variables
-of its path, and why the routes that are nearest to it do not.
+of its path, and why the routes that are nearest to it do not. Routes can be told
+apart by headers: --header gives the request some.
 
 With --live it asks a running process, by its admin address, how its services are:
 which breakers are open, since when and why, which endpoints are left out, what
@@ -45,10 +47,13 @@ Without a DIR it is the directory at hand. Nothing else is opened.`,
 		Example: `  weir explain customer-profile examples/quickstart
   weir explain customer-profile flows/ --format json | jq .services
   weir explain --request "GET /customers/7" flows/
+  weir explain --request "GET /orders/7" --header "X-Version: 2" flows/
   weir explain --live 127.0.0.1:9900
   weir explain customer-profile flows/ --live 127.0.0.1:9900`,
 		Args: func(_ *cobra.Command, args []string) error {
 			switch {
+			case len(header) > 0 && request == "":
+				return usagef("--header is a header of the request: add --request")
 			case request != "" && live != "":
 				return usagef("--request is about files, and --live about a process: use one of them")
 			case request == "" && live == "" && len(args) == 0:
@@ -59,7 +64,7 @@ Without a DIR it is the directory at hand. Nothing else is opened.`,
 		ValidArgsFunction: p.flowNames,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if request != "" {
-				return p.explainRequest(request, args, format.value)
+				return p.explainRequest(request, header, args, format.value)
 			}
 			var state *explain.Live
 			if live != "" {
@@ -84,6 +89,7 @@ Without a DIR it is the directory at hand. Nothing else is opened.`,
 	}
 	cmd.Flags().Var(format, "format", "how to print it")
 	cmd.Flags().StringVar(&request, "request", "", "the `request` that is looked for, METHOD /path")
+	cmd.Flags().StringArrayVar(&header, "header", nil, "a `header` of that request, NAME: VALUE, as often as needed")
 	cmd.Flags().StringVar(&live, "live", "", "the admin `address` of a running process")
 	return cmd
 }
@@ -124,17 +130,29 @@ func (p *process) explained(what explained, format string) error {
 	return out.Encode(what)
 }
 
-func (p *process) explainRequest(request string, dirs []string, format string) error {
+func (p *process) explainRequest(request string, header, dirs []string, format string) error {
 	method, target, ok := strings.Cut(request, " ")
 	u, err := url.ParseRequestURI(strings.TrimSpace(target))
 	if !ok || err != nil || !strings.HasPrefix(u.Path, "/") {
 		return usagef("--request: %q is not METHOD /path, such as GET /customers/7", request)
 	}
+	a := gateway.Asked{Method: strings.ToUpper(method), URL: u, Header: http.Header{}}
+	for _, h := range header {
+		name, value, ok := strings.Cut(h, ":")
+		if !ok || !engine.IsHeaderName(name) {
+			return usagef("--header: %q is not NAME: VALUE, such as X-Version: 2", h)
+		}
+		a.Header.Add(name, strings.TrimSpace(value))
+	}
+	host := u.Host
+	if h := a.Header.Get("Host"); h != "" {
+		host = h
+	}
 	program, _, err := p.program(dirs)
 	if err != nil {
 		return err
 	}
-	return p.explained(explain.Ask(program, strings.ToUpper(method), u), format)
+	return p.explained(explain.Ask(program, host, a), format)
 }
 
 // program checks the files of directories, those of the one at hand if there

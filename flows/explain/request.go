@@ -3,7 +3,6 @@ package explain
 import (
 	"fmt"
 	"io"
-	"net/url"
 	"strings"
 
 	"github.com/weir-run/weir/flows"
@@ -26,6 +25,7 @@ type Verdict struct {
 	Why       string     `json:"why,omitempty"`    // of the refusal
 	Flow      string     `json:"flow,omitempty"`
 	Route     string     `json:"route,omitempty"`
+	Version   string     `json:"version,omitempty"`
 	At        string     `json:"at,omitempty"`
 	Deadline  string     `json:"deadline,omitempty"`
 	Variables []Variable `json:"variables,omitempty"`
@@ -49,27 +49,40 @@ type Other struct {
 // mostOthers is how many routes that do not get a request are told.
 const mostOthers = 5
 
-// Ask says what the gateways do with a request.
-func Ask(p *flows.Program, method string, u *url.URL) *Request {
-	out := &Request{Method: method, Path: u.EscapedPath(), Gateways: []Verdict{}}
+// Ask says what the gateways do with a request for a host, "" for any.
+func Ask(p *flows.Program, host string, a gateway.Asked) *Request {
+	out := &Request{Method: a.Method, Path: a.URL.EscapedPath(), Gateways: []Verdict{}}
 	for _, g := range p.Gateways {
-		out.Gateways = append(out.Gateways, ask(g, method, u))
+		out.Gateways = append(out.Gateways, ask(g, host, a))
 	}
 	return out
 }
 
-func ask(g *flows.Gateway, method string, u *url.URL) Verdict {
+func ask(g *flows.Gateway, host string, a gateway.Asked) Verdict {
 	v := Verdict{Gateway: g.Name.Value, Listen: g.Listen}
-	router := g.Router().At(u.Host)
-	route, vars, verdict := router.Match(method, u, nil)
-	switch verdict {
+	router := g.Router().At(host)
+	found := router.Match(a, nil)
+	switch verdict := found.Verdict; verdict {
 	case gateway.Matched:
+		route := found.Route
 		v.Flow, v.Route, v.At, v.Deadline = route.Name, route.String(), route.Span.String(), shown(route.Deadline)
-		for _, x := range vars {
+		if route.Version != nil {
+			v.Version = route.Version.Name
+		}
+		for _, x := range found.Vars {
 			v.Variables = append(v.Variables, Variable{x.Name, x.Value})
 		}
 	case gateway.MethodNotAllowed:
-		v.Status, v.Code, v.Why = 405, verdict.String(), "the path takes "+router.Allow(u)
+		v.Status, v.Code, v.Why = 405, verdict.String(), "the path takes "+router.Allow(a.URL)
+	case gateway.Unmatched:
+		v.Status, v.Code, v.Why = 404, verdict.String(), "no route takes it with these headers and parameters"
+	case gateway.NotAcceptable:
+		v.Status, v.Code, v.Why = 406, verdict.String(), "no route is for what Accept prefers"
+	case gateway.UnsupportedType:
+		v.Status, v.Code, v.Why = 415, verdict.String(), "no route is for this Content-Type"
+	case gateway.UnknownVersion:
+		of, names := router.Offered(a)
+		v.Status, v.Code, v.Why = of.Status(), verdict.String(), "of this there are, by "+of.How()+", the versions "+strings.Join(names, ", ")
 	case gateway.BadPath:
 		v.Status, v.Code, v.Why = 400, verdict.String(), "no route may see a path with empty or dot segments, backslashes or control characters"
 	case gateway.Misdirected:
@@ -77,7 +90,7 @@ func ask(g *flows.Gateway, method string, u *url.URL) Verdict {
 	default:
 		v.Status, v.Code, v.Why = 404, verdict.String(), "no route takes the path"
 	}
-	for _, m := range router.Misses(method, u, mostOthers) {
+	for _, m := range router.Misses(a, mostOthers) {
 		v.Others = append(v.Others, Other{m.Route.String(), m.Route.Name, m.Route.Span.String(), m.Why})
 	}
 	return v
@@ -100,6 +113,9 @@ func (t *text) verdict(v Verdict) {
 		t.line("  answers %d %s: %s", v.Status, v.Code, v.Why)
 	} else {
 		t.line("  flow %s, by its route %s  %s", v.Flow, v.Route, v.At)
+		if v.Version != "" {
+			t.line("  version %s", v.Version)
+		}
 		var vars []string
 		for _, x := range v.Variables {
 			vars = append(vars, fmt.Sprintf("%s = %q", x.Name, x.Value))

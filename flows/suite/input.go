@@ -12,6 +12,7 @@ import (
 	"github.com/weir-run/weir/dsl"
 	"github.com/weir-run/weir/engine"
 	"github.com/weir-run/weir/flows"
+	"github.com/weir-run/weir/gateway"
 )
 
 // request is what a caller sends.
@@ -190,7 +191,7 @@ func (c *checker) route(r *request, cfg *requestConfig, expect *answerConfig) bo
 	}
 	var takers []string
 	for _, g := range gateways {
-		flow, host, ok := g.Match(r.method, r.header.Get("Host"), r.url)
+		flow, host, ok := g.Match(r.header.Get("Host"), gateway.Asked{Method: r.method, URL: r.url, Header: r.header})
 		if !ok {
 			continue
 		}

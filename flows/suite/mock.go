@@ -240,12 +240,12 @@ func (m *mock) choose(n int, sent *message) (*answer, values, error) {
 		env := sent.values()
 		switch {
 		case a.router != nil:
-			_, vars, verdict := a.router.Match(sent.method, sent.raw.URL, nil)
-			if verdict != gateway.Matched {
+			found := a.router.Match(gateway.Asked{Method: sent.method, URL: sent.raw.URL}, nil)
+			if found.Route == nil {
 				continue
 			}
 			params := map[string]any{}
-			for _, v := range vars {
+			for _, v := range found.Vars {
 				params[v.Name] = v.Value
 			}
 			env["params"] = params

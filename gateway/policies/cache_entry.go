@@ -13,14 +13,14 @@ import (
 // cached is one stored answer. It is immutable but for what is derived from the
 // clock.
 type cached struct {
-	route  string // of which it is the answer
-	status int
-	fields []cachedField // of the answer, with Date and Content-Length
-	brief  []cachedField // of a 304 in its place
-	header http.Header
-	body   []byte
-	tags   []string
-	vary   []selecting
+	route, version string // of which it is the answer
+	status         int
+	fields         []cachedField // of the answer, with Date and Content-Length
+	brief          []cachedField // of a 304 in its place
+	header         http.Header
+	body           []byte
+	tags           []string
+	vary           []selecting
 
 	at       time.Time // when it came
 	date     time.Time // when it was made, as it says
@@ -209,7 +209,7 @@ func newEntry(v *visit, m judgement, status int, h http.Header, body []byte, now
 		}
 	}
 	e := &cached{
-		route: v.q.Route.Name, status: status, header: make(http.Header, len(h)), body: body,
+		route: v.q.Route.Name, version: v.q.Input().Version, status: status, header: make(http.Header, len(h)), body: body,
 		at: now, age: m.age, lifetime: m.lifetime, terms: m.terms, vary: selected(m.vary, v.header),
 	}
 	for name, values := range h {

@@ -114,7 +114,7 @@ func (s *cacheStore) put(k cacheKey, url string, e *cached) {
 	s.change(k, url, func(r *resource) {
 		keep := make([]*cached, 0, min(len(r.variants)+1, maxVariants))
 		for _, old := range r.variants {
-			if len(keep) < maxVariants-1 && (old.route != e.route || !slices.Equal(old.vary, e.vary)) {
+			if len(keep) < maxVariants-1 && (old.route != e.route || old.version != e.version || !slices.Equal(old.vary, e.vary)) {
 				keep = append(keep, old)
 			}
 		}
@@ -185,7 +185,7 @@ func (r *resource) weigh(key string) {
 // match is the variant that a request selects; nil if there is none.
 func (r *resource) match(v *visit) *cached {
 	for _, e := range r.variants {
-		if e.route == v.q.Route.Name && selects(e.vary, v.header) {
+		if e.route == v.q.Route.Name && e.version == v.q.Input().Version && selects(e.vary, v.header) {
 			return e
 		}
 	}
