@@ -48,6 +48,8 @@ type body struct {
 	mu       sync.Mutex
 	over     bool
 	deadline time.Time // as last set on the connection; zero once the body is read
+
+	stream *streamWatch // in place of the deadline, for HTTP/2
 }
 
 func (b *body) Read(p []byte) (int, error) {
@@ -77,8 +79,7 @@ func (b *body) readInTime(p []byte) (int, error) {
 		return n, err
 	}
 	begin := time.Now()
-	b.arm(begin.Add(b.credit))
-	n, err := b.ReadCloser.Read(p)
+	n, err := b.readBy(begin.Add(b.credit), p)
 	b.taken.Add(int64(n))
 	switch {
 	case err == nil:
@@ -89,10 +90,21 @@ func (b *body) readInTime(p []byte) (int, error) {
 		err = ErrBodyTooSlow
 	case isMalformed(err):
 		b.refused.Store(true)
-	case err == io.EOF:
+	case err == io.EOF && b.stream == nil:
 		b.arm(time.Time{}) // the server now waits on the connection for the client to leave
 	}
 	return n, err
+}
+
+// readBy reads once, until a deadline.
+func (b *body) readBy(deadline time.Time, p []byte) (int, error) {
+	if b.stream == nil {
+		b.arm(deadline)
+		return b.ReadCloser.Read(p)
+	}
+	b.stream.begin(time.Until(deadline))
+	defer b.stream.end()
+	return b.ReadCloser.Read(p)
 }
 
 func isMalformed(err error) bool {
@@ -104,9 +116,10 @@ func isMalformed(err error) bool {
 // read, which it does before it answers.
 const linger = 5 * time.Second
 
-// begin bounds the time until the handler first reads.
+// begin bounds the time until the handler first reads. A body of HTTP/2 that is
+// not read holds up nothing.
 func (b *body) begin(now time.Time) {
-	if b.stall > 0 {
+	if b.stall > 0 && b.stream == nil {
 		b.arm(now.Add(linger))
 	}
 }
@@ -115,6 +128,10 @@ func (b *body) begin(now time.Time) {
 // request.
 func (b *body) end(now time.Time) {
 	if b.ReadCloser == nil {
+		return
+	}
+	if b.stream != nil {
+		b.stream.close()
 		return
 	}
 	b.mu.Lock()

@@ -140,7 +140,11 @@ func (h *recorder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.inFlight.Inc()
 	completed := false
 	defer func() { h.finish(q, r, completed) }()
-	q.w.arm(q.Start)
+	if r.ProtoMajor == 2 {
+		q.w.stream = &streamWatch{expire: http.NewResponseController(w).SetWriteDeadline}
+	} else {
+		q.w.arm(q.Start)
+	}
 	inner := r.WithContext(&q.ctx)
 	h.limitBody(q, inner)
 	from := h.options.Proxies.origin(r)
@@ -178,6 +182,9 @@ func (h *recorder) limitBody(q *Request, r *http.Request) {
 	b.ReadCloser, b.responder = r.Body, q.w.ResponseWriter
 	b.capped, b.limit, b.left = limit >= 0, limit, max(limit, 0)
 	b.stall, b.rate, b.credit = h.options.StallTimeout, h.options.MinBodyRate, h.options.StallTimeout
+	if r.ProtoMajor == 2 {
+		b.stream = &streamWatch{expire: http.NewResponseController(b.responder).SetReadDeadline}
+	}
 	r.Body = b
 	b.begin(q.Start)
 }
@@ -187,7 +194,7 @@ func (h *recorder) finish(q *Request, r *http.Request, completed bool) {
 	q.body.end(now)
 	q.ctx.release()
 	took := now.Sub(q.Start)
-	q.w.arm(now) // the server sends the rest of its buffer
+	q.w.last(now) // the server sends the rest of its buffer
 	if completed && !q.w.begun() {
 		q.w.status = http.StatusOK // as the server does
 	}

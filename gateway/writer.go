@@ -23,6 +23,7 @@ type responseWriter struct {
 	// stall is how long one piece may take to leave; 0 is without end.
 	stall   time.Duration
 	armedAt time.Time
+	stream  *streamWatch // in place of the deadline, for HTTP/2
 }
 
 // pieceSize is how much is written under one deadline: a client must take this
@@ -35,9 +36,32 @@ func (w *responseWriter) begun() bool { return w.status != 0 }
 // request, so every request arms it before anything can be written. Moving it
 // a little on every write would cost more than it is worth.
 func (w *responseWriter) arm(now time.Time) {
-	if w.stall <= 0 || now.Sub(w.armedAt) < w.stall/8 {
-		return
+	switch {
+	case w.stall <= 0:
+	case w.stream != nil:
+		w.stream.begin(w.stall)
+	case now.Sub(w.armedAt) >= w.stall/8:
+		w.set(now)
 	}
+}
+
+// rest is called when what was written under arm has left, or has not.
+func (w *responseWriter) rest() {
+	if w.stream != nil && w.stall > 0 {
+		w.stream.end()
+	}
+}
+
+// last arms what the server itself writes when the handler has returned.
+func (w *responseWriter) last(now time.Time) {
+	if w.stream == nil {
+		w.arm(now)
+	} else if w.stream.close(); w.stall > 0 {
+		w.set(now)
+	}
+}
+
+func (w *responseWriter) set(now time.Time) {
 	w.armedAt = now
 	_ = http.NewResponseController(w.ResponseWriter).SetWriteDeadline(now.Add(w.stall)) // a writer without a connection cannot stall
 }
@@ -55,6 +79,9 @@ func (w *responseWriter) WriteHeader(status int) {
 		w.request.edit(status, w.Header())
 	}
 	w.ResponseWriter.WriteHeader(status)
+	if status < 200 {
+		w.rest()
+	}
 }
 
 func (w *responseWriter) Write(p []byte) (n int, err error) {
@@ -63,6 +90,7 @@ func (w *responseWriter) Write(p []byte) (n int, err error) {
 		w.arm(time.Now())
 		piece := p[n:min(len(p), n+pieceSize)]
 		m, err := w.ResponseWriter.Write(piece)
+		w.rest()
 		n += m
 		w.bytes += int64(m)
 		if err != nil || n == len(p) {
@@ -104,6 +132,7 @@ func (w *responseWriter) sendFile(src *io.LimitedReader) (n int64, err error) {
 		w.arm(time.Now())
 		var m int64
 		m, err = io.CopyN(w.ResponseWriter, src.R, min(src.N, pieceSize))
+		w.rest()
 		n += m
 		w.bytes += m
 		src.N -= m
@@ -121,6 +150,7 @@ func (w *responseWriter) Flush() { _ = w.FlushError() }
 func (w *responseWriter) FlushError() error {
 	w.begin()
 	w.arm(time.Now())
+	defer w.rest()
 	return http.NewResponseController(w.ResponseWriter).Flush()
 }
 

@@ -11,6 +11,12 @@ import (
 // pipes, on which a write lasts until the other side has read it. It is safe
 // for concurrent use.
 type Network struct {
+	// Sockets makes connections those of TCP, at ports that the system chooses:
+	// for what the system does, and the server does with it. Addresses are names
+	// all the same.
+	Sockets bool
+
+	sockets   map[string]net.Listener
 	mu        sync.Mutex
 	listeners map[string]*listener
 	dialed    map[string]int
@@ -21,6 +27,9 @@ type Network struct {
 func (n *Network) Listen(_, addr string) (net.Listener, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	if n.Sockets {
+		return n.listen(addr)
+	}
 	if n.listeners[addr] != nil {
 		return nil, &net.OpError{Op: "listen", Net: "memory", Addr: address(addr), Err: syscall.EADDRINUSE}
 	}
@@ -36,14 +45,17 @@ func (n *Network) Listen(_, addr string) (net.Listener, error) {
 // nobody listens refuses.
 func (n *Network) Dial(ctx context.Context, _, addr string) (net.Conn, error) {
 	n.mu.Lock()
-	l := n.listeners[addr]
-	if l != nil {
+	l, socket := n.listeners[addr], n.sockets[addr]
+	if l != nil || socket != nil {
 		if n.dialed == nil {
 			n.dialed = map[string]int{}
 		}
 		n.dialed[addr]++
 	}
 	n.mu.Unlock()
+	if socket != nil {
+		return new(net.Dialer).DialContext(ctx, "tcp", socket.Addr().String())
+	}
 	if l != nil {
 		near, far := net.Pipe()
 		select {
@@ -55,6 +67,33 @@ func (n *Network) Dial(ctx context.Context, _, addr string) (net.Conn, error) {
 		}
 	}
 	return nil, &net.OpError{Op: "dial", Net: "memory", Addr: address(addr), Err: syscall.ECONNREFUSED}
+}
+
+// socket is a listener that has a name.
+type socket struct {
+	net.Listener
+	close func() error
+}
+
+func (s socket) Close() error { return s.close() }
+
+func (n *Network) listen(addr string) (net.Listener, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	if n.sockets == nil {
+		n.sockets = map[string]net.Listener{}
+	}
+	n.sockets[addr] = l
+	return socket{l, func() error {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		if n.sockets[addr] == l {
+			delete(n.sockets, addr)
+		}
+		return l.Close()
+	}}, nil
 }
 
 // Dialed is how many connections were asked for at an open address.

@@ -58,18 +58,24 @@ type World struct {
 // can use all verbs of the language, and those of the test.
 func Serve(t testing.TB, text string, backends Backends, verbs ...engine.StepKind) *World {
 	t.Helper()
-	return serve(t, nil, text, backends, verbs)
+	return serve(t, &Network{}, nil, text, backends, verbs)
+}
+
+// ServeOnSockets is Serve with connections of TCP, and so in the time of the clock.
+func ServeOnSockets(t testing.TB, text string, backends Backends) *World {
+	t.Helper()
+	return serve(t, &Network{Sockets: true}, nil, text, backends, nil)
 }
 
 // ServeTraced is Serve with a tracer.
 func ServeTraced(t testing.TB, tracer *trace.Tracer, text string, backends Backends) *World {
 	t.Helper()
-	return serve(t, tracer, text, backends, nil)
+	return serve(t, &Network{}, tracer, text, backends, nil)
 }
 
-func serve(t testing.TB, tracer *trace.Tracer, text string, backends Backends, verbs []engine.StepKind) *World {
+func serve(t testing.TB, network *Network, tracer *trace.Tracer, text string, backends Backends, verbs []engine.StepKind) *World {
 	t.Helper()
-	w := &World{Network: &Network{}, t: t, log: &journal{}, redactor: &dsl.Redactor{}, backends: backends, verbs: verbs}
+	w := &World{Network: network, t: t, log: &journal{}, redactor: &dsl.Redactor{}, backends: backends, verbs: verbs}
 	for name, handler := range backends {
 		if handler != nil {
 			w.Start(name, handler)
@@ -94,15 +100,17 @@ func serve(t testing.TB, tracer *trace.Tracer, text string, backends Backends, v
 	return w
 }
 
-// Start lets a server listen at name:80 until the test ends, or until it is
-// called.
+// Start lets a server listen at name:80 until the test ends, or until stop is
+// called. It speaks HTTP/1.1 and, to who begins with that, HTTP/2.
 func (w *World) Start(name string, handler http.Handler) (stop func()) {
 	w.t.Helper()
 	l, err := w.Listen("memory", name+":80")
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	s := &http.Server{Handler: handler, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)}
+	s := &http.Server{Handler: handler, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError), Protocols: new(http.Protocols)}
+	s.Protocols.SetHTTP1(true)
+	s.Protocols.SetUnencryptedHTTP2(true)
 	var serving sync.WaitGroup
 	serving.Go(func() { _ = s.Serve(l) }) // it ends with ErrServerClosed
 	stop = func() {
