@@ -245,6 +245,9 @@ func (s *forward) request(ctx context.Context, x *engine.Exchange, p *passing) (
 		h["Connection"], h["Upgrade"] = []string{"Upgrade"}, []string{upgrade}
 	}
 	h["Via"] = via(in)
+	if engine.IsGRPC(in.Header) && slices.Contains(in.Header["Te"], "trailers") {
+		h["Te"] = in.Header["Te"] // many servers of gRPC refuse who does not say so
+	}
 	values := &p.values
 	h["X-Request-Id"] = append(values[:0:1], x.In.ID)
 	if x.In.Remote != in.RemoteAddr { // it has a port, so it is an address of the network

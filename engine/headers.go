@@ -177,3 +177,10 @@ func (v Value) Texts() ([]string, error) {
 	}
 	return out, nil
 }
+
+// IsGRPC reports requests of gRPC by their type. It is spoken over HTTP/2 alone;
+// gRPC-Web has another type.
+func IsGRPC(h http.Header) bool {
+	rest, ok := strings.CutPrefix(h.Get("Content-Type"), "application/grpc")
+	return ok && (rest == "" || rest[0] == '+' || rest[0] == ';')
+}

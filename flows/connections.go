@@ -29,7 +29,7 @@ type limitsConfig struct {
 	URL         dsl.Size     `yaml:"url" doc:"How long the path and the query may be." default:"8KB" min:"64B"`
 	HeaderTime  dsl.Duration `yaml:"header_time" doc:"How long a client may take for a header, and for what comes before the first, such as a handshake." default:"5s" min:"1ms"`
 	Idle        dsl.Duration `yaml:"idle" doc:"How long a connection may do nothing between two requests." default:"75s" min:"1ms"`
-	Stall       dsl.Duration `yaml:"stall" doc:"How long a client may keep the gateway waiting: for the body of a request beyond the time that a slow line needs, and for each piece of an answer." default:"30s" min:"1ms"`
+	Stall       dsl.Duration `yaml:"stall" doc:"How long a client may keep the gateway waiting: for the body of a request beyond the time that a slow line needs, and for each piece of an answer. Calls of gRPC may be silent for as long as their route has time." default:"30s" min:"1ms"`
 }
 
 type gatewayTLS struct {
