@@ -5,9 +5,10 @@ SHELL       := bash
 VERSION     := $(shell git describe --tags --always --dirty 2>/dev/null)
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 FUZZTIME    ?= 10s
+SOAK        ?= 10m
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test race vet fmt lint bench sim fuzz generate check-generated clean
+.PHONY: help build run test race vet fmt lint bench sim soak fuzz generate check-generated clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -39,6 +40,9 @@ bench: ## Measure Weir against a hand-written service
 
 sim: ## Simulate how calls fare when endpoints do not, and print the tables
 	@go test -count=1 -v ./mesh/sim
+
+soak: ## Serve a mixed load for SOAK (10m) while files, keys and services change, and print what became of it
+	@go test ./cmd/weir -count=1 -v -timeout 0 -run '^TestSoak$$' -soak $(SOAK)
 
 fuzz: ## Run every fuzz target for FUZZTIME (10s)
 	@for package in $$(go list ./...); do \
