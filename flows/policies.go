@@ -104,7 +104,9 @@ func (c *checker) unguardedWrites() {
 		if !ok || s.policies.Identified || asks[s.by] == nil || len(f.Trigger.Without) > 0 || !slices.Contains([]string{"POST", "PUT", "PATCH", "DELETE"}, f.Trigger.Method) {
 			continue
 		}
-		if slices.ContainsFunc(s.policies.Layers, func(l gateway.Layer) bool { return l.Policy == "ip" || l.Policy == "authorize" }) {
+		if slices.ContainsFunc(s.policies.Layers, func(l gateway.Layer) bool {
+			return l.Policy == "ip" || l.Policy == "authorize" || l.Policy == "ext_auth"
+		}) {
 			continue
 		}
 		by := "jwt"

@@ -43,7 +43,7 @@ func Refuse(w http.ResponseWriter, r *http.Request, policy string, p Problem) {
 // proxyError is the type of error of RFC 9209, section 2.3, that fits best.
 func proxyError(status int) string {
 	switch {
-	case status == http.StatusUnauthorized || status == http.StatusForbidden || status == http.StatusTooManyRequests:
+	case status < http.StatusBadRequest || status == http.StatusUnauthorized || status == http.StatusForbidden || status == http.StatusTooManyRequests:
 		return "http_request_denied"
 	case status >= http.StatusInternalServerError:
 		return "proxy_internal_response"

@@ -44,9 +44,10 @@ type concealer interface{ conceal(r *http.Request) }
 type refusal struct {
 	status    int
 	code      string
-	detail    string // that callers see
-	challenge string // in place of that of the identifier
-	err       error  // in full, for the log
+	detail    string      // that callers see
+	challenge string      // in place of that of the identifier
+	err       error       // in full, for the log
+	header    http.Header // of the answer
 	after     time.Duration
 }
 
@@ -159,6 +160,13 @@ func (a *authentication) identify(q *gateway.Request, r *http.Request) (*way, *e
 
 func (a *authentication) refuse(w http.ResponseWriter, r *http.Request, by *way, no *refusal) {
 	var challenges []string
+	for name, values := range no.header {
+		if name == "Www-Authenticate" {
+			challenges = values
+		} else {
+			w.Header()[name] = values
+		}
+	}
 	for i := range a.ways {
 		text := ""
 		switch other := &a.ways[i]; {

@@ -88,6 +88,9 @@ type entry struct {
 	// not. proxied says that trusted proxies tell of it.
 	certificate dsl.Span
 	proxied     bool
+	// incurious says that it does not find out who calls, as it is set, though its
+	// kind can.
+	incurious bool
 }
 
 // Where says what a bundle applies to.
@@ -192,7 +195,7 @@ func (c Catalog) Apply(gatewayOf, route []*Bundle, without []dsl.String, at dsl.
 	var out Applied
 	for _, all := range byPlace {
 		for _, f := range all {
-			if f.kind.Identifies {
+			if f.kind.Identifies && !f.incurious {
 				out.Identified = true
 			}
 			if f.asks && !out.Identified {

@@ -1,10 +1,8 @@
 package policies
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"fmt"
-	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -363,11 +361,7 @@ const maxQuery = 64 << 10
 // query answers a QUERY, whose answers depend on its body (RFC 10008, section
 // 2.7).
 func (p *cache) query(w http.ResponseWriter, r *http.Request, q *gateway.Request) {
-	if r.ContentLength > maxQuery {
-		p.bypass(w, r, q, "fwd=bypass")
-		return
-	}
-	body, err := io.ReadAll(io.LimitReader(r.Body, maxQuery+1))
+	body, over, err := holdBody(r, maxQuery)
 	if err != nil {
 		q.Err = err
 		problem, ok := gateway.ProblemOf(err)
@@ -377,17 +371,10 @@ func (p *cache) query(w http.ResponseWriter, r *http.Request, q *gateway.Request
 		gateway.WriteProblem(w, r, problem)
 		return
 	}
-	if len(body) > maxQuery {
-		r.Body = struct {
-			io.Reader
-			io.Closer
-		}{io.MultiReader(bytes.NewReader(body), r.Body), r.Body}
+	if over {
 		p.bypass(w, r, q, "fwd=bypass")
 		return
 	}
-	r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
-	r.Body, _ = r.GetBody()
-	r.ContentLength = int64(len(body))
 	sum := sha256.New()
 	for _, name := range []string{"Content-Type", "Content-Encoding", "Content-Language"} {
 		_, _ = fmt.Fprintf(sum, "%q", r.Header[name]) // a hash takes all

@@ -14,6 +14,7 @@ func All() []Kind {
 		APIKey,
 		Basic,
 		JWT,
+		ExtAuth,
 		Authorize,
 		RateLimit,
 		Quota,

@@ -3,6 +3,7 @@ package policies
 import (
 	"context"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/weir-run/weir/dsl"
@@ -54,6 +55,9 @@ func cleanse(h http.Header, spoofs []string) {
 	if len(spoofs) == 0 {
 		return
 	}
+	if listed := h["Connection"]; listed != nil {
+		h["Connection"] = keptOptions(listed, spoofs)
+	}
 	for name := range h {
 		for _, spoof := range spoofs {
 			if len(name) == len(spoof) && folded(name) == spoof {
@@ -61,6 +65,21 @@ func cleanse(h http.Header, spoofs []string) {
 			}
 		}
 	}
+}
+
+// keptOptions are the options of a connection but for those that name spoofs: who
+// passes a request on leaves out what they name (RFC 9110 section 7.6.1), and what
+// a policy says of a caller is not for that caller to take away.
+func keptOptions(lines, spoofs []string) []string {
+	var kept []string
+	for _, line := range lines {
+		for option := range strings.SplitSeq(line, ",") {
+			if option = strings.TrimSpace(option); option != "" && !slices.Contains(spoofs, folded(option)) {
+				kept = append(kept, option)
+			}
+		}
+	}
+	return kept
 }
 
 // tell writes the headers of a request.
