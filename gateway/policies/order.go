@@ -11,6 +11,7 @@ func All() []Kind {
 		CSRF,
 		AnyOf,
 		MTLS,
+		HMAC,
 		APIKey,
 		Basic,
 		JWT,
