@@ -35,10 +35,11 @@ var arrows = map[string][]string{
 	"mesh/failures":          {"mesh", "mesh/discovery/dnstest"},
 	"connectors":             {"connectors/openapi", "engine", "engine/schema", "engine/trace", "dsl", "mesh"},
 	"connectors/openapi":     {"engine/schema", "dsl"},
-	"gateway":                {"gateway/usage", "engine", "engine/trace", "dsl", "lookout"},
+	"gateway":                {"gateway/acme", "gateway/usage", "engine", "engine/trace", "dsl", "lookout"},
+	"gateway/acme":           {},
 	"gateway/usage":          {}, // counts, whatever is counted
 	"gateway/policies":       {"gateway", "engine", "engine/schema", "dsl", "lookout"},
-	"flows":                  {"connectors", "engine", "engine/schema", "engine/steps", "engine/trace", "gateway", "gateway/usage", "gateway/policies", "mesh", "dsl"},
+	"flows":                  {"connectors", "engine", "engine/schema", "engine/steps", "engine/trace", "gateway", "gateway/acme", "gateway/usage", "gateway/policies", "mesh", "dsl"},
 	"cmd/weir":               {"connectors/openapi", "flows", "flows/suite", "flows/explain", "flows/language", "flows/lsp", "connectors", "engine", "engine/steps", "engine/trace", "engine/trace/otlp", "gateway", "gateway/usage", "gateway/policies", "dsl"},
 	"cmd/bench":              {"mesh", "mesh/h1"}, // measures the binary from outside, and the mesh by itself
 
@@ -82,7 +83,7 @@ var exclusive = map[string][]string{
 	"github.com/prometheus/client_golang":   {"gateway", "flows", "flows/flowtest", "cmd/weir"},
 	"github.com/spf13/cobra":                {"cmd/weir"},
 	"github.com/creachadair/jrpc2":          {"flows/lsp"},
-	"golang.org/x/crypto":                   {"gateway/policies"},
+	"golang.org/x/crypto":                   {"gateway/policies", "gateway/acme"},
 	"github.com/maypok86/otter":             {"gateway/policies"},
 }
 

@@ -33,7 +33,8 @@ type limitsConfig struct {
 }
 
 type gatewayTLS struct {
-	Certificates []certificateFiles `yaml:"certificates" doc:"What the gateway shows: the certificate for exactly the name that a client asks for (SNI), or one for a wildcard that takes it, or else the first." required:"true"`
+	Certificates []certificateFiles `yaml:"certificates" doc:"What the gateway shows: the certificate for exactly the name that a client asks for (SNI), or one for a wildcard that takes it, or else the first. Write this or acme."`
+	ACME         *acmeConfig        `yaml:"acme" doc:"Has certificates issued by an authority that speaks ACME, such as Let's Encrypt, in place of certificates. The authority looks at port 443 of each domain (TLS-ALPN-01), or at port 80 (HTTP-01), where any gateway without tls answers it: one of them has to lead here."`
 	MinVersion   dsl.String         `yaml:"min_version" doc:"The oldest version of TLS that is spoken." default:"1.2" enum:"1.2|1.3"`
 	Client       dsl.String         `yaml:"client" doc:"Whether clients are asked for a certificate: request takes those without one, require does not. One that is shown has to be sound. Default: they are not asked." enum:"request|require"`
 	ClientCA     dsl.String         `yaml:"client_ca" doc:"A file with the certificates of the authorities that vouch for clients, in PEM."`
@@ -79,8 +80,16 @@ func (t *gatewayTLS) compile(r dsl.Reporter, at *dsl.Node) *gateway.TLS {
 		r.Report(dsl.Diagnostic{Span: at, Code: "bad-tls", Message: message, Hint: hint})
 	}
 	out := &gateway.TLS{MinVersion: t.MinVersion.Value, Client: t.Client.Value, ClientCA: t.ClientCA.Path(), HTTP1: !t.HTTP2}
-	if len(t.Certificates) == 0 {
-		fault(at.Field("certificates").KeySpan(), "tls has no certificate to show", "write certificates: [{ cert: FILE, key: FILE }]")
+	written, issued := at.Field("certificates"), at.Field("acme")
+	switch {
+	case issued != nil && written != nil:
+		fault(written.KeySpan(), "tls has certificates of files and of an authority", "write certificates or acme; a gateway on another address can have the others")
+	case t.ACME != nil:
+		out.ACME = t.ACME.compile(r, issued)
+	case written != nil && len(written.Items) == 0:
+		fault(written.KeySpan(), "tls has no certificate to show", "write certificates: [{ cert: FILE, key: FILE }], or acme")
+	case written == nil && issued == nil:
+		fault(at.KeySpan(), "tls has no certificate to show", "add certificates: [{ cert: FILE, key: FILE }], or acme")
 	}
 	seen := map[string]bool{}
 	for _, c := range t.Certificates {

@@ -130,6 +130,15 @@ tls:
     - { cert: certs/partners.pem, key: certs/partners.key }
   client: request
   client_ca: certs/partners-ca.pem
+`},
+	dsl.Example{Name: "certificates that an authority issues", YAML: `
+listen: ":443"
+tls:
+  acme:
+    domains: [shop.example, www.shop.example]
+    accept_terms: true
+    email: ops@shop.example
+    cache: /var/lib/weir/acme
 `})
 
 // route gives every gateway its router, and reports routes that contradict
@@ -144,6 +153,7 @@ func (c *checker) route() {
 			}
 		}
 	}
+	c.prove()
 	for _, f := range c.program.Flows {
 		if s, ok := c.served[f]; ok {
 			s.by.routes = append(s.by.routes, c.versioned(f, s.by, c.routeOf(f, s))...)

@@ -238,3 +238,18 @@ gateways: { public: { listen: "public:80" %s } }
 		})
 	}
 }
+
+// An authority is answered by every gateway without TLS, for the caches of all that
+// have certificates issued, and HTTP-01 is only tried where there is one.
+func TestAuthoritiesAreAnsweredByGatewaysWithoutTLS(t *testing.T) {
+	const secure = `a: { listen: ":443", tls: { acme: { domains: [a.example], accept_terms: true, cache: /a } } }, b: { listen: ":8443", tls: { acme: { domains: [b.example], accept_terms: true, cache: /b } } }`
+	for plain, want := range map[string]string{"": "", `, c: { listen: ":80" }`: "[/a /b]"} {
+		p := flowtest.Check(t, "flow: f\ntrigger: { http: GET /, gateway: a }\nsteps: [{ return: ok }]\n---\ngateways: { "+secure+plain+" }\n")
+		for _, g := range p.Gateways {
+			c := g.Connections
+			if c.TLS == nil && fmt.Sprint(c.Challenges) != want || c.TLS != nil && (c.TLS.ACME.HTTP01 != (want != "") || c.Challenges != nil) {
+				t.Errorf("%s with %q: %v, %+v", g.Name.Value, plain, c.Challenges, c.TLS)
+			}
+		}
+	}
+}

@@ -7,11 +7,13 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
 
+	"github.com/weir-run/weir/gateway/acme"
 	"github.com/weir-run/weir/lookout"
 )
 
@@ -37,6 +39,8 @@ type TLS struct {
 	ClientCA string
 	// HTTP1 keeps clients from choosing HTTP/2.
 	HTTP1 bool
+	// ACME has certificates issued, in place of Certificates. It may be nil.
+	ACME *acme.Config
 }
 
 // CertificateFiles are those of a certificate, with the ones that lead to its
@@ -52,6 +56,7 @@ const (
 // identity is what the files of a TLS say at the moment.
 type identity struct {
 	tls     TLS
+	issuer  *acme.Issuer // nil: there are files
 	log     *slog.Logger
 	config  atomic.Pointer[tls.Config] // read only
 	failure atomic.Pointer[string]     // why the files are not in use as they are
@@ -61,8 +66,18 @@ type identity struct {
 	warned  string   // what was last told of expiry; likewise
 }
 
-func newIdentity(t TLS, log *slog.Logger) (*identity, error) {
+// newIdentity reads the files. An issuer that is there already is used if it is
+// for the same certificates.
+func newIdentity(t TLS, issuer *acme.Issuer, log *slog.Logger) (*identity, error) {
 	id := &identity{tls: t, log: log}
+	if t.ACME != nil {
+		if id.issuer = issuer; issuer == nil || !reflect.DeepEqual(issuer.Config(), *t.ACME) {
+			var err error
+			if id.issuer, err = acme.New(*t.ACME, log); err != nil {
+				return nil, fmt.Errorf("tls: %w", err)
+			}
+		}
+	}
 	if err := id.load(); err != nil {
 		return nil, fmt.Errorf("tls: %w", err)
 	}
@@ -151,6 +166,9 @@ func (id *identity) load() error {
 		next.Certificates = append(next.Certificates, pair)
 	}
 	next.GetCertificate = byName(next.Certificates)
+	if id.issuer != nil {
+		next.GetCertificate, next.GetConfigForClient = id.issuer.Certificate, id.issuer.Challenge
+	}
 	if warning := strings.Join(expiry, "; "); warning != id.warned {
 		id.warned = warning
 		if warning != "" {

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/weir-run/weir/gateway/acme"
 )
 
 // front is a listener's ways with connections under one configuration: those
@@ -31,7 +33,7 @@ type front struct {
 func newFront(l *Listener, c ListenerConfig) (*front, error) {
 	f := &front{config: c, feed: newFeed(l.Addr()), census: &l.census, listenerMetrics: l.metrics.ofListener(c.Name)}
 	if c.TLS != nil {
-		id, err := newIdentity(*c.TLS, l.log)
+		id, err := newIdentity(*c.TLS, l.issuer, l.log)
 		if err != nil {
 			return nil, err
 		}
@@ -141,11 +143,16 @@ func (f *front) prepare(c *conn) (net.Conn, error) {
 		return nil, err
 	}
 	_ = c.SetDeadline(time.Time{})
-	if shaken.ConnectionState().NegotiatedProtocol == "h2" {
+	switch shaken.ConnectionState().NegotiatedProtocol {
+	case "h2":
 		return shaken, nil
+	case acme.Protocol:
+		return nil, errProved
 	}
 	return &secureConn{f.line(shaken, false)}, nil
 }
+
+var errProved = errors.New("an authority has seen whose domain it is, and wants nothing else")
 
 func (f *front) line(over net.Conn, h2c bool) line {
 	return line{Conn: over, framing: framing{h2c: h2c, maxFields: f.config.MaxFields, front: f}, patrol: &f.patrol}

@@ -16,6 +16,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/weir-run/weir/gateway/acme"
 )
 
 // ListenerConfig is how a listener treats connections, and what clients may hold
@@ -56,6 +58,9 @@ type ListenerConfig struct {
 	ProxyProtocol bool
 	// Proxies are those that are trusted to say so.
 	Proxies Proxies
+	// Challenges are caches of package acme for which a listener without TLS answers
+	// authorities.
+	Challenges []string
 }
 
 func (c ListenerConfig) withDefaults() ListenerConfig {
@@ -206,6 +211,9 @@ type Listener struct {
 	before  []*front // those that may have connections
 	serving bool     // fronts are started when they take their place
 	stopped bool
+	issuer  *acme.Issuer // of front; nil: it needs none
+
+	challenges atomic.Pointer[[]string] // of the configuration; nil: none
 }
 
 func newListener(ln net.Listener, log *slog.Logger, m *Metrics) *Listener {
@@ -250,16 +258,39 @@ func (l *Listener) use(f *front) {
 		}
 		return unused
 	})
+	l.challenges.Store(nil)
+	if len(f.config.Challenges) > 0 {
+		l.challenges.Store(&f.config.Challenges)
+	}
+	var issuer *acme.Issuer
+	if f.identity != nil {
+		issuer = f.identity.issuer
+	}
+	if l.issuer != nil && l.issuer != issuer {
+		l.issuer.Stop()
+	}
+	l.issuer = issuer
 	if l.front = f; l.stopped {
 		f.stop()
 	} else if l.serving {
-		go f.serve(l.log)
+		l.startFront()
+	}
+}
+
+// startFront serves what the front takes. l.mu is held.
+func (l *Listener) startFront() {
+	go l.front.serve(l.log)
+	if l.issuer != nil {
+		l.issuer.Start()
 	}
 }
 
 func (l *Listener) serve(w http.ResponseWriter, r *http.Request) {
 	if r.ProtoMajor == 2 {
 		defer countReset(r)
+	}
+	if caches := l.challenges.Load(); caches != nil && acme.Answer(*caches, w, r) {
+		return
 	}
 	if h := l.handler.Load(); h != nil {
 		(*h).ServeHTTP(w, r)
@@ -295,7 +326,7 @@ func (l *Listener) Start() {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		l.serving = true
-		go l.front.serve(l.log)
+		l.startFront()
 		go l.accept()
 	})
 }
@@ -349,6 +380,9 @@ func (l *Listener) stop() []*front {
 		_ = l.listener.Close() // it serves nobody any more, whatever it says
 	}
 	l.stopped = true
+	if l.issuer != nil {
+		l.issuer.Stop()
+	}
 	all := append(slices.Clone(l.before), l.front)
 	for _, f := range all {
 		f.stop()
