@@ -35,6 +35,7 @@ type Language struct {
 	Secret    *dsl.Name         // what the name secret stands for; nil: there are none
 	Documents *schema.Documents // the files that flow files refer to; nil: none
 	Index     dsl.Index         // nil but for editors
+	Resolver  Resolver          // finds the names of addresses; nil: the system's
 	Log       *slog.Logger      // where operators hear of what policies keep; nil: nowhere
 	// MadeUp says that secrets do not have their own values: nothing can be said
 	// of those that they have.

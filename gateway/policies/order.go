@@ -6,6 +6,7 @@ func All() []Kind {
 	return []Kind{
 		SecurityHeaders,
 		IP,
+		Bot,
 		CORS,
 		Maintenance,
 		CSRF,
