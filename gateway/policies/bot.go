@@ -182,7 +182,9 @@ func (p *bot) wrap(next http.Handler) http.Handler {
 			if no.after > 0 {
 				w.Header()["Retry-After"] = []string{fmt.Sprint(int(no.after.Seconds()))}
 			}
-			gateway.FromContext(r.Context()).Err = no.err
+			if no.err != nil {
+				gateway.FromContext(r.Context()).Err = no.err
+			}
 			gateway.Refuse(w, r, "bot", gateway.Problem{Status: no.status, Code: no.code, Detail: no.detail})
 			return
 		}

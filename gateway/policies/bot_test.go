@@ -152,7 +152,7 @@ func TestCrawlersProveWhatTheySay(t *testing.T) {
 	names := &zones{
 		names: map[string][]string{
 			"192.0.2.1":    {"crawl-1.googlebot.com."},
-			"192.0.2.2":    {"crawl-2.googlebot.com."},             // a name that has another address
+			"192.0.2.2":    {"crawl-2.googlebot.com."},              // a name that has another address
 			"192.0.2.3":    {"crawl-1.googlebot.com.evil.example."}, // which has the address
 			"192.0.2.4":    {"notgooglebot.com."},
 			"192.0.2.5":    {"host.evil.example.", "Crawl-5.Googlebot.com."},

@@ -299,19 +299,21 @@ func TestStructuredFields(t *testing.T) {
 func TestFilesOfSigners(t *testing.T) {
 	const secret = "uzvJfB4u3N0Jy4T7NZ75MDVcr8zSTInedJtkgcu46YW4XByzNJjxBdtjUkdJPBtbmHhIDi6pcl8jsasjlTMtDQ=="
 	for name, c := range map[string]struct{ line, fault string }{
-		"a secret":                    {"k hmac-sha256 " + secret + " till plan=gold expires=2030-01-01T00:00:00Z", ""},
-		"a public key":                {"k " + testKeys["test-key-ed25519"] + " till", ""},
-		"RSA for the older algorithm": {"k rsa-v1_5-sha256 " + strings.Fields(testKeys["test-key-rsa-pss"])[1] + " till", ""},
-		"no consumer":                 {"k hmac-sha256 " + secret, "line 1 is not the id of a key"},
-		"no algorithm":                {"k none " + secret + " till", `there is no algorithm "none"`},
-		"a short secret":              {"k hmac-sha256 c2hvcnQ= till", "the key is not one for hmac-sha256"},
-		"a public key as a secret":    {"k hmac-sha256 " + strings.Fields(testKeys["test-key-ed25519"])[1][:20] + " till", "the key is not one for hmac-sha256"},
-		"a key of another kind":       {"k ecdsa-p256-sha256 " + strings.Fields(testKeys["test-key-ed25519"])[1] + " till", "the key is not one for ecdsa-p256-sha256"},
-		"a key that is none":          {"k ed25519 AAAA till", "this is no public key"},
-		"a key that is not in base64": {"k ed25519 !!! till", "the key is not in base64"},
-		"a word that means nothing":   {"k hmac-sha256 " + secret + " till colour=red", `there is no "colour"`},
-		"a time that is none":         {"k hmac-sha256 " + secret + " till expires=soon", "parsing time"},
-		"an id twice":                 {"k hmac-sha256 " + secret + " till\nk hmac-sha256 " + secret + " eve", "line 2 is of a key that stands there already"},
+		"a secret":                     {"k hmac-sha256 " + secret + " till plan=gold expires=2030-01-01T00:00:00Z", ""},
+		"a public key":                 {"k " + testKeys["test-key-ed25519"] + " till", ""},
+		"RSA for the older algorithm":  {"k rsa-v1_5-sha256 " + strings.Fields(testKeys["test-key-rsa-pss"])[1] + " till", ""},
+		"no consumer":                  {"k hmac-sha256 " + secret, "line 1 is not the id of a key"},
+		"no algorithm":                 {"k none " + secret + " till", "its second word is no algorithm"},
+		"a short secret":               {"k hmac-sha256 c2hvcnQ= till", "the key is not one for hmac-sha256"},
+		"a public key as a secret":     {"k hmac-sha256 " + strings.Fields(testKeys["test-key-ed25519"])[1][:20] + " till", "the key is not one for hmac-sha256"},
+		"a key of another kind":        {"k ecdsa-p256-sha256 " + strings.Fields(testKeys["test-key-ed25519"])[1] + " till", "the key is not one for ecdsa-p256-sha256"},
+		"a key that is none":           {"k ed25519 AAAA till", "this is no public key"},
+		"a key that is not in base64":  {"k ed25519 !!! till", "the key is not in base64"},
+		"a word that means nothing":    {"k hmac-sha256 " + secret + " till colour=red", "behind the consumer"},
+		"a time that is none":          {"k hmac-sha256 " + secret + " till expires=soon", "behind the consumer"},
+		"a secret in the wrong place":  {"k " + secret + " hmac-sha256 till", "its second word"},
+		"a secret behind the consumer": {"k hmac-sha256 " + secret + " till " + secret, "behind the consumer"},
+		"an id twice":                  {"k hmac-sha256 " + secret + " till\nk hmac-sha256 " + secret + " eve", "line 2 is of a key that stands there already"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := readSigners([]byte(c.line))

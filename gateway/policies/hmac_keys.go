@@ -100,10 +100,12 @@ func readSigners(text []byte) (map[string]*signer, error) {
 	return known, lines.Err()
 }
 
+// readSigner reads a line. What is wrong with it is told without its words: one
+// may be a secret that stands in the wrong place.
 func readSigner(words []string) (s *signer, err error) {
 	s = &signer{name: words[1], alg: algorithmOf(signatureAlgorithms[words[1]])}
 	if s.alg == nil {
-		return nil, fmt.Errorf("there is no algorithm %q of signatures", words[1])
+		return nil, errors.New("its second word is no algorithm of signatures")
 	}
 	b, err := base64.StdEncoding.DecodeString(words[2])
 	if err != nil {
@@ -124,7 +126,7 @@ func readSigner(words []string) (s *signer, err error) {
 		return nil, fmt.Errorf("the key is not one for %s", s.name)
 	}
 	if s.listed, err = readListed(words[3:], "hmac"); err != nil {
-		return nil, err
+		return nil, errors.New("behind the consumer stand plan=PLAN and expires=TIME, or nothing")
 	}
 	return s, nil
 }
