@@ -170,7 +170,11 @@ func TestConformance(t *testing.T) {
 	}
 	for _, c := range tests.claims {
 		if known[c.standard] == nil {
-			all = append(all, standard{name: c.standard})
+			s := standard{name: c.standard, title: "text"}
+			if number, ok := strings.CutPrefix(c.standard, "RFC "); ok {
+				s.url = "https://www.rfc-editor.org/rfc/rfc" + number + ".html"
+			}
+			all = append(all, s)
 			known[c.standard] = &standard{}
 		}
 	}

@@ -2,6 +2,7 @@ package policies
 
 import (
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/binary"
 	"fmt"
 	"strings"
@@ -66,6 +67,30 @@ func FuzzFiles(f *testing.F) {
 		_, _ = readRevoked(text)
 		_, _ = readUsers(text)
 	})
+}
+
+func TestKeysThatAreRefused(t *testing.T) {
+	number := func(n int, first byte) string {
+		b := make([]byte, n)
+		for i := range b {
+			b[i] = first
+		}
+		return base64.RawURLEncoding.EncodeToString(b)
+	}
+	for name, key := range map[string]string{
+		"RFC 8725 3.4: a point that is not on the curve":       fmt.Sprintf(`{"kty":"EC","crv":"P-256","x":%q,"y":%q}`, number(32, 7), number(32, 9)),
+		"RFC 8725 3.4: a point of another length":              fmt.Sprintf(`{"kty":"EC","crv":"P-256","x":%q,"y":%q}`, number(31, 7), number(32, 9)),
+		"RFC 8725 3.4: a curve that is not known":              fmt.Sprintf(`{"kty":"EC","crv":"secp256k1","x":%q,"y":%q}`, number(32, 7), number(32, 9)),
+		"RFC 8725 3.5: a key of RSA that is too short":         fmt.Sprintf(`{"kty":"RSA","n":%q,"e":"AQAB"}`, number(128, 0xc1)),
+		"RFC 8725 3.5: an exponent of RSA that hides nothing":  fmt.Sprintf(`{"kty":"RSA","n":%q,"e":"AQ"}`, number(256, 0xc1)),
+		"RFC 8725 3.5: a secret among keys that are published": fmt.Sprintf(`{"kty":"oct","k":%q}`, number(32, 7)),
+	} {
+		t.Run(name, func(t *testing.T) {
+			if keys, err := readKeys([]byte(`{"keys":[` + key + `]}`)); err == nil {
+				t.Errorf("%d keys", len(keys))
+			}
+		})
+	}
 }
 
 func TestTheTokenCacheIsBounded(t *testing.T) {
