@@ -75,3 +75,25 @@ func FuzzParseRate(f *testing.F) {
 		}
 	})
 }
+
+// FuzzUnits holds that what is read of a duration, a size or a percentage is never
+// negative, and that a message says what to write.
+func FuzzUnits(f *testing.F) {
+	for _, text := range []string{"1m30s", "30s1m", "9223372036854775807h", "1.5MB", "1 KiB", "20%", "100.0001%", "1e3s", "-1s", "5"} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		duration, err := ParseDuration(text)
+		if duration < 0 || err != nil && err.Error() == "" {
+			t.Errorf("%q: %v, %v", text, duration, err)
+		}
+		size, err := ParseSize(text)
+		if size < 0 || err != nil && err.Error() == "" {
+			t.Errorf("%q: %v, %v", text, size, err)
+		}
+		percent, err := ParsePercent(text)
+		if !(percent >= 0 && percent <= 1) || err != nil && err.Error() == "" {
+			t.Errorf("%q: %v, %v", text, percent, err)
+		}
+	})
+}

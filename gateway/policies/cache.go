@@ -38,7 +38,7 @@ type cacheConfig struct {
 var Cache = Kind{
 	Why: "what is kept must not be had without passing all that guards it, and is kept as the flow gives it: what is made of it for one caller, such as a coding, is made outside",
 	Kind: dsl.Define("cache",
-		"Keeps answers and gives them again, as a shared HTTP cache does (RFC 9111): what an answer says of itself decides (Cache-Control, CDN-Cache-Control, Expires, Vary, ETag), and Cache-Status tells what became of each request. Requests for the same answer at the same time ask for it once. The step cache keeps values inside of a flow; this keeps whole answers in front of it.",
+		"Keeps answers and gives them again, as a shared HTTP cache does (RFC 9111): what an answer says of itself decides (Cache-Control, CDN-Cache-Control, Expires, Vary, No-Vary-Search, ETag), and Cache-Status tells what became of each request. Requests for the same answer at the same time ask for it once. The step cache keeps values inside of a flow; this keeps whole answers in front of it.",
 		compileCache,
 		dsl.Example{Name: "as answers say", YAML: "{}"},
 		dsl.Example{Name: "half a minute where they do not say, for each caller alone", YAML: "ttl: 30s\nby: $(request.remote)\nstale_if_error: 10m"}),
@@ -95,6 +95,7 @@ type visit struct {
 	header      http.Header // of r
 	ask         asking
 	key         cacheKey
+	at          cacheKey // where what it selects is kept
 	url         string
 	keyed       bool   // by tells what answers depend on
 	credentials bool   // the caller showed who it is
@@ -160,10 +161,10 @@ func (p *cache) lookup(w http.ResponseWriter, r *http.Request, q *gateway.Reques
 	if child != "" {
 		v.key.child = v.key.base + child
 	}
-	stored, now := p.store.It().get(v.key), time.Now()
-	if stored != nil {
-		e := stored.match(&v)
-		if e != nil && v.mayUse(e) && v.header["If-Match"] == nil && v.header["If-Unmodified-Since"] == nil && e.use(&v.ask, now) == useFresh {
+	now := time.Now()
+	stored, e, at := p.store.It().find(&v)
+	if e != nil {
+		if v.mayUse(e) && v.header["If-Match"] == nil && v.header["If-Unmodified-Since"] == nil && e.use(&v.ask, now) == useFresh {
 			p.store.It().hits.Add(1)
 			told := e.told(now)
 			w.Header()["Cache-Status"] = told.status
@@ -174,19 +175,22 @@ func (p *cache) lookup(w http.ResponseWriter, r *http.Request, q *gateway.Reques
 	}
 	slow := v // the only one that goes to the heap
 	slow.key.base = strings.Clone(v.key.base)
+	if slow.at = at; at.base == v.key.base {
+		slow.at.base = slow.key.base
+	}
 	keyRooms.Put(room)
 	slow.url = slow.key.base[strings.LastIndexByte(slow.key.base, 0)+1:]
-	p.miss(w, &slow, stored, now)
+	p.miss(w, &slow, stored, e, now)
 }
 
-// miss answers what is not stored, or not fresh.
-func (p *cache) miss(w http.ResponseWriter, v *visit, stored *resource, now time.Time) {
+// miss answers what is not stored, or not fresh: prior is what the request
+// selects all the same.
+func (p *cache) miss(w http.ResponseWriter, v *visit, stored *resource, prior *cached, now time.Time) {
 	s := p.store.It()
 	v.fwd = "fwd=uri-miss"
-	var prior *cached
 	if stored != nil && len(stored.variants) > 0 {
 		v.fwd = "fwd=vary-miss"
-		if prior = stored.match(v); prior != nil {
+		if prior != nil {
 			v.fwd = "fwd=stale"
 			if prior.ageAt(now) < prior.lifetime {
 				v.fwd = "fwd=request"

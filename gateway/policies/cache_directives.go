@@ -207,65 +207,21 @@ func responseDirectives(h http.Header) (d directives, targeted bool) {
 	return parseDirectives(h["Cache-Control"]), false
 }
 
-// parseTargeted reads a dictionary of structured fields (RFC 9651, section
-// 4.2.2): of keys with integers, tokens, strings or true. One that is malformed
-// is false as a whole.
-func parseTargeted(s string) (directives, bool) {
+// parseTargeted reads a dictionary of structured fields (RFC 9213, section 2.1).
+// One that is malformed is false as a whole.
+func parseTargeted(text string) (directives, bool) {
 	d := noDirectives()
-	s = strings.Trim(s, " ")
-	for s != "" {
-		n := 0
-		for n < len(s) && (s[n] >= 'a' && s[n] <= 'z' || s[n] == '*' || n > 0 && (s[n] >= '0' && s[n] <= '9' || s[n] == '-' || s[n] == '_' || s[n] == '.')) {
-			n++
-		}
-		if n == 0 {
-			return d, false
-		}
-		name := s[:n]
-		arg, has := "", false
-		if s = s[n:]; strings.HasPrefix(s, "=") {
-			var ok bool
-			if arg, s, ok = targetedValue(s[1:]); !ok {
-				return d, false
-			}
-			has = arg != "?1"
-		}
-		if has && arg == "?0" {
-			// what is false is not said
-		} else if !has {
+	all, ok := parseDictionary(text)
+	if !ok {
+		return d, false
+	}
+	for name, value := range all {
+		switch {
+		case value.kind != fieldBoolean:
+			d.set(name, strings.Join(value.list, ","), true)
+		case value.is: // what is false is not said
 			d.set(name, "", false)
-		} else {
-			d.set(name, arg, true)
-		}
-		if params := strings.IndexByte(s, ','); strings.HasPrefix(s, ";") {
-			if params < 0 {
-				params = len(s)
-			}
-			s = s[params:]
-		}
-		if s = strings.TrimLeft(s, " \t"); s == "" {
-			return d, true
-		}
-		if s[0] != ',' {
-			return d, false
-		}
-		if s = strings.TrimLeft(s[1:], " \t"); s == "" {
-			return d, false // a comma with nothing behind it
 		}
 	}
 	return d, true
-}
-
-// targetedValue reads an item without its parameters.
-func targetedValue(s string) (value, rest string, ok bool) {
-	if strings.HasPrefix(s, `"`) {
-		value, rest = unquote(s[1:])
-		closed := len(s)-len(rest) >= 2 && s[len(s)-len(rest)-1] == '"'
-		return value, rest, closed
-	}
-	n := strings.IndexAny(s, " \t,;")
-	if n < 0 {
-		n = len(s)
-	}
-	return s[:n], s[n:], n > 0
 }

@@ -21,6 +21,8 @@ type cached struct {
 	body           []byte
 	tags           []string
 	vary           []selecting
+	search         *searchVariance // nil: it is for one URL
+	weight         int             // what it takes, in bytes
 
 	at       time.Time // when it came
 	date     time.Time // when it was made, as it says

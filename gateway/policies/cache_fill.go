@@ -146,9 +146,9 @@ func (f *fill) settle(p *cache) bool {
 	switch {
 	case f.outdated.Load():
 	case m.store:
-		f.store.put(f.v.key, f.v.url, e)
+		f.store.keep(f.v, e)
 	default:
-		f.store.drop(f.v.key.own(), func(old *cached) bool { return old == f.prior })
+		f.store.drop(f.v.at.own(), func(old *cached) bool { return old == f.prior })
 	}
 	return true
 }
@@ -166,9 +166,9 @@ func (f *fill) finish(p *cache) {
 		if cap(body) > len(body)+len(body)/8 {
 			body = append(make([]byte, 0, len(body)), body...)
 		}
-		f.store.put(f.v.key, f.v.url, newEntry(f.v, f.meta, f.status, f.header, body, time.Now()))
+		f.store.keep(f.v, newEntry(f.v, f.meta, f.status, f.header, body, time.Now()))
 		if f.prior != nil { // what this one depends on may be something else
-			f.store.drop(f.v.key.own(), func(old *cached) bool { return old == f.prior })
+			f.store.drop(f.v.at.own(), func(old *cached) bool { return old == f.prior })
 		}
 	}
 	f.store.leave(f)
@@ -228,7 +228,7 @@ func (f *fill) WriteHeader(status int) {
 		if f.meta.lasting {
 			f.store.passBy(f.v.key, f.v.url, now.Add(passFor))
 			if f.prior != nil {
-				f.store.drop(f.v.key.own(), func(old *cached) bool { return old == f.prior })
+				f.store.drop(f.v.at.own(), func(old *cached) bool { return old == f.prior })
 			}
 		}
 		if f.alone && len(f.readers) == 0 {

@@ -91,10 +91,8 @@ func (p *cache) fly(v *visit, flight string, prior *cached) (f *fill, r *reader,
 			return f, r, true, nil
 		}
 	}
-	if stored := s.get(v.key); stored != nil {
-		if e := stored.match(v); e != nil && v.mayUse(e) && e.use(&v.ask, time.Now()) == useFresh {
-			return nil, nil, false, e
-		}
+	if _, e, _ := s.find(v); e != nil && v.mayUse(e) && e.use(&v.ask, time.Now()) == useFresh {
+		return nil, nil, false, e
 	}
 	r = &reader{}
 	f = p.begin(v, flight, prior, r)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"reflect"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -104,23 +105,70 @@ func large(n int) *cached {
 	return &cached{body: make([]byte, n), at: time.Now(), lifetime: time.Hour}
 }
 
-func TestACacheStaysWithinItsSize(t *testing.T) {
-	const size = 4 << 20
-	s := openCacheStore(size)
-	defer s.Close()
-	for i := range 50_000 {
-		key := fmt.Sprintf("public\x00http://shop/items/%d", i)
-		s.put(cacheKey{base: key}, key, large(1024))
-		if i%1000 == 0 {
-			s.byKey.CleanUp()
-			if bytes := s.byKey.WeightedSize(); bytes > size {
-				t.Fatalf("%d bytes after %d keys", bytes, i)
-			}
-		}
+// A caller can make up URLs, values of fields that Vary names, callers that by
+// tells apart, and queries of a path whose answers say what does not matter.
+func TestAMillionKeysStayWithinTheMemory(t *testing.T) {
+	const size = 8 << 20
+	heap := func() uint64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
 	}
-	s.byKey.CleanUp()
-	if bytes, n := s.byKey.WeightedSize(), s.byKey.EstimatedSize(); bytes > size || n > size/1024 || s.evicted.Load() == 0 {
-		t.Errorf("%d bytes in %d entries, %d evicted", bytes, n, s.evicted.Load())
+	v := &visit{p: &cache{}, q: &gateway.Request{Route: &gateway.Route{Name: "items"}}, ask: asking{maxAge: -1}}
+	now := time.Now()
+	entry := func(header http.Header, selected ...selecting) *cached {
+		e := newEntry(v, judgement{lifetime: time.Hour}, http.StatusOK, header, make([]byte, 100), now)
+		e.vary = selected
+		return e
+	}
+	header := http.Header{"Content-Type": {"application/json"}, "Cache-Control": {"max-age=3600"}}
+	search := http.Header{"No-Vary-Search": {`params=("utm")`}}
+	for _, c := range []struct {
+		name string
+		n    int
+		put  func(s *cacheStore, i int)
+	}{
+		{"of URLs", 1_000_000, func(s *cacheStore, i int) {
+			url := fmt.Sprintf("http://shop/items/%d", i)
+			s.put(cacheKey{base: "public\x00" + url}, url, entry(header))
+		}},
+		{"of values that Vary names", 200_000, func(s *cacheStore, i int) {
+			url := fmt.Sprintf("http://shop/items/%d", i%100)
+			s.put(cacheKey{base: "public\x00" + url}, url, entry(header, selecting{"Accept-Language", fmt.Sprint(i)}))
+		}},
+		{"of callers", 200_000, func(s *cacheStore, i int) {
+			const url = "http://shop/items/7"
+			s.put(cacheKey{"public\x00" + url, "public\x00" + url + "\x00" + fmt.Sprint(i)}, url, entry(header))
+		}},
+		{"of URLs whose answers cannot be shared", 1_000_000, func(s *cacheStore, i int) {
+			url := fmt.Sprintf("http://shop/items/%d", i)
+			s.passBy(cacheKey{base: "public\x00" + url}, url, now.Add(passFor))
+		}},
+		{"of paths whose answers say what of the query does not matter", 100_000, func(s *cacheStore, i int) {
+			url := fmt.Sprintf("http://shop/items/%d?utm=%d", i, i)
+			s.keep(&visit{key: cacheKey{base: "public\x00" + url}, url: url}, entry(search))
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			before := heap()
+			s := openCacheStore(size)
+			defer s.Close()
+			for i := range c.n {
+				c.put(s, i)
+				if i%(c.n/20) == 0 {
+					s.byKey.CleanUp()
+					if bytes := s.byKey.WeightedSize(); bytes > size {
+						t.Fatalf("%d bytes after %d", bytes, i)
+					}
+				}
+			}
+			s.byKey.CleanUp()
+			if took := int64(heap()) - int64(before); took > size+size/16 {
+				t.Errorf("%d bytes of memory, %d told, %d entries", took, s.byKey.WeightedSize(), s.byKey.EstimatedSize())
+			}
+		})
 	}
 }
 

@@ -91,12 +91,12 @@ func (a *relay) begin(status int, now time.Time) {
 func (a *relay) compare(s *cacheStore, now time.Time) {
 	for name, stored := range map[string]string{"Etag": a.prior.etag, "Last-Modified": a.prior.modified, "Content-Length": a.prior.length()} {
 		if told := firstLine(a.own[name]); told != "" && told != stored {
-			s.drop(a.v.key.own(), func(old *cached) bool { return old == a.prior })
+			s.drop(a.v.at.own(), func(old *cached) bool { return old == a.prior })
 			return
 		}
 	}
 	if e, m := a.prior.freshened(a.v.p, a.v, a.own, a.asked, now); m.store {
-		s.put(a.v.key, a.v.url, e)
+		s.keep(a.v, e)
 	}
 }
 
@@ -147,5 +147,5 @@ func (a *relay) end() {
 	if told := a.header["Content-Length"]; told != nil && told[0] != e.length() {
 		return // it is not whole (section 3.3)
 	}
-	a.v.p.store.It().put(a.v.key, a.v.url, e)
+	a.v.p.store.It().keep(a.v, e)
 }

@@ -21,9 +21,10 @@ import (
 // it was for cannot be found any more. So invalidating a URL costs the same
 // however many children it has, and never misses one.
 type cacheStore struct {
-	byKey *otter.Cache[string, *resource]
-	size  uint64
-	epoch atomic.Uint64
+	byKey    *otter.Cache[string, *resource]
+	size     uint64
+	epoch    atomic.Uint64
+	searches atomic.Bool // some path has a searchVariance
 
 	mu      sync.Mutex
 	flights map[string]*fill // by key and the values that are known to matter
@@ -36,8 +37,9 @@ type cacheStore struct {
 type resource struct {
 	url      string
 	epoch    uint64
-	variants []*cached // in the order in which they are chosen
-	pass     time.Time // until then answers are taken for such as cannot be shared
+	variants []*cached       // in the order in which they are chosen
+	search   *searchVariance // of a path alone: what its answers said last
+	pass     time.Time       // until then answers are taken for such as cannot be shared
 	weight   uint32
 }
 
@@ -89,6 +91,14 @@ type cacheKey struct {
 	child string // "" but where answers depend on more than the URL and Vary
 }
 
+// at is the key with another URL.
+func (k cacheKey) at(base string) cacheKey {
+	if k.child != "" {
+		return cacheKey{base, base + k.child[len(k.base):]}
+	}
+	return cacheKey{base: base}
+}
+
 func (k cacheKey) own() string {
 	if k.child == "" {
 		return k.base
@@ -109,12 +119,46 @@ func (s *cacheStore) get(k cacheKey) *resource {
 	return c
 }
 
+// find gives what is kept for a request, the answer that it selects, and where
+// that is; nil if there is none. What says with No-Vary-Search that it is good for
+// other URLs, too, is found only as long as its path remembers so.
+func (s *cacheStore) find(v *visit) (r *resource, e *cached, at cacheKey) {
+	search := s.searchOf(v.key.base)
+	r, at = s.get(v.key), v.key
+	if r != nil {
+		e = r.match(v, func(e *cached) bool { return e.search == nil || e.search == search })
+	}
+	if e != nil || search == nil {
+		return r, e, at
+	}
+	if other := v.key.at(search.of(v.key.base)); other.base != v.key.base {
+		if shared := s.get(other); shared != nil {
+			if e = shared.match(v, func(e *cached) bool { return e.search == search }); e != nil || r == nil {
+				return shared, e, other
+			}
+		}
+	}
+	return r, nil, at
+}
+
+// keep stores what a visit brought.
+func (s *cacheStore) keep(v *visit, e *cached) {
+	said := searchVarianceOf(e.header["No-Vary-Search"])
+	if said == nil {
+		s.put(v.key, v.url, e)
+		return
+	}
+	e.search = s.learn(v.key.base, said)
+	s.put(v.key.at(e.search.of(v.key.base)), e.search.of(v.url), e)
+}
+
 // put stores an answer in place of the one with the same values.
 func (s *cacheStore) put(k cacheKey, url string, e *cached) {
+	e.weight = e.size()
 	s.change(k, url, func(r *resource) {
 		keep := make([]*cached, 0, min(len(r.variants)+1, maxVariants))
 		for _, old := range r.variants {
-			if len(keep) < maxVariants-1 && (old.route != e.route || old.version != e.version || !slices.Equal(old.vary, e.vary)) {
+			if len(keep) < maxVariants-1 && (old.route != e.route || old.version != e.version || old.search != e.search || !slices.Equal(old.vary, e.vary)) {
 				keep = append(keep, old)
 			}
 		}
@@ -176,16 +220,23 @@ func (s *cacheStore) change(k cacheKey, url string, fn func(*resource)) {
 // part.
 func (r *resource) weigh(key string) {
 	n := 256 + 2*len(key) + len(r.url)
+	if r.search != nil {
+		n += 128
+		for _, name := range r.search.listed {
+			n += len(name) + 16
+		}
+	}
 	for _, e := range r.variants {
-		n += e.size()
+		n += e.weight
 	}
 	r.weight = uint32(min(n, 1<<31))
 }
 
-// match is the variant that a request selects; nil if there is none.
-func (r *resource) match(v *visit) *cached {
+// match is the first variant that a request selects, of those that may be; nil if
+// there is none.
+func (r *resource) match(v *visit, may func(*cached) bool) *cached {
 	for _, e := range r.variants {
-		if e.route == v.q.Route.Name && e.version == v.q.Input().Version && selects(e.vary, v.header) {
+		if e.route == v.q.Route.Name && e.version == v.q.Input().Version && selects(e.vary, v.header) && may(e) {
 			return e
 		}
 	}
@@ -194,14 +245,18 @@ func (r *resource) match(v *visit) *cached {
 
 // invalidate forgets what is kept of a URL, and what is on its way in.
 func (s *cacheStore) invalidate(base string) {
+	search := s.searchOf(base)
 	s.mu.Lock()
 	for _, f := range s.flights {
-		if f.v.key.base == base {
+		if at := f.v.key.base; at == base || search != nil && search.of(at) == search.of(base) {
 			f.outdated.Store(true)
 		}
 	}
 	s.mu.Unlock()
 	s.byKey.Invalidate(base)
+	if search != nil {
+		s.byKey.Invalidate(search.of(base))
+	}
 }
 
 // drop forgets one answer.
@@ -236,7 +291,8 @@ type Purger interface {
 func (s *cacheStore) Purge(p Purging) (n int) {
 	s.mu.Lock()
 	for _, f := range s.flights {
-		if p.Tag != "" || f.v.url == p.URL || p.Prefix != "" && strings.HasPrefix(f.v.url, p.Prefix) {
+		path, _, _ := strings.Cut(p.URL, "?") // what else this URL stands for its answer will say
+		if p.Tag != "" || p.URL != "" && (f.v.url == path || strings.HasPrefix(f.v.url, path+"?")) || p.Prefix != "" && strings.HasPrefix(f.v.url, p.Prefix) {
 			f.outdated.Store(true) // which tags it will have nobody knows yet
 		}
 	}
@@ -249,7 +305,7 @@ func (s *cacheStore) Purge(p Purging) (n int) {
 		switch {
 		case p.Tag != "":
 			n += s.drop(key, func(e *cached) bool { return slices.Contains(e.tags, p.Tag) })
-		case p.URL != "" && r.url == p.URL, p.Prefix != "" && strings.HasPrefix(r.url, p.Prefix):
+		case p.URL != "" && r.isOf(p.URL), p.Prefix != "" && strings.HasPrefix(r.url, p.Prefix):
 			if old, was := s.byKey.Invalidate(key); was {
 				n += len(old.variants)
 			}
@@ -257,6 +313,11 @@ func (s *cacheStore) Purge(p Purging) (n int) {
 	}
 	s.purged.Add(int64(n))
 	return n
+}
+
+// isOf reports whether something is kept here that is for a URL.
+func (r *resource) isOf(url string) bool {
+	return r.url == url || slices.ContainsFunc(r.variants, func(e *cached) bool { return e.search != nil && r.url == e.search.of(url) })
 }
 
 // crew are the fills of one program, which end with it.

@@ -597,3 +597,25 @@ func FuzzReply(f *testing.F) {
 		}
 	})
 }
+
+// FuzzResolvConf holds that whatever the file says there is a server to ask, within
+// bounds, and names that can be asked for.
+func FuzzResolvConf(f *testing.F) {
+	f.Add("nameserver 10.0.0.1\nsearch a.example. b\noptions ndots:5 timeout:99999999999999999999 attempts:0 tcp\n", "shop")
+	f.Add("nameserver fe80::1%eth0\n#\nnameserver\ndomain .\n", "a.b.")
+	f.Fuzz(func(t *testing.T, text, name string) {
+		c := parseResolvConf(text)
+		if len(c.servers) == 0 || len(c.servers) > maxServers || c.timeout <= 0 || c.timeout > 30*time.Second || c.attempts < 1 || c.attempts > 5 || c.ndots < 0 || c.ndots > 15 {
+			t.Errorf("%+v", c)
+		}
+		all := c.candidates(name)
+		if len(all) == 0 {
+			t.Errorf("%q is looked for nowhere", name)
+		}
+		for _, one := range all {
+			if one != strings.TrimSuffix(name, ".") && !strings.HasPrefix(one, name+".") && one != name {
+				t.Errorf("%q is looked for as %q", name, one)
+			}
+		}
+	})
+}
