@@ -166,10 +166,16 @@ func (f *fresh) open() {
 	f.ended(f.began, err)
 }
 
-// failing reports whether the last get has failed.
+var errUnderWay = errors.New("it is being fetched, which takes long")
+
+// failing reports whether the last get has failed, or one is under way: then there
+// may be more than is known.
 func (f *fresh) failing() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.err == nil && f.running != nil {
+		return errUnderWay
+	}
 	return f.err
 }
 

@@ -181,7 +181,7 @@ func TestUnknownKeysDoNotMakeUsAskMoreOften(t *testing.T) {
 			wg.Go(func() {
 				time.Sleep(time.Duration(i) * 100 * time.Millisecond)
 				forged := mint{"RS256", fmt.Sprint("forged-", i), rsaTwo()}
-				if got := status(t, w, forged); got != 401 {
+				if got := status(t, w, forged); got != 401 && got != 503 { // it may be a new one while the issuer is asked
 					t.Error(got)
 				}
 			})
