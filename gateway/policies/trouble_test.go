@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -62,9 +63,9 @@ func TestOperatorsHearOnceThatAFileCannotBeUsed(t *testing.T) {
 func TestOperatorsHearOfAnOutageOfKeys(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := mints()["ES256"]
-		down := false
+		var down atomic.Bool
 		issuer := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if down {
+			if down.Load() {
 				w.WriteHeader(500)
 				return
 			}
@@ -82,9 +83,9 @@ func TestOperatorsHearOfAnOutageOfKeys(t *testing.T) {
 			}
 		}
 		hears()
-		down = true
+		down.Store(true)
 		hears("WARN what a policy needs from elsewhere cannot be had")
-		down = false
+		down.Store(false)
 		hears("WARN what a policy needs from elsewhere cannot be had", "INFO what a policy needs from elsewhere can be had again")
 	})
 }
