@@ -12,7 +12,8 @@ type knownAgent struct {
 	word, category, source string
 }
 
-// knownAgents are sorted by category. They were looked up in 2026.
+// knownAgents are sorted by category. Owners rename their programs and move their
+// pages: a source is where to look first.
 var knownAgents = []knownAgent{
 	{"GPTBot", "ai-crawler", "https://platform.openai.com/docs/bots"},
 	{"ClaudeBot", "ai-crawler", "https://support.anthropic.com/en/articles/8896518"},
