@@ -35,8 +35,10 @@ var arrows = map[string][]string{
 	"mesh/failures":          {"mesh", "mesh/discovery/dnstest"},
 	"connectors":             {"connectors/openapi", "engine", "engine/schema", "engine/trace", "dsl", "mesh"},
 	"connectors/openapi":     {"engine/schema", "dsl"},
-	"gateway":                {"gateway/acme", "gateway/usage", "engine", "engine/trace", "dsl", "lookout"},
+	"gateway":                {"gateway/acme", "gateway/h1", "gateway/usage", "engine", "engine/trace", "dsl", "lookout"},
 	"gateway/acme":           {},
+	"gateway/h1":             {}, // serves HTTP/1.1, whatever the handler
+	"gateway/h1/h1test":      {}, // for tests only
 	"gateway/usage":          {}, // counts, whatever is counted
 	"gateway/policies":       {"gateway", "engine", "engine/schema", "dsl", "lookout"},
 	"flows":                  {"connectors", "engine", "engine/schema", "engine/steps", "engine/trace", "gateway", "gateway/acme", "gateway/usage", "gateway/policies", "mesh", "dsl"},
@@ -57,7 +59,8 @@ var testArrows = map[string][]string{
 	"engine/steps":     {"flows/flowtest"},
 	"mesh/discovery":   {"mesh/discovery/dnstest"},
 	"connectors":       {"flows", "flows/flowtest", "engine/steps", "gateway"},
-	"gateway":          {"flows/flowtest"},
+	"gateway":          {"gateway/h1/h1test", "flows/flowtest"},
+	"gateway/h1":       {"gateway/h1/h1test"},
 	"gateway/policies": {"flows/flowtest"},
 	"flows":            {"flows/flowtest"},
 	"flows/suite":      {"engine/steps", "gateway/policies"},

@@ -333,6 +333,7 @@ func TestForwardAnswersEarly(t *testing.T) {
 				if _, err := io.ReadFull(resp.Body, text); err != nil || resp.StatusCode != 403 {
 					t.Errorf("got %d %q, %v", resp.StatusCode, text, err)
 				}
+				time.Sleep(time.Second) // the backend lets its connection linger
 			})
 		})
 	}

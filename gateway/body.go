@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/weir-run/weir/gateway/h1"
 )
 
 // ErrBodyTooLarge is what reading a request's body beyond its cap ends with; a
@@ -88,10 +90,10 @@ func (b *body) readInTime(p []byte) (int, error) {
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		b.refused.Store(true)
 		err = ErrBodyTooSlow
-	case isMalformed(err):
+	case isFault(err):
 		b.refused.Store(true)
 	case err == io.EOF && b.stream == nil:
-		b.arm(time.Time{}) // the server now waits on the connection for the client to leave
+		b.arm(time.Time{})
 	}
 	return n, err
 }
@@ -107,26 +109,13 @@ func (b *body) readBy(deadline time.Time, p []byte) (int, error) {
 	return b.ReadCloser.Read(p)
 }
 
-func isMalformed(err error) bool {
-	_, ok := errors.AsType[*malformation](err)
+func isFault(err error) bool {
+	_, ok := errors.AsType[*h1.Fault](err)
 	return ok
 }
 
-// linger is how long the server itself may wait for what the handler did not
-// read, which it does before it answers.
-const linger = 5 * time.Second
-
-// begin bounds the time until the handler first reads. A body of HTTP/2 that is
-// not read holds up nothing.
-func (b *body) begin(now time.Time) {
-	if b.stall > 0 && b.stream == nil {
-		b.arm(now.Add(linger))
-	}
-}
-
-// end bounds the time after the handler, and leaves the connection to the next
-// request.
-func (b *body) end(now time.Time) {
+// end leaves the connection to the next request.
+func (b *body) end() {
 	if b.ReadCloser == nil {
 		return
 	}
@@ -136,9 +125,6 @@ func (b *body) end(now time.Time) {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if !b.deadline.IsZero() {
-		b.set(now.Add(linger))
-	}
 	b.over = true
 }
 
@@ -148,12 +134,9 @@ func (b *body) arm(deadline time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	near := !deadline.IsZero() && deadline.Sub(b.deadline).Abs() < b.stall/16
-	if !b.over && !near {
-		b.set(deadline)
+	if b.over || near {
+		return
 	}
-}
-
-func (b *body) set(deadline time.Time) {
 	b.deadline = deadline
 	_ = http.NewResponseController(b.responder).SetReadDeadline(deadline) // a body without a connection cannot stall
 }

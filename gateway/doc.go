@@ -4,8 +4,9 @@
 //
 // # Life of a request
 //
-// A [Listener] accepts the connection and hands each request to the handler
-// that the current generation has put there with [Listener.Swap]. That handler
+// A [Listener] accepts the connection. Package h1 serves it if it is one of
+// HTTP/1.1, and refuses what is none; net/http serves HTTP/2. Each request goes to
+// the handler that the current generation has put there with [Listener.Swap]. It
 // is what [NewHandler] builds around a [Router]. Its order is fixed:
 //
 //  1. record: the [Request], with route, variables, id, deadline and the
@@ -13,8 +14,9 @@
 //     are written here when the answer is over, so that an answer made by any
 //     layer below, recover included, is counted like any other.
 //  2. recover: outside everything that can fail.
-//  3. strict: requests that two parsers may read differently are refused
-//     before anything decides by what they say. So are bodies over their cap.
+//  3. strict: requests that are well formed and still leave doubt whom they are
+//     for are refused before anything decides by what they say. So are bodies
+//     over their cap.
 //  4. policies: those of the route, or of the gateway where no route takes the
 //     request, in the order of gateway/policies.
 //  5. dispatch: the route's flow, or 404, 405, and OPTIONS.

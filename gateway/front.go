@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/weir-run/weir/gateway/acme"
+	"github.com/weir-run/weir/gateway/h1"
 )
 
 // front is a listener's ways with connections under one configuration: those
@@ -20,9 +21,9 @@ import (
 type front struct {
 	config   ListenerConfig
 	identity *identity // nil: no TLS
-	server   *http.Server
-	feed     *feed
-	patrol   patrol
+	http1    *h1.Server
+	http2    *http.Server // nil: there is none
+	feed     *feed        // of http2
 	open     atomic.Int64 // connections
 	census   *census
 	preparing
@@ -39,14 +40,28 @@ func newFront(l *Listener, c ListenerConfig) (*front, error) {
 		}
 		f.identity = id
 	}
+	f.http1 = &h1.Server{
+		Handler:           http.HandlerFunc(l.serve),
+		BaseContext:       l.base,
+		ReadHeaderTimeout: c.ReadHeaderTimeout,
+		ReadTimeout:       c.ReadTimeout,
+		WriteTimeout:      c.WriteTimeout,
+		IdleTimeout:       c.IdleTimeout,
+		MaxHeaderBytes:    c.MaxHeaderBytes,
+		MaxFields:         c.MaxFields,
+		Refusal:           refusal,
+		Malformed:         func(fault *h1.Fault) { f.count(f.malformed, fault.Reason) },
+		Log:               l.log,
+	}
 	var protocols http.Protocols
-	protocols.SetHTTP1(true)
 	protocols.SetHTTP2(c.TLS != nil && !c.TLS.HTTP1)
 	protocols.SetUnencryptedHTTP2(c.H2C)
-	f.server = &http.Server{
+	if protocols == (http.Protocols{}) {
+		return f, nil
+	}
+	f.http2 = &http.Server{
 		Handler:                      http.HandlerFunc(l.serve),
 		DisableGeneralOptionsHandler: true, // OPTIONS * is refused like every other *
-		ReadHeaderTimeout:            c.ReadHeaderTimeout,
 		ReadTimeout:                  c.ReadTimeout,
 		WriteTimeout:                 c.WriteTimeout,
 		IdleTimeout:                  c.IdleTimeout,
@@ -60,8 +75,18 @@ func newFront(l *Listener, c ListenerConfig) (*front, error) {
 	return f, nil
 }
 
+// refusal is what is said of a request that is none.
+func refusal(fault *h1.Fault) (http.Header, []byte) {
+	p := problemOf(fault)
+	return http.Header{"Content-Type": contentTypeProblem, "Cache-Control": cacheControlNoStore, "X-Content-Type-Options": noSniff}, p.render()
+}
+
+// serve takes what comes over HTTP/2.
 func (f *front) serve(log *slog.Logger) {
-	err := f.server.Serve(f.feed)
+	if f.http2 == nil {
+		return
+	}
+	err := f.http2.Serve(f.feed)
 	if !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
 		log.Error("listener failed", "address", f.feed.Addr().String(), "error", err)
 	}
@@ -77,9 +102,9 @@ func (f *front) take(c *conn) {
 		_ = c.Close()
 		return
 	}
-	if f.identity == nil && !f.config.ProxyProtocol {
+	if f.identity == nil && !f.config.ProxyProtocol && !f.config.H2C {
 		if f.place(c) {
-			f.feed.give(&plainConn{f.line(c, f.config.H2C)})
+			go f.http1.Serve(c)
 		}
 		return
 	}
@@ -88,11 +113,15 @@ func (f *front) take(c *conn) {
 		return
 	}
 	go func() {
-		defer f.end(c)
-		if ready, err := f.prepare(c); err == nil {
-			f.feed.give(ready)
-		} else {
+		ready, http2, err := f.prepare(c)
+		f.end(c)
+		switch {
+		case err != nil:
 			_ = c.Close()
+		case http2:
+			f.feed.give(ready)
+		default:
+			f.http1.Serve(ready)
 		}
 	}()
 }
@@ -116,23 +145,27 @@ func (f *front) place(c *conn) bool {
 
 var errManyConnections = errors.New("there are as many connections from there as there may be")
 
-// prepare learns where a connection comes from, and shakes hands.
-func (f *front) prepare(c *conn) (net.Conn, error) {
+// prepare learns where a connection comes from, shakes hands, and finds out which
+// protocol it is for.
+func (f *front) prepare(c *conn) (ready net.Conn, http2 bool, err error) {
 	if d := f.config.ReadHeaderTimeout; d > 0 {
 		_ = c.SetDeadline(time.Now().Add(d)) // a connection that cannot is one of tests
 	}
 	if f.config.ProxyProtocol && f.config.Proxies.trusts(addressOf(c.RemoteAddr())) {
 		if err := c.readProxy(); err != nil {
 			f.count(f.rejected, "proxy-protocol")
-			return nil, err
+			return nil, false, err
 		}
 	}
 	if !f.place(c) {
-		return nil, errManyConnections
+		return nil, false, errManyConnections
 	}
 	if f.identity == nil {
+		if f.config.H2C {
+			http2, err = c.beginsHTTP2()
+		}
 		_ = c.SetDeadline(time.Time{})
-		return &plainConn{f.line(c, f.config.H2C)}, nil
+		return c, http2, err
 	}
 	shaken := tls.Server(c, f.identity.current())
 	if err := shaken.Handshake(); err != nil {
@@ -140,23 +173,19 @@ func (f *front) prepare(c *conn) (net.Conn, error) {
 		if plain, ok := errors.AsType[tls.RecordHeaderError](err); ok && plain.Conn != nil && looksLikeHTTP(plain.RecordHeader) {
 			_, _ = io.WriteString(plain.Conn, "HTTP/1.0 400 Bad Request\r\n\r\nThis is the port of HTTPS.\n")
 		}
-		return nil, err
+		return nil, false, err
 	}
 	_ = c.SetDeadline(time.Time{})
 	switch shaken.ConnectionState().NegotiatedProtocol {
 	case "h2":
-		return shaken, nil
+		return shaken, true, nil
 	case acme.Protocol:
-		return nil, errProved
+		return nil, false, errProved
 	}
-	return &secureConn{f.line(shaken, false)}, nil
+	return shaken, false, nil
 }
 
 var errProved = errors.New("an authority has seen whose domain it is, and wants nothing else")
-
-func (f *front) line(over net.Conn, h2c bool) line {
-	return line{Conn: over, framing: framing{h2c: h2c, maxFields: f.config.MaxFields, front: f}, patrol: &f.patrol}
-}
 
 // looksLikeHTTP is what a client sends that does not know of TLS.
 func looksLikeHTTP(header [5]byte) bool {
@@ -165,6 +194,24 @@ func looksLikeHTTP(header [5]byte) bool {
 		return true
 	}
 	return false
+}
+
+// shutdown waits for requests in progress, or until ctx is done.
+func (f *front) shutdown(ctx context.Context) error {
+	if f.http2 == nil {
+		return f.http1.Shutdown(ctx)
+	}
+	other := make(chan error)
+	go func() { other <- f.http2.Shutdown(ctx) }()
+	return errors.Join(f.http1.Shutdown(ctx), <-other)
+}
+
+// close cuts off what is left.
+func (f *front) close() {
+	_ = f.http1.Close() // what a connection says on being closed is nobody's concern
+	if f.http2 != nil {
+		_ = f.http2.Close()
+	}
 }
 
 // stop ends accepting: nothing that is being prepared is served any more.

@@ -145,7 +145,8 @@ func (h *recorder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	} else {
 		q.w.arm(q.Start)
 	}
-	inner := r.WithContext(&q.ctx)
+	q.inner = *r.WithContext(&q.ctx) // a copy that costs no memory of its own
+	inner := &q.inner
 	h.limitBody(q, inner)
 	from := h.options.Proxies.origin(r)
 	q.proxies = &h.options.Proxies
@@ -189,12 +190,11 @@ func (h *recorder) limitBody(q *Request, r *http.Request) {
 		b.stream = &streamWatch{expire: http.NewResponseController(b.responder).SetReadDeadline}
 	}
 	r.Body = b
-	b.begin(q.Start)
 }
 
 func (h *recorder) finish(q *Request, r *http.Request, completed bool) {
 	now := time.Now()
-	q.body.end(now)
+	q.body.end()
 	q.ctx.release()
 	took := now.Sub(q.Start)
 	q.w.last(now) // the server sends the rest of its buffer

@@ -10,6 +10,7 @@ import (
 	"strconv"
 
 	"github.com/weir-run/weir/dsl"
+	"github.com/weir-run/weir/gateway/h1"
 )
 
 // Codes of the problems that a gateway itself finds. They are part of the
@@ -27,6 +28,7 @@ const (
 	CodeMethodNotSupported = "method-not-supported"
 	CodeURLTooLong         = "url-too-long"
 	CodeHeaderTooLarge     = "header-too-large"
+	CodeHeaderTooSlow      = "header-too-slow"
 	CodeBodyTooLarge       = "body-too-large"
 	CodeBodyTooSlow        = "body-too-slow"
 	CodeDeadlineExceeded   = "deadline-exceeded"
@@ -139,10 +141,10 @@ type member struct {
 // other errors.
 func ProblemOf(err error) (Problem, bool) {
 	var tooLarge *http.MaxBytesError
-	var malformed *malformation
+	var fault *h1.Fault
 	switch {
-	case errors.As(err, &malformed):
-		return Problem{Status: malformed.status, Code: malformed.code, Detail: malformed.detail}, true
+	case errors.As(err, &fault):
+		return problemOf(fault), true
 	case errors.As(err, &tooLarge):
 		return bodyTooLarge(tooLarge.Limit), true
 	case errors.Is(err, ErrBodyTooSlow):
@@ -154,6 +156,18 @@ func ProblemOf(err error) (Problem, bool) {
 	default:
 		return Problem{}, false
 	}
+}
+
+// problemOf is what the server finds wrong with a request.
+func problemOf(fault *h1.Fault) Problem {
+	code := CodeBadRequest
+	switch fault.Status {
+	case http.StatusRequestHeaderFieldsTooLarge:
+		code = CodeHeaderTooLarge
+	case http.StatusRequestTimeout:
+		code = CodeHeaderTooSlow
+	}
+	return Problem{Status: fault.Status, Code: code, Detail: fault.Detail}
 }
 
 func bodyTooLarge(limit int64) Problem {

@@ -44,6 +44,7 @@ type Request struct {
 	w        responseWriter
 	body     body
 	ctx      requestContext
+	inner    http.Request // with that context
 	input    engine.Input
 	varRoom  [4]Var
 	idRoom   [1]string

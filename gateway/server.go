@@ -41,8 +41,8 @@ type ListenerConfig struct {
 	ReadTimeout time.Duration
 	// WriteTimeout is for the whole of one answer. Default none, likewise.
 	WriteTimeout time.Duration
-	// MaxHeaderBytes is for the request line and header. Default 64 KB. The
-	// server allows 4 KB on top.
+	// MaxHeaderBytes is for the request line and header. Default 64 KB. Over
+	// HTTP/2 the server allows 4 KB on top.
 	MaxHeaderBytes int
 	// MaxFields is how many fields the header of a request may have. Default 100.
 	MaxFields int
@@ -396,7 +396,7 @@ func (l *Listener) Stop() {
 	ended, end := context.WithCancel(context.Background())
 	end()
 	for _, f := range l.stop() {
-		_ = f.server.Shutdown(ended) // which does not wait
+		_ = f.shutdown(ended) // which does not wait
 	}
 }
 
@@ -408,7 +408,7 @@ func (l *Listener) Shutdown(ctx context.Context) error {
 	faults := make([]error, len(all))
 	var wg sync.WaitGroup
 	for i, f := range all {
-		wg.Go(func() { faults[i] = f.server.Shutdown(ctx) })
+		wg.Go(func() { faults[i] = f.shutdown(ctx) })
 	}
 	wg.Wait()
 	l.cut(errCut)
@@ -417,7 +417,7 @@ func (l *Listener) Shutdown(ctx context.Context) error {
 		return nil
 	}
 	for _, f := range all {
-		_ = f.server.Close() // what a connection says on being closed is nobody's concern
+		f.close()
 	}
 	return fmt.Errorf("requests on %s were cut off: %w", l.Addr(), err)
 }

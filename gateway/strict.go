@@ -4,13 +4,14 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+
+	"github.com/weir-run/weir/gateway/h1"
 )
 
 // refuseAmbiguous refuses requests that two readers may understand differently,
 // or that ask for what a gateway never does, and closes their connection. What is
 // no HTTP/1.1 at all, or leaves doubt about where it ends, does not get here: see
-// framing. Nor does what net/http itself refuses: bad percent-encodings, no Host
-// or several, and transfer codings other than chunked.
+// package h1.
 func refuseAmbiguous(o Options, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		p, bad := ambiguity(r)
@@ -38,7 +39,7 @@ func excess(o Options, r *http.Request) (p Problem, bad bool) {
 			fields += len(values)
 		}
 		if fields > o.MaxFields {
-			return Problem{Status: tooManyFields.status, Code: tooManyFields.code, Detail: tooManyFields.detail}, true
+			return problemOf(h1.TooManyFields), true
 		}
 	}
 	if hops(r.Header["Via"]) > maxHopsHere {

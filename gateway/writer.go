@@ -161,7 +161,6 @@ func (w *responseWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	if err == nil {
 		w.status = http.StatusSwitchingProtocols
 		w.stall = 0
-		unframed(conn)
 	}
 	return conn, rw, err
 }

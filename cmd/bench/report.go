@@ -17,7 +17,7 @@ type gate struct {
 
 // gates by job and measurement.
 var gates = map[[2]string]gate{
-	{"get", "cpu"}:                            {limit: 0.78},
+	{"get", "cpu"}:                            {limit: 0.70},
 	{"post", "cpu"}:                           {limit: 0.75},
 	{"compose", "cpu"}:                        {limit: 0.60},
 	{"chain", "cpu"}:                          {limit: 0.55},

@@ -12,8 +12,8 @@ func TestGatesAreForWeirAlone(t *testing.T) {
 		value             float64
 		want              string
 	}{
-		{"get", "weir", "cpu", 0.78, "<=0.78 ok"},
-		{"get", "weir", "cpu", 0.79, "<=0.78 MISSED"},
+		{"get", "weir", "cpu", 0.70, "<=0.7 ok"},
+		{"get", "weir", "cpu", 0.71, "<=0.7 MISSED"},
 		{"get", "hybrid", "cpu", 9, ""},
 		{"routes", "weir", "cpu", 9, ""},
 		{"routes", "weir, one route", "ratio to one route", 9, ""},

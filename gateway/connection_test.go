@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +13,9 @@ import (
 	"testing/synctest"
 	"time"
 )
+
+// grain is what the server's watch of a connection holds to.
+const grain = 5 * time.Millisecond
 
 const postA = "POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"
 
@@ -85,132 +87,29 @@ func TestARequestThatFillsTheBufferButForOneByteIsRead(t *testing.T) {
 	}
 }
 
-func TestDeadlinesOfALineEndWhatTheyAreFor(t *testing.T) {
-	const (
-		soon = time.Millisecond
-		late = time.Minute
-	)
-	cases := map[string]func(l *line, near net.Conn) error{
-		"a read": func(l *line, _ net.Conn) error {
-			_ = l.SetReadDeadline(time.Now().Add(late))
-			_, err := l.Read(make([]byte, 2))
-			return err
-		},
-		"a write": func(l *line, _ net.Conn) error {
-			_ = l.SetWriteDeadline(time.Now().Add(late))
-			_, err := l.Write([]byte("text"))
-			return err
-		},
-		"a read that is under way": func(l *line, _ net.Conn) error {
-			time.AfterFunc(late/2, func() { _ = l.SetDeadline(time.Now().Add(late / 2)) })
-			_, err := l.Read(make([]byte, 2))
-			return err
-		},
-		"a read after one that it ended": func(l *line, _ net.Conn) error {
-			_ = l.SetReadDeadline(time.Now().Add(late / 2))
-			_, _ = l.Read(make([]byte, 2))
-			_ = l.SetReadDeadline(time.Now().Add(late / 2))
-			_, err := l.Read(make([]byte, 2))
-			return err
-		},
-		"a read after one that had longer": func(l *line, near net.Conn) error {
-			_ = l.SetReadDeadline(time.Now().Add(time.Hour))
-			time.AfterFunc(late/2, func() { _, _ = near.Write([]byte("x")) })
-			_, _ = l.Read(make([]byte, 2))
-			_ = l.SetReadDeadline(time.Now().Add(late / 2))
-			_, err := l.Read(make([]byte, 2))
-			return err
-		},
-		"a read after one that had less": func(l *line, near net.Conn) error {
-			_ = l.SetReadDeadline(time.Now().Add(late / 2))
-			time.AfterFunc(late/4, func() { _, _ = near.Write([]byte("x")) })
-			_, _ = l.Read(make([]byte, 2))
-			_ = l.SetReadDeadline(time.Now().Add(late * 3 / 4))
-			_, err := l.Read(make([]byte, 2))
-			return err
-		},
-		"a read after a watch": func(l *line, _ net.Conn) error {
-			_, _ = l.Read(make([]byte, 1))
-			time.Sleep(late / 2)
-			_ = l.SetReadDeadline(time.Now().Add(late / 2))
-			_, err := l.Read(make([]byte, 2))
-			return err
-		},
-	}
-	for name, call := range cases {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				near, far := net.Pipe()
-				defer near.Close()
-				l := &line{Conn: far, patrol: &patrol{}}
-				defer l.Close()
-				begin := time.Now()
-				if err := call(l, near); !errors.Is(err, os.ErrDeadlineExceeded) {
-					t.Errorf("ended by %v", err)
-				}
-				if took := time.Since(begin); took != late {
-					t.Errorf("ended after %v", took)
-				}
-				_ = l.SetReadDeadline(time.Now().Add(soon))
-				begin = time.Now()
-				if _, err := l.Read(make([]byte, 2)); !errors.Is(err, os.ErrDeadlineExceeded) || time.Since(begin) > 2*grain {
-					t.Errorf("a deadline that is near ended the read by %v after %v", err, time.Since(begin))
-				}
-				_ = l.SetReadDeadline(time.Time{})
-				time.AfterFunc(time.Hour, func() { _, _ = near.Write([]byte("x")) })
-				if n, err := l.Read(make([]byte, 2)); n != 1 || err != nil {
-					t.Errorf("a deadline that is lifted ended the read by %v", err)
-				}
-			})
-		})
-	}
-}
-
-func TestThePatrolRestsWhenNothingIsDue(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		p := &patrol{}
-		for range 3 {
-			near, far := net.Pipe()
-			l := &line{Conn: far, patrol: p}
-			go func() { _, _ = l.Read(make([]byte, 2)) }()
-			defer near.Close()
-		}
-		synctest.Wait()
-		resting := func() bool {
-			p.mu.Lock()
-			defer p.mu.Unlock()
-			return !p.due && len(p.lines) == 0
-		}
-		if resting() {
-			t.Error("nobody comes by")
-		}
-		time.Sleep(time.Second)
-		if !resting() {
-			t.Error("lines on which nothing is begun are visited")
-		}
-	})
-}
-
 func TestAHijackedConnectionIsReadByNobodyElse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		took := make(chan net.Conn, 1)
+		type taken struct {
+			net.Conn
+			read io.ByteReader
+		}
+		took := make(chan taken, 1)
 		c := connect(t, func(w http.ResponseWriter, r *http.Request) {
 			time.Sleep(time.Minute)
-			conn, _, err := http.NewResponseController(w).Hijack()
+			conn, buffered, err := http.NewResponseController(w).Hijack()
 			if err != nil {
 				t.Error(err)
 			}
-			took <- conn
+			took <- taken{conn, buffered}
 		})
 		_ = c.send("%s", postA)
 		_ = c.send("a") // while the handler is at work
 		conn := <-took
 		defer conn.Close()
 		go func() { _ = c.send("bc") }()
-		r := bufio.NewReaderSize(conn, 16)
 		for _, want := range "abc" {
 			_ = conn.SetReadDeadline(time.Now().Add(time.Second))
-			if got, err := r.ReadByte(); got != byte(want) || err != nil {
+			if got, err := conn.read.ReadByte(); got != byte(want) || err != nil {
 				t.Errorf("got %q, %v", got, err)
 			}
 		}
