@@ -146,3 +146,52 @@ func TestRequestsOfAConnectionEndWithTheGateway(t *testing.T) {
 		t.Errorf("ended by %v", err)
 	}
 }
+
+// A listener that takes HTTP/2 without TLS reads as far as its preface goes.
+func TestWhatBeginsLikeHTTP2IsServedAsWhatItIs(t *testing.T) {
+	s := newTestServer(t)
+	l := mustListen(t, s, "127.0.0.1:0", ListenerConfig{H2C: true})
+	l.Swap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.Proto+" "+r.Method) }))
+	l.Start()
+	const rest = " / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+	for _, pieces := range [][]string{{"GET" + rest}, {"P", "OST" + rest}, {"PR", "OPFIND" + rest}, {"PRI" + rest}, {"PRI ", rest[1:]}} {
+		c, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, piece := range pieces {
+			_, _ = io.WriteString(c, piece)
+			time.Sleep(2 * grain)
+		}
+		answer, err := io.ReadAll(c)
+		method, _, _ := strings.Cut(strings.Join(pieces, ""), " ")
+		if !strings.HasSuffix(string(answer), "HTTP/1.1 "+method) || err != nil {
+			t.Errorf("%q: %q, %v", pieces, answer, err)
+		}
+		c.Close()
+	}
+	if got := sendRaw(t, l.Addr().String(), "PRI * HTTP/2.0\r\n\r\nSN\r\n\r\n"); !strings.Contains(string(got), `"code":"bad-request"`) {
+		t.Errorf("got %s", got)
+	}
+	var protocols http.Protocols
+	protocols.SetUnencryptedHTTP2(true)
+	transport := &http.Transport{Protocols: &protocols}
+	defer transport.CloseIdleConnections()
+	answer, err := (&http.Client{Transport: transport}).Get("http://" + l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	if text, err := io.ReadAll(answer.Body); string(text) != "HTTP/2.0 GET" || err != nil {
+		t.Errorf("%q, %v", text, err)
+	}
+}
+
+func TestAHeaderThatIsTooSlowIsRefusedAsAProblem(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := connect(t, echoLength)
+		go func() { _ = c.send("%s", postA[:20]) }()
+		c.expect(408, `"code":"header-too-slow"`)
+		c.expectClosed(5 * time.Second)
+	})
+}

@@ -287,7 +287,7 @@ func (a *answer) interim(status int) {
 	}
 	text := appendStatus(nil, false, status)
 	for name, values := range a.header {
-		if name != "Content-Length" && name != "Transfer-Encoding" && name != "Connection" {
+		if !frames(name) {
 			text = appendField(text, name, values)
 		}
 	}

@@ -68,8 +68,19 @@ func (a *answer) noted(name string, values []string) bool {
 			a.prefixed = true
 			return false
 		}
+		return !frames(name)
 	}
 	return true
+}
+
+// frames reports fields that say where a message ends, or a connection, however
+// they are spelled.
+func frames(name string) bool {
+	switch kindOf(name) {
+	case contentLength, transferEncoding, connection, trailer:
+		return true
+	}
+	return false
 }
 
 // declare takes down the names of trailers.

@@ -96,17 +96,23 @@ func TestWhatIsNoFieldDoesNotReachTheWire(t *testing.T) {
 		h["Transfer-Encoding"] = []string{"gzip, chunked"}
 		h["Content-Length"] = []string{"1", "2"}
 		h["Trailer"] = []string{"Content-Length, X-Late, X Late"}
+		h["content-length"], h["TRANSFER-ENCODING"], h["trailer"], h["connection"] = []string{"9"}, []string{"gzip"}, []string{"Y"}, []string{"close"}
+		w.WriteHeader(http.StatusEarlyHints)
 		_, _ = io.WriteString(w, "text")
 		h["X-Late"] = []string{"f\r\ng"}
 		h[http.TrailerPrefix+"X-Later\r\n"] = []string{"h"}
 		h[http.TrailerPrefix+"Transfer-Encoding"] = []string{"h"}
 	}, getA)
-	a, err := http.ReadResponse(bufio.NewReader(strings.NewReader(got)), nil)
+	both := bufio.NewReader(strings.NewReader(got))
+	if a, err := http.ReadResponse(both, nil); err != nil || a.StatusCode != http.StatusEarlyHints || a.Close {
+		t.Fatal(a, err)
+	}
+	a, err := http.ReadResponse(both, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	text, err := io.ReadAll(a.Body)
-	if err != nil || string(text) != "text" || len(a.TransferEncoding) != 1 {
+	if err != nil || string(text) != "text" || a.Close || len(a.TransferEncoding) != 1 {
 		t.Errorf("%q, %v, %v", text, err, a.TransferEncoding)
 	}
 	for _, name := range []string{"Date", "Content-Type", "X-Split"} {

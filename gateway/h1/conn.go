@@ -234,7 +234,7 @@ func (c *conn) finish(x *exchange) bool {
 	c.unwatch()
 	c.mu.Unlock()
 	if x.answer.closing {
-		if busy := x.body.abandon(); busy || x.body.state != atEnd || !x.request.Close {
+		if busy := x.body.abandon(); busy || x.body.state != atEnd || c.r < c.w || !x.request.Close {
 			c.linger()
 		}
 		return false

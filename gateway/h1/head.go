@@ -193,7 +193,7 @@ func (h *head) version(p []byte, i int) (int, *Fault) {
 	return i, nil
 }
 
-func kindOf(name []byte) fieldKind {
+func kindOf[T string | []byte](name T) fieldKind {
 	switch len(name) {
 	case 4:
 		if same(name, "host") {
