@@ -1,6 +1,7 @@
 package policies
 
 import (
+	"errors"
 	"net/http"
 	"net/textproto"
 	"strconv"
@@ -208,20 +209,42 @@ func responseDirectives(h http.Header) (d directives, targeted bool) {
 }
 
 // parseTargeted reads a dictionary of structured fields (RFC 9213, section 2.1).
-// One that is malformed is false as a whole.
+// One that is malformed is false as a whole. One in which a name stands twice is
+// not: no reader of it is to keep what another would not.
 func parseTargeted(text string) (directives, bool) {
 	d := noDirectives()
-	all, ok := parseDictionary(text)
-	if !ok {
-		return d, false
+	all, err := readDictionary(text, mostMembers)
+	if errors.Is(err, errSFTwice) {
+		d.noStore, d.said = true, true
+		return d, true
 	}
-	for name, value := range all {
+	for i := range all {
+		m := &all[i]
 		switch {
-		case value.kind != fieldBoolean:
-			d.set(name, strings.Join(value.list, ","), true)
-		case value.is: // what is false is not said
-			d.set(name, "", false)
+		case m.inner:
+			d.set(m.key, strings.Join(stringsOf(m.list), ","), true)
+		case m.bare.kind != sfBoolean:
+			arg := m.bare.text
+			if m.bare.kind == sfInteger {
+				arg = strconv.FormatInt(m.bare.number, 10)
+			}
+			d.set(m.key, arg, true)
+		case m.bare.number == 1: // what is false is not said
+			d.set(m.key, "", false)
 		}
 	}
-	return d, true
+	return d, err == nil
+}
+
+// mostMembers bounds the dictionaries that answers have for this cache.
+const mostMembers = 64
+
+// stringsOf are the strings of an inner list.
+func stringsOf(list []sfItem) (all []string) {
+	for _, it := range list {
+		if it.bare.kind == sfString {
+			all = append(all, it.bare.text)
+		}
+	}
+	return all
 }

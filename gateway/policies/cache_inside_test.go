@@ -186,6 +186,28 @@ func TestAResourceHasSoManyVariants(t *testing.T) {
 	}
 }
 
+func TestWhatURLsShareIsPurgedByEachOfThem(t *testing.T) {
+	v := &visit{p: &cache{}, q: &gateway.Request{Route: &gateway.Route{}}, ask: asking{maxAge: -1}}
+	const url = "http://shop/items?id=7&utm=1"
+	for what, want := range map[Purging]int{
+		{URL: url}:                               1,
+		{URL: "http://shop/items?id=7"}:          1,
+		{URL: "http://shop/items?utm=2&id=7"}:    1,
+		{URL: "http://shop/items?id=8"}:          0,
+		{URL: "http://shop/items"}:               0,
+		{Prefix: "http://shop/it"}:               1,
+		{Prefix: "http://shop/items?id=7&utm=9"}: 0,
+	} {
+		s := openCacheStore(1 << 20)
+		s.keep(&visit{key: cacheKey{base: "public\x00" + url}, url: url},
+			newEntry(v, judgement{lifetime: time.Hour}, http.StatusOK, http.Header{"No-Vary-Search": {`params=("utm")`}}, nil, time.Now()))
+		if n := s.Purge(what); n != want {
+			t.Errorf("%+v: %d purged, not %d", what, n, want)
+		}
+		s.Close()
+	}
+}
+
 func TestChildrenGoWithTheirURL(t *testing.T) {
 	s := openCacheStore(1 << 20)
 	defer s.Close()

@@ -36,32 +36,34 @@ func searchVarianceOf(lines []string) *searchVariance {
 	if lines == nil {
 		return nil
 	}
-	dictionary, ok := parseDictionary(strings.Join(lines, ","))
-	if !ok {
+	all, err := readDictionary(strings.Join(lines, ","), mostMembers)
+	if err != nil {
 		return nil
 	}
 	s := &searchVariance{}
-	if order, given := dictionary["key-order"]; given {
-		if order.kind != fieldBoolean {
+	var except *sfMember
+	for i := range all {
+		m := &all[i]
+		isBoolean := !m.inner && m.bare.kind == sfBoolean
+		isStrings := m.inner && len(stringsOf(m.list)) == len(m.list)
+		switch {
+		case m.key == "key-order" && isBoolean:
+			s.anyOrder = m.bare.number == 1
+		case m.key == "params" && isBoolean:
+			s.all = m.bare.number == 1
+		case m.key == "params" && isStrings:
+			s.listed = parameterNames(stringsOf(m.list))
+		case m.key == "except" && isStrings:
+			except = m
+		case m.key == "key-order" || m.key == "params" || m.key == "except":
 			return nil
 		}
-		s.anyOrder = order.is
 	}
-	params, given := dictionary["params"]
-	switch {
-	case !given:
-	case params.kind == fieldBoolean:
-		s.all = params.is
-	case params.kind == fieldStrings:
-		s.listed = parameterNames(params.list)
-	default:
-		return nil
-	}
-	if except, given := dictionary["except"]; given {
-		if !s.all || except.kind != fieldStrings {
+	if except != nil {
+		if !s.all {
 			return nil
 		}
-		s.listed = parameterNames(except.list)
+		s.listed = parameterNames(stringsOf(except.list))
 	}
 	if !s.all && !s.anyOrder && len(s.listed) == 0 {
 		return nil

@@ -61,6 +61,7 @@ func TestCacheStores(t *testing.T) {
 		{name: "RFC 9213 2.2: CDN-Cache-Control stands in place of Cache-Control", header: []string{"Cache-Control", "no-store", "Cdn-Cache-Control", fresh}, stored: true},
 		{name: "RFC 9213 2.2: CDN-Cache-Control stands in place of Expires", header: []string{"Expires", "Sat, 01 Jan 2000 00:01:00 GMT", "Cdn-Cache-Control", "no-store"}},
 		{name: "RFC 9213 2.2: one that is malformed is ignored", header: []string{"Cache-Control", "no-store", "Cdn-Cache-Control", "max-age=60,,"}},
+		{name: "RFC 9213 2.1: what says one thing twice is not stored", header: []string{"Cache-Control", fresh, "Cdn-Cache-Control", "no-store", "Cdn-Cache-Control", "no-store"}},
 		{name: "RFC 9213 2.2: one that is empty is ignored", header: []string{"Cache-Control", "no-store", "Cdn-Cache-Control", ""}},
 		{name: "ttl is for what says nothing", policy: "cache: { ttl: 60s }", stored: true},
 		{name: "ttl is not for failures", policy: "cache: { ttl: 60s }", status: 404},
