@@ -21,13 +21,14 @@ const module = "github.com/weir-run/weir"
 var arrows = map[string][]string{
 	"dsl":                    {},
 	"lookout":                {},
+	"queue":                  {},
 	"engine":                 {"engine/schema", "engine/trace", "dsl"},
 	"engine/codec":           {"dsl"},
 	"engine/schema":          {"dsl"},
 	"engine/steps":           {"engine", "engine/codec", "engine/schema", "engine/trace", "dsl"},
 	"engine/trace/otlp":      {"engine/trace"},
 	"engine/trace":           {}, // contexts and spans: what they are of does not matter
-	"mesh":                   {"mesh/discovery", "mesh/h1", "lookout"},
+	"mesh":                   {"mesh/discovery", "mesh/h1", "lookout", "queue"},
 	"mesh/discovery":         {},
 	"mesh/discovery/dnstest": {}, // for tests only
 	"mesh/h1":                {},
@@ -40,7 +41,7 @@ var arrows = map[string][]string{
 	"gateway/h1":             {}, // serves HTTP/1.1, whatever the handler
 	"gateway/h1/h1test":      {}, // for tests only
 	"gateway/usage":          {}, // counts, whatever is counted
-	"gateway/policies":       {"gateway", "engine", "engine/schema", "dsl", "lookout"},
+	"gateway/policies":       {"gateway", "engine", "engine/schema", "dsl", "lookout", "queue"},
 	"flows":                  {"connectors", "engine", "engine/schema", "engine/steps", "engine/trace", "gateway", "gateway/acme", "gateway/usage", "gateway/policies", "mesh", "dsl"},
 	"cmd/weir":               {"connectors/openapi", "flows", "flows/suite", "flows/explain", "flows/language", "flows/lsp", "connectors", "engine", "engine/steps", "engine/trace", "engine/trace/otlp", "gateway", "gateway/usage", "gateway/policies", "dsl"},
 	"cmd/bench":              {"mesh", "mesh/h1"}, // measures the binary from outside, and the mesh by itself

@@ -89,7 +89,7 @@ type triggerConfig struct {
 	Versions []dsl.String `yaml:"versions" doc:"The versions that this route is of, as the gateway names them in versions. Default: none, which is for requests of any."`
 	Gateway  dsl.String   `yaml:"gateway" doc:"The gateway whose route this is. Not needed if there is only one."`
 	Deadline dsl.Duration `yaml:"deadline" doc:"How long a request may take in all." default:"30s" min:"1ms"`
-	Priority dsl.String   `yaml:"priority" doc:"How important the requests are: whose calls go first where the limit of a service makes some wait, and whose are refused last. Flows that this one runs have the same; a tap is low. Default: normal." enum:"critical|high|normal|low"`
+	Priority dsl.String   `yaml:"priority" doc:"How important the requests are: who goes first where the limit of a service or of the gateway makes some wait, and who is refused last. Flows that this one runs have the same; a tap is low. Default: normal." enum:"critical|high|normal|low"`
 	Policies dsl.Bundles  `yaml:"policies" doc:"What applies to the requests of this route on top of the policies of its gateway: names of bundles of the section policies, and bundles that stand in their place. A policy that both have applies as it stands here, but for those that say otherwise."`
 	Without  []dsl.String `yaml:"without" doc:"The policies of the gateway that do not apply to this route."`
 	MaxBody  dsl.Size     `yaml:"max_body" doc:"How large the body of a request may be. Default: what the gateway says." min:"1B"`

@@ -12,6 +12,10 @@ const PriorityLow Priority = -1
 // The priorities as they are written, the lowest first. Normal is 0.
 var priorities = []string{"low", "normal", "high", "critical"}
 
+// Priorities are the priorities as they are written, the lowest first. They are
+// not to be changed.
+func Priorities() []string { return priorities }
+
 // PriorityOf is the priority that is written so; what is not one is normal.
 func PriorityOf(text string) Priority {
 	if i := slices.Index(priorities, text); i >= 0 {

@@ -200,7 +200,7 @@ func (c *checker) routeOf(f *engine.Flow, s served) gateway.Route {
 	r := gateway.Route{
 		Match:   conditions(f.Trigger.Match),
 		Gateway: s.by.Name.Value, Method: f.Trigger.Method, Path: f.Trigger.Path, Hosts: f.Trigger.Hosts, Span: f.Trigger.Span, Name: f.Name.Value,
-		Deadline: f.Trigger.Deadline, MaxBody: f.Trigger.MaxBody, Handler: http.NotFoundHandler(),
+		Deadline: f.Trigger.Deadline, MaxBody: f.Trigger.MaxBody, Priority: f.Trigger.Priority, Handler: http.NotFoundHandler(),
 		Layers: s.policies.Layers,
 	}
 	if p := f.Program(); p != nil {

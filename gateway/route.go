@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/weir-run/weir/dsl"
+	"github.com/weir-run/weir/engine"
 )
 
 // Route is one entry of a gateway: requests of one method to the paths of one
@@ -45,6 +46,9 @@ type Route struct {
 	// MaxBody caps the request's body in bytes. 0 is the gateway's cap,
 	// negative is none.
 	MaxBody int64
+	// Priority is that of its requests, as limits of the gateway and those of
+	// services go by it.
+	Priority engine.Priority
 	// Layers are the policies of the route, outermost first.
 	Layers []Layer
 

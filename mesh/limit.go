@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"sync/atomic"
 	"time"
+
+	"github.com/weir-run/weir/queue"
 )
 
 // Limit bounds what is under way at a time, so that a service that became slow
@@ -74,8 +76,8 @@ type limiter struct {
 	waiting  atomic.Int64 // calls, in both lines
 	refused  [priorities]atomic.Int64
 	late     atomic.Int64 // of the refused
-	calls    line         // for a place among the calls
-	picks    line         // for a place at an endpoint
+	calls    queue.Line   // for a place among the calls
+	picks    queue.Line   // for a place at an endpoint
 }
 
 func newLimiter(l Limit) *limiter {
@@ -83,20 +85,6 @@ func newLimiter(l Limit) *limiter {
 		return nil
 	}
 	return &limiter{Limit: l, adaptive: newAdaptive(l.Adaptive)}
-}
-
-// take adds one to n if it stays within limit. A sum that is taken back would
-// make others see a place taken that is free.
-func take(n *atomic.Int64, limit int) bool {
-	for {
-		old := n.Load()
-		if old >= int64(limit) {
-			return false
-		}
-		if n.CompareAndSwap(old, old+1) {
-			return true
-		}
-	}
 }
 
 // most is how many calls may be under way now; 0 is no bound.
@@ -114,12 +102,12 @@ func (r *run) start() (Class, error) {
 	if most == 0 {
 		return OK, nil
 	}
-	if l.calls.empty() && take(&l.inUse, most) {
+	if l.calls.Empty() && queue.Take(&l.inUse, most) {
 		r.placed = true
 		return OK, nil
 	}
 	class, err := r.queue(&l.calls, fmt.Sprintf("%d calls are under way", most), most,
-		func() bool { return take(&l.inUse, l.most()) })
+		func() bool { return queue.Take(&l.inUse, l.most()) })
 	r.placed = class == OK
 	return class, err
 }
@@ -156,7 +144,7 @@ func (r *run) handOver(resp *http.Response) {
 
 func (l *limiter) leave() {
 	l.inUse.Add(-1)
-	l.calls.wake()
+	l.calls.Wake()
 }
 
 // hasRoom reports whether one more attempt may be under way.
@@ -170,14 +158,14 @@ func (v *vitals) enter() bool {
 		v.inFlight.Add(1)
 		return true
 	}
-	return take(&v.inFlight, v.limit.PerEndpoint)
+	return queue.Take(&v.inFlight, v.limit.PerEndpoint)
 }
 
 // exit ends what enter began.
 func (v *vitals) exit() {
 	v.inFlight.Add(-1)
 	if v.limit != nil {
-		v.limit.picks.wake()
+		v.limit.picks.Wake()
 	}
 }
 
@@ -193,7 +181,7 @@ func (l *limiter) perEndpoint() *limiter {
 }
 
 // crowded reports whether calls wait for a place at an endpoint.
-func (l *limiter) crowded() bool { return l != nil && !l.picks.empty() }
+func (l *limiter) crowded() bool { return l != nil && !l.picks.Empty() }
 
 // pick chooses an endpoint for the next attempt, and waits for a place at one.
 func (r *run) pick() (p pick, class Class, err error) {
@@ -237,7 +225,7 @@ func (lateError) Is(target error) bool { return target == ErrLate }
 // late already is shed first, and at once. If the queue is full, a call of a lower
 // priority makes room. taken says in words what is waited for, of which there are
 // so many places.
-func (r *run) queue(in *line, taken string, places int, try func() bool) (Class, error) {
+func (r *run) queue(in *queue.Line, taken string, places int, try func() bool) (Class, error) {
 	s := r.service
 	l := s.limit
 	refuse := func(why string) (Class, error) {
@@ -256,7 +244,7 @@ func (r *run) queue(in *line, taken string, places int, try func() bool) (Class,
 	late := false
 	if left, bound := r.left(); bound {
 		typical := time.Duration(s.typical.Load())
-		turn := typical * time.Duration(in.before(r.priority)) / time.Duration(places)
+		turn := typical * time.Duration(in.Before(r.priority.rank())) / time.Duration(places)
 		if left <= typical+turn {
 			return tooLate(", and " + ErrLate.Error())
 		}
@@ -264,11 +252,11 @@ func (r *run) queue(in *line, taken string, places int, try func() bool) (Class,
 			patience, late = left-typical, true
 		}
 	}
-	if !take(&l.waiting, l.Queue) && !in.oust(r.priority) {
+	if !queue.Take(&l.waiting, l.Queue) && !in.Oust(r.priority.rank()) {
 		return refuse(fmt.Sprintf(", and %d calls wait", l.Queue))
 	}
 	start := time.Now()
-	ousted, err := in.wait(r.req.Context(), r.priority, patience, try)
+	ousted, err := in.Wait(r.req.Context(), r.priority.rank(), patience, try)
 	if !ousted {
 		l.waiting.Add(-1)
 	}
@@ -279,7 +267,7 @@ func (r *run) queue(in *line, taken string, places int, try func() bool) (Class,
 		return OK, nil
 	case errors.Is(err, context.Canceled):
 		return Canceled, err
-	case err == errOusted:
+	case err == queue.ErrOusted:
 		return refuse(", and " + err.Error())
 	case late:
 		return tooLate(fmt.Sprintf(", and there is no time left after a wait of %v", r.queued.Round(time.Millisecond)))

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/weir-run/weir/mesh/h1"
+
+	"github.com/weir-run/weir/queue"
 )
 
 // Mirror copies a share of the calls to another version, to see what that does
@@ -194,7 +196,7 @@ func (m *mirror) request(req *http.Request, version int) *http.Request {
 // send makes the copy, if there is room for one more.
 func (c *shadow) send(body []byte) {
 	m := c.mirror
-	if !m.service.rate.now() || !take(&m.inFlight, m.Concurrent) {
+	if !m.service.rate.now() || !queue.Take(&m.inFlight, m.Concurrent) {
 		m.dropped.Add(1)
 		return
 	}

@@ -56,7 +56,7 @@ func (s *Service) update(targets []discovery.Target) {
 	next.homes = s.affinity.homes(next.endpoints)
 	s.set.Store(next)
 	if s.limit != nil {
-		s.limit.picks.wake() // where to go may be new
+		s.limit.picks.Wake() // where to go may be new
 	}
 	for _, e := range before {
 		e.close()

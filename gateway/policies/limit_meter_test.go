@@ -44,7 +44,15 @@ func guarded(tb testing.TB, bundle string) http.Handler {
 // opened is guarded until it is ended.
 func opened(tb testing.TB, bundle string) (h http.Handler, end func()) {
 	tb.Helper()
-	catalog, err := NewCatalog(caller, RateLimit, Quota)
+	h, _, end = before(tb, bundle, gateway.Route{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) })})
+	return h, end
+}
+
+// before puts policies before a route, until it is ended, and shows what they
+// count.
+func before(tb testing.TB, bundle string, route gateway.Route) (h http.Handler, count func(name string) int64, end func()) {
+	tb.Helper()
+	catalog, err := NewCatalog(append([]Kind{caller}, All()...)...)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -55,12 +63,23 @@ func opened(tb testing.TB, bundle string) (h http.Handler, end func()) {
 		place.Open(nil)
 	}
 	layers := catalog.Apply(nil, []*Bundle{b}, nil, dsl.Span{}, &faults).Layers
-	routes := gateway.NewRouter([]gateway.Route{{Path: "/", Layers: layers, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) })}}, &faults)
+	route.Path, route.Layers = "/", layers
+	routes := gateway.NewRouter([]gateway.Route{route}, &faults)
 	metrics, err := gateway.NewMetrics(prometheus.NewRegistry())
 	if err != nil || len(faults.All()) > 0 {
 		tb.Fatal(err, faults.All())
 	}
-	return gateway.NewHandler(routes, gateway.Options{Log: slog.New(slog.DiscardHandler), Metrics: metrics}), func() {
+	count = func(name string) (n int64) {
+		for _, place := range b.Places {
+			place.Keeper().(engine.Observed).Observe(func(other string, _ bool, value int64) {
+				if other == name {
+					n += value
+				}
+			})
+		}
+		return n
+	}
+	return gateway.NewHandler(routes, gateway.Options{Log: slog.New(slog.DiscardHandler), Metrics: metrics}), count, func() {
 		for _, place := range b.Places {
 			place.Keeper().Close()
 		}

@@ -20,6 +20,7 @@ func All() []Kind {
 		Authorize,
 		RateLimit,
 		Quota,
+		Concurrency,
 		Compress,
 		Headers,
 		Cache,

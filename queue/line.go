@@ -1,4 +1,6 @@
-package mesh
+// Package queue holds those who wait for a place that others have, by how
+// important they are.
+package queue
 
 import (
 	"container/list"
@@ -9,12 +11,13 @@ import (
 	"time"
 )
 
-// line is where calls wait for their turn: by priority, and within one first come,
-// first served. Every tenth turn is that of whoever has waited longest, so that the
-// low are not kept out for ever by the rest.
+// Line is where calls and requests wait for their turn: by rank, and within one
+// first come, first served. Every tenth turn is that of whoever has waited longest,
+// so that the low are not kept out for ever by the rest. Its zero value is empty. It
+// is safe for concurrent use.
 //
 // It is not last in, first out, as some queues are under overload: nobody stands
-// in it for longer than [Limit].Wait, and who would be too late leaves it before.
+// in it for longer than their patience, and who would be too late leaves it before.
 //
 // What is waited for is not handed over: who is next is woken, and tries for
 // itself. No place stays free while somebody waits for it, because
@@ -22,10 +25,10 @@ import (
 //   - whoever gives a place back looks at the line after that, and whoever waits
 //     stands in line before trying;
 //   - whoever leaves the line, for any reason, wakes who is next then.
-type line struct {
+type Line struct {
 	length atomic.Int64
 	mu     sync.Mutex
-	ranks  [priorities]list.List // of *waiter, the lowest first
+	ranks  [Ranks]list.List // of *waiter, the lowest first
 	came   uint64
 	turns  uint64
 }
@@ -38,23 +41,42 @@ type waiter struct {
 	ousted bool
 }
 
+// Ranks is how many ranks there are, low, normal, high and critical: they go from
+// 0, the lowest, to Ranks-1.
+const Ranks = 4
+
 const oldestTurn = 10
 
-func (l *line) empty() bool { return l.length.Load() == 0 }
+// Take adds one to n if it stays within limit. A sum that is taken back would
+// make others see a place taken that is free.
+func Take(n *atomic.Int64, limit int) bool {
+	for {
+		old := n.Load()
+		if old >= int64(limit) {
+			return false
+		}
+		if n.CompareAndSwap(old, old+1) {
+			return true
+		}
+	}
+}
 
-// before is how many would have their turn before a call that comes now.
-func (l *line) before(p Priority) (n int) {
+// Empty reports whether nobody waits.
+func (l *Line) Empty() bool { return l.length.Load() == 0 }
+
+// Before is how many would have their turn before one of this rank who comes now.
+func (l *Line) Before(rank int) (n int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for i := p.rank(); i < priorities; i++ {
+	for i := rank; i < Ranks; i++ {
 		n += l.ranks[i].Len()
 	}
 	return n
 }
 
-// wake lets the next one try.
-func (l *line) wake() {
-	if l.empty() {
+// Wake lets the next one try: a place was given back.
+func (l *Line) Wake() {
+	if l.Empty() {
 		return
 	}
 	l.mu.Lock()
@@ -63,9 +85,9 @@ func (l *line) wake() {
 }
 
 // next tells who is next that it may try. mu is held.
-func (l *line) next() {
+func (l *Line) next() {
 	var next *waiter
-	for i := priorities - 1; i >= 0; i-- {
+	for i := Ranks - 1; i >= 0; i-- {
 		first := l.ranks[i].Front()
 		if first == nil {
 			continue
@@ -86,12 +108,12 @@ func (w *waiter) tell() {
 	}
 }
 
-// oust takes the place of the one who came last among those of the lowest
-// priority below p, and reports whether there was any.
-func (l *line) oust(p Priority) bool {
+// Oust takes the place in the line of the one who came last among those of the
+// lowest rank below this one, and reports whether there was any.
+func (l *Line) Oust(below int) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for i := range p.rank() {
+	for i := range below {
 		if last := l.ranks[i].Back(); last != nil {
 			w := last.Value.(*waiter)
 			w.ousted = true
@@ -104,7 +126,7 @@ func (l *line) oust(p Priority) bool {
 }
 
 // leave takes a waiter out. mu is held.
-func (l *line) leave(w *waiter, rank int) {
+func (l *Line) leave(w *waiter, rank int) {
 	if w.place != nil {
 		l.ranks[rank].Remove(w.place)
 		w.place = nil
@@ -112,20 +134,20 @@ func (l *line) leave(w *waiter, rank int) {
 	}
 }
 
+// What a wait ends with that does not end well.
 var (
-	errWaited = errors.New("the wait was in vain")
-	errOusted = errors.New("calls of a higher priority came")
+	ErrWaited = errors.New("the wait was in vain")
+	ErrOusted = errors.New("calls of a higher priority came")
 )
 
-// wait returns nil when try has returned true, which is asked without the lock
-// held. The error is the context's, errWaited after patience, or errOusted; ousted
+// Wait returns nil when try has returned true, which is asked without the lock
+// held. The error is the context's, ErrWaited after patience, or ErrOusted; ousted
 // says that somebody else has the place in the line, whatever the error.
-func (l *line) wait(ctx context.Context, p Priority, patience time.Duration, try func() bool) (ousted bool, err error) {
+func (l *Line) Wait(ctx context.Context, rank int, patience time.Duration, try func() bool) (ousted bool, err error) {
 	if patience <= 0 {
-		return false, errWaited
+		return false, ErrWaited
 	}
 	w := &waiter{turn: make(chan struct{}, 1)}
-	rank := p.rank()
 	l.mu.Lock()
 	l.came++
 	w.came = l.came
@@ -149,20 +171,20 @@ func (l *line) wait(ctx context.Context, p Priority, patience time.Duration, try
 		select {
 		case <-w.turn:
 			if l.lost(w) {
-				return true, errOusted
+				return true, ErrOusted
 			}
 			if try() {
 				return false, nil
 			}
 		case <-timer.C:
-			return false, errWaited
+			return false, ErrWaited
 		case <-ctx.Done():
 			return false, ctx.Err()
 		}
 	}
 }
 
-func (l *line) lost(w *waiter) bool {
+func (l *Line) lost(w *waiter) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return w.ousted
