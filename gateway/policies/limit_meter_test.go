@@ -52,6 +52,22 @@ func opened(tb testing.TB, bundle string) (h http.Handler, end func()) {
 // count.
 func before(tb testing.TB, bundle string, route gateway.Route) (h http.Handler, count func(name string) int64, end func()) {
 	tb.Helper()
+	h, keepers, end := beforeKeepers(tb, bundle, route)
+	return h, func(name string) (n int64) {
+		for _, k := range keepers {
+			k.(engine.Observed).Observe(func(other string, _ bool, value int64) {
+				if other == name {
+					n += value
+				}
+			})
+		}
+		return n
+	}, end
+}
+
+// beforeKeepers is before, with what the policies keep.
+func beforeKeepers(tb testing.TB, bundle string, route gateway.Route) (h http.Handler, keepers []engine.Keeper, end func()) {
+	tb.Helper()
 	catalog, err := NewCatalog(append([]Kind{caller}, All()...)...)
 	if err != nil {
 		tb.Fatal(err)
@@ -60,7 +76,7 @@ func before(tb testing.TB, bundle string, route gateway.Route) (h http.Handler, 
 	nodes := dsl.Parse(dsl.NewSource("test", bundle), &faults)
 	b := catalog.Compile(&Language{Env: func(string) (string, bool) { return "", false }}, nodes[0], Where{}, &faults)
 	for _, place := range b.Places {
-		place.Open(nil)
+		keepers = append(keepers, place.Open(nil))
 	}
 	layers := catalog.Apply(nil, []*Bundle{b}, nil, dsl.Span{}, &faults).Layers
 	route.Path, route.Layers = "/", layers
@@ -69,19 +85,9 @@ func before(tb testing.TB, bundle string, route gateway.Route) (h http.Handler, 
 	if err != nil || len(faults.All()) > 0 {
 		tb.Fatal(err, faults.All())
 	}
-	count = func(name string) (n int64) {
-		for _, place := range b.Places {
-			place.Keeper().(engine.Observed).Observe(func(other string, _ bool, value int64) {
-				if other == name {
-					n += value
-				}
-			})
-		}
-		return n
-	}
-	return gateway.NewHandler(routes, gateway.Options{Log: slog.New(slog.DiscardHandler), Metrics: metrics}), count, func() {
-		for _, place := range b.Places {
-			place.Keeper().Close()
+	return gateway.NewHandler(routes, gateway.Options{Log: slog.New(slog.DiscardHandler), Metrics: metrics}), keepers, func() {
+		for _, k := range keepers {
+			k.Close()
 		}
 	}
 }

@@ -17,6 +17,7 @@ func All() []Kind {
 		Basic,
 		JWT,
 		ExtAuth,
+		Shed,
 		Authorize,
 		RateLimit,
 		Quota,
