@@ -22,6 +22,7 @@ func All() []Kind {
 		RateLimit,
 		Quota,
 		Concurrency,
+		Bandwidth,
 		Compress,
 		Headers,
 		Cache,
