@@ -27,7 +27,8 @@ type callConfig struct {
 	Body        dsl.Shape            `yaml:"body" doc:"The body: a shape becomes JSON, text stays text."`
 	Idempotency dsl.String           `yaml:"idempotency" doc:"The header in which the service is sent a key that is the same for every attempt of this call in this run of the flow, such as Idempotency-Key. The service then does it once, so that a POST or PATCH is repeated like any other call. Rounds of a loop that send the same request share a key."`
 	Priority    dsl.String           `yaml:"priority" doc:"How important the call is, where the limit of the service makes some wait. Default: what the flow is." enum:"critical|high|normal|low"`
-	Accept      []dsl.String         `yaml:"accept" doc:"Statuses from 400 that are no failure: numbers such as 404, or classes such as 4xx."`
+	stickyCall
+	Accept []dsl.String `yaml:"accept" doc:"Statuses from 400 that are no failure: numbers such as 404, or classes such as 4xx."`
 }
 
 // Call sends one request to a service and reads the answer.
@@ -58,14 +59,9 @@ type call struct {
 	once     *idempotency // nil without a key
 	accept   []int
 	priority priority
+	sticky   *dsl.TextTemplate // nil: the service decides
 	role     *engine.Role
 	result   engine.Slot
-}
-
-type parameter struct {
-	key    string // escaped, with =
-	static string // key and value, if the value is known
-	shape  *dsl.ShapeTemplate
 }
 
 var methods = []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
@@ -92,6 +88,7 @@ func compileCall(c *engine.Compiler, at *dsl.Node, cfg *callConfig) engine.Step 
 	}
 	s.service, _ = engine.Use[*Service](c, "service", service)
 	s.role = roleOf(c, s.service)
+	s.sticky = cfg.stickyCall.compile(c, s.service)
 	s.path = compilePath(c, at, n, from)
 	c.InURL(n)
 	if cfg.Body.Node != nil {
@@ -128,31 +125,6 @@ func splitCall(n *dsl.Node) (method, service dsl.String, path int, ok bool) {
 	method = dsl.String{Value: text[:i], Span: n.At(0, i)}
 	service = dsl.String{Value: text[j:k], Span: n.At(j, k)}
 	return method, service, path, strings.HasPrefix(text[path:], "/")
-}
-
-func compileQuery(c *engine.Compiler, n *dsl.Node) (query []parameter) {
-	if n == nil {
-		return nil
-	}
-	for _, f := range n.Fields {
-		if f.Value.Kind == dsl.Map {
-			c.Report(dsl.Diagnostic{Span: f.Value.Span, Code: "wrong-type", Message: "the value of a query parameter is text or a list of texts", Hint: "write one text, such as $(toJSON(x)), or a parameter for each field"})
-			continue
-		}
-		p := parameter{key: url.QueryEscape(f.Key.Text) + "="}
-		if p.shape = c.Shape(dsl.Shape{Node: f.Value}); p.shape == nil {
-			continue
-		}
-		if f.Value.Kind == dsl.Scalar && f.Value.Type != dsl.Str && f.Value.Type != dsl.Null {
-			p.static = p.key + url.QueryEscape(f.Value.Text)
-		} else if t, ok := p.shape.Text(); ok {
-			if s, ok := t.Static(); ok {
-				p.static = p.key + url.QueryEscape(s)
-			}
-		}
-		query = append(query, p)
-	}
-	return query
 }
 
 // statuses reads 404 or 4xx.
@@ -210,6 +182,9 @@ func (s *call) Run(ctx context.Context, x *engine.Exchange) error {
 		start = time.Now()
 	}
 	how := mesh.Call{Buffer: true, Prompt: true, UsefulUntil: s.role.UsefulUntil(x), Priority: s.priority.in(x), Ledger: s.role.Begin(x), Slack: s.role.Slack(x)}
+	if how.Sticky, err = stickyOf(ctx, x, s.sticky); err != nil {
+		return err
+	}
 	if s.once != nil {
 		how.Idempotent = true
 		if err := s.once.mark(x, req); err != nil {
@@ -258,7 +233,7 @@ func (s *call) request(ctx context.Context, x *engine.Exchange) (*http.Request, 
 	if err != nil {
 		return nil, err
 	}
-	if u.RawQuery, err = s.rawQuery(ctx, x); err != nil {
+	if u.RawQuery, err = queryOf(ctx, x, "", s.query); err != nil {
 		return nil, err
 	}
 	h := make(http.Header, 4+len(s.headers)+len(s.service.headers))
@@ -287,40 +262,6 @@ func (s *call) request(ctx context.Context, x *engine.Exchange) (*http.Request, 
 
 // blank is what requests are made of: only its copy takes a context.
 var blank = &http.Request{Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1}
-
-func (s *call) rawQuery(ctx context.Context, x *engine.Exchange) (string, error) {
-	if len(s.query) == 0 {
-		return "", nil
-	}
-	var b []byte
-	add := func(texts ...string) {
-		if len(b) > 0 {
-			b = append(b, '&')
-		}
-		for _, t := range texts {
-			b = append(b, t...)
-		}
-	}
-	for i := range s.query {
-		p := &s.query[i]
-		if p.static != "" {
-			add(p.static)
-			continue
-		}
-		v, err := engine.ValueOf(ctx, x, p.shape)
-		if err != nil {
-			return "", err
-		}
-		texts, err := v.Texts()
-		if err != nil {
-			return "", &dsl.Fault{Span: p.shape.Span(), Message: err.Error(), Err: err}
-		}
-		for _, t := range texts {
-			add(p.key, url.QueryEscape(t))
-		}
-	}
-	return string(b), nil
-}
 
 // setBody gives the request its body, which can be sent again by a retry.
 func (s *call) setBody(ctx context.Context, x *engine.Exchange, req *http.Request) error {

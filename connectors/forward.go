@@ -24,9 +24,11 @@ import (
 
 type forwardConfig struct {
 	Forward  dsl.String           `yaml:"forward" doc:"The service that gets the request." required:"true"`
-	Path     dsl.Text             `yaml:"path" doc:"The path to ask for instead of the one that the caller asked for. The query is kept."`
+	Path     dsl.Text             `yaml:"path" doc:"The path to ask for instead of the one that the caller asked for."`
+	Query    map[string]dsl.Shape `yaml:"query" doc:"Parameters of the query that are set, in place of what the caller sent in them. A value that is null takes the parameter away, a list repeats it. All others are kept."`
 	Headers  map[string]dsl.Shape `yaml:"headers" doc:"Headers to set on the request."`
 	Priority dsl.String           `yaml:"priority" doc:"How important the request is, where the limit of the service makes some wait. Default: what the flow is." enum:"critical|high|normal|low"`
+	stickyCall
 }
 
 // Forward passes a request through to a service, and the answer back.
@@ -37,13 +39,19 @@ var Forward = dsl.Define("forward",
 	dsl.Example{Name: "another path", YAML: `
 forward: users
 path: /internal/users/$(params.id)
+`},
+	dsl.Example{Name: "another query", YAML: `
+forward: users
+query: { tenant: shop, utm_source: null }
 `})
 
 type forward struct {
 	service  *Service
 	path     *dsl.TextTemplate
+	query    []parameter
 	headers  []engine.Header
 	priority priority
+	sticky   *dsl.TextTemplate // nil: the service decides
 	role     *engine.Role
 }
 
@@ -66,7 +74,10 @@ func compileForward(c *engine.Compiler, at *dsl.Node, cfg *forwardConfig) engine
 		s.path = compilePath(c, nil, n, 0)
 		c.InURL(n)
 	}
+	s.query = compileQuery(c, at.Field("query"))
+	c.InURL(at.Field("query"))
 	s.headers = c.Headers(cfg.Headers)
+	s.sticky = cfg.stickyCall.compile(c, s.service)
 	return s
 }
 
@@ -102,7 +113,10 @@ func (s *forward) Run(ctx context.Context, x *engine.Exchange) error {
 		_ = http.NewResponseController(w).EnableFullDuplex() // not there: no need of it either
 	}
 	p.call = mesh.Call{Stream: true, Prompt: true, Fields: p.got, Priority: s.priority.in(x), Ledger: s.role.Begin(x)} // the gateway bounds how long a caller may take for its body
-	if x.In.Request.ProtoAtLeast(1, 1) {                                                                               // what is older knows no interim answers
+	if p.call.Sticky, err = stickyOf(ctx, x, s.sticky); err != nil {
+		return err
+	}
+	if x.In.Request.ProtoAtLeast(1, 1) { // what is older knows no interim answers
 		p.to, p.call.Interim = w, p.interim
 	}
 	observe(ctx, x, req, &p.call)
@@ -221,6 +235,12 @@ func (s *forward) request(ctx context.Context, x *engine.Exchange, p *passing) (
 	if s.path != nil {
 		u.Path, u.RawPath = "", ""
 		if err := setPath(ctx, x, u, s.path); err != nil {
+			return nil, err
+		}
+	}
+	if s.query != nil {
+		var err error
+		if u.RawQuery, err = rewritten(ctx, x, u.RawQuery, s.query); err != nil {
 			return nil, err
 		}
 	}

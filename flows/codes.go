@@ -131,6 +131,7 @@ var Codes = []Code{
 	{"no-root", "An XML document has one root element, and this has none or several.", "Add xml: { root: name }."},
 	{"no-secret", "There is no such secret, or it cannot be used.", "Provide the file or the variable that the message names; tests give it in secrets."},
 	{"no-verb", "A step has none of the verbs.", "Write one; the reference lists them."},
+	{"no-versions", "Requests are to stay with a version of a service that has none.", "Remove sticky, or write versions at the service."},
 	{"nobody-known", "An expression asks who calls, and no policy of the route finds out.", "Add one that does to the policies of the route or of its gateway."},
 	{"not-a-condition", "A condition is true or false, and this never is.", "Compare it with something."},
 	{"not-a-test", "A file of tests holds something else.", "Move it to a file whose name does not end in .test.yaml."},

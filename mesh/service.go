@@ -73,6 +73,10 @@ type Call struct {
 	Slack func() time.Duration
 	// Priority says which calls go first when [Limit] lets some wait.
 	Priority Priority
+	// Sticky, if set, decides which version of the service the call goes to, in
+	// place of what [Config].Sticky finds in the request: calls with the same go to
+	// the same one while the weights stay.
+	Sticky string
 	// NoHedge keeps a call from being hedged.
 	NoHedge bool
 	// Record asks for Records of a call whose first attempt succeeds. There are
@@ -186,7 +190,7 @@ func (s *Service) Do(req *http.Request, call *Call) (*http.Response, error) {
 	defer s.inFlight.Add(-1)
 
 	r := run{service: s, req: req, now: time.Now(), priority: call.Priority}
-	r.tried.version = s.split.choose(req, s, r.now.Sub(s.opened))
+	r.tried.version = s.split.choose(req, call.Sticky, s, r.now.Sub(s.opened))
 	if s.cfg.Deadline > 0 {
 		r.until = r.now.Add(s.cfg.Deadline)
 	}

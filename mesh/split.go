@@ -37,7 +37,8 @@ type When struct{ Header, Is string }
 
 // Sticky names what of a request decides the version that it goes to, so that
 // one user stays with one version while the weights stay. Requests without it
-// go anywhere. Set one of them, or none.
+// go anywhere. Set one of them, or none. What a call says itself, [Call].Sticky,
+// comes before it.
 type Sticky struct{ Header, Cookie string }
 
 const (
@@ -125,16 +126,16 @@ func (s *split) indexOf(name string) int {
 }
 
 // choose gives the version of a call of the service.
-func (s *split) choose(req *http.Request, service *Service, at time.Duration) int {
+func (s *split) choose(req *http.Request, sticky string, service *Service, at time.Duration) int {
 	if s == nil {
 		return 0
 	}
-	i := s.match(req, service, at)
+	i := s.match(req, sticky, service, at)
 	s.versions[i].calls.Add(1)
 	return i
 }
 
-func (s *split) match(req *http.Request, service *Service, at time.Duration) int {
+func (s *split) match(req *http.Request, sticky string, service *Service, at time.Duration) int {
 	for i := range s.versions {
 		if w := &s.versions[i].When; w.Header != "" && slices.Contains(req.Header[w.Header], w.Is) {
 			return i
@@ -143,9 +144,12 @@ func (s *split) match(req *http.Request, service *Service, at time.Duration) int
 	if e := service.affinity.home(service.set.Load(), req, at); e != nil && e.version >= 0 {
 		return e.version
 	}
-	if user := hashed(req.Header, s.sticky.Header, s.sticky.Cookie); user != "" {
+	if sticky == "" {
+		sticky = hashed(req.Header, s.sticky.Header, s.sticky.Cookie)
+	}
+	if sticky != "" {
 		// Ranges of one line: a weight that changes moves no more users than it has to.
-		at := hashText(user, splitSeed) % s.total
+		at := hashText(sticky, splitSeed) % s.total
 		for i := range s.versions {
 			weight := uint64(s.versions[i].Weight)
 			if at < weight {

@@ -262,7 +262,7 @@ func TestChoosingAVersionAllocatesNothing(t *testing.T) {
 	s := open(t, Config{Versions: versions, Sticky: Sticky{Cookie: "session"}, Affinity: Affinity{Cookie: "server"}})
 	req := newRequest(t, "GET", "/", http.NoBody)
 	req.Header.Set("Cookie", "a=b; session=ada")
-	if n := testing.AllocsPerRun(100, func() { s.split.choose(req, s, s.clock()) }); n > 0 {
+	if n := testing.AllocsPerRun(100, func() { s.split.choose(req, "", s, s.clock()) }); n > 0 {
 		t.Errorf("%v allocations", n)
 	}
 }
