@@ -7,10 +7,10 @@ package usage
 
 import (
 	"cmp"
-	"hash/fnv"
 	"math"
 	"math/bits"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -28,13 +28,18 @@ const (
 var latencyScale = 1 / math.Log(latencyGamma)
 
 // Add counts one duration.
-func (l *Latency) Add(d time.Duration) {
-	i := 0
+func (l *Latency) Add(d time.Duration) { l.add(latencyBucket(d)) }
+
+func latencyBucket(d time.Duration) int {
 	if micros := d.Microseconds(); micros > 1 {
-		i = min(int(math.Ceil(math.Log(float64(micros))*latencyScale)), latencyBuckets-1)
+		return min(int(math.Ceil(math.Log(float64(micros))*latencyScale)), latencyBuckets-1)
 	}
-	if l.counts[i] < math.MaxUint32 {
-		l.counts[i]++
+	return 0
+}
+
+func (l *Latency) add(bucket int) {
+	if l.counts[bucket] < math.MaxUint32 {
+		l.counts[bucket]++
 	}
 }
 
@@ -74,13 +79,21 @@ const (
 )
 
 // Add counts a text.
-func (d *Distinct) Add(text string) {
+func (d *Distinct) Add(text string) { d.add(hashed(text)) }
+
+// hashed is a hash that is the same in each process: FNV-1a.
+func hashed(text string) uint64 {
+	h := uint64(0xcbf29ce484222325)
+	for i := range len(text) {
+		h = (h ^ uint64(text[i])) * 0x100000001b3
+	}
+	return mix(h)
+}
+
+func (d *Distinct) add(x uint64) {
 	if d.registers == nil {
 		d.registers = make([]byte, distinctSize)
 	}
-	h := fnv.New64a() // one that is the same in each process
-	_, _ = h.Write([]byte(text))
-	x := mix(h.Sum64())
 	i := x >> (64 - distinctBits)
 	d.registers[i] = max(d.registers[i], byte(bits.LeadingZeros64(x<<distinctBits|1<<(distinctBits-1)))+1)
 }
@@ -135,28 +148,36 @@ type Counted struct {
 	Name  string `json:"consumer"`
 	Count int64  `json:"requests"`
 	Over  int64  `json:"over,omitempty"` // by how much Count may be too large
+
+	hash uint64 // of Name; 0 is not known yet. Names themselves are all over the memory
 }
 
 const mostTop = 32
 
-// Add counts one.
-func (t *Top) Add(name string) {
+// Add counts one. It keeps a copy of the name.
+func (t *Top) Add(name string) { t.add(name, hashed(name)) }
+
+func (t *Top) add(name string, hash uint64) {
 	least := -1
 	for i := range t.Of {
-		if t.Of[i].Name == name {
-			t.Of[i].Count++
+		c := &t.Of[i]
+		if c.hash == 0 {
+			c.hash = hashed(c.Name)
+		}
+		if c.hash == hash && c.Name == name {
+			c.Count++
 			return
 		}
-		if least < 0 || t.Of[i].Count < t.Of[least].Count {
+		if least < 0 || c.Count < t.Of[least].Count {
 			least = i
 		}
 	}
 	if len(t.Of) < mostTop {
-		t.Of = append(t.Of, Counted{Name: name, Count: 1})
+		t.Of = append(t.Of, Counted{Name: strings.Clone(name), Count: 1, hash: hash})
 		return
 	}
 	n := t.Of[least].Count
-	t.Of[least] = Counted{Name: name, Count: n + 1, Over: n}
+	t.Of[least] = Counted{Name: strings.Clone(name), Count: n + 1, Over: n, hash: hash}
 }
 
 // least is how often someone may have come who is not in it.
@@ -172,13 +193,13 @@ func (t *Top) Merge(other *Top) {
 	mine, theirs := t.least(), other.least()
 	all := make(map[string]Counted, len(t.Of)+len(other.Of))
 	for _, c := range t.Of {
-		all[c.Name] = Counted{c.Name, c.Count + theirs, c.Over + theirs}
+		all[c.Name] = Counted{Name: c.Name, Count: c.Count + theirs, Over: c.Over + theirs}
 	}
 	for _, c := range other.Of {
 		if has, both := all[c.Name]; both {
-			all[c.Name] = Counted{c.Name, has.Count - theirs + c.Count, has.Over - theirs + c.Over}
+			all[c.Name] = Counted{Name: c.Name, Count: has.Count - theirs + c.Count, Over: has.Over - theirs + c.Over}
 		} else {
-			all[c.Name] = Counted{c.Name, c.Count + mine, c.Over + mine}
+			all[c.Name] = Counted{Name: c.Name, Count: c.Count + mine, Over: c.Over + mine}
 		}
 	}
 	t.Of = t.Of[:0]

@@ -61,29 +61,38 @@ type Request struct {
 	Took     time.Duration
 }
 
-// count is what is known of a route in a period.
+// count is what is known of a route in a period. Its lock is for requests, which
+// count in one at a time; what is made of several belongs to who makes it.
 type count struct {
+	mu sync.Mutex
+
 	Requests, Errors, In, Out int64
 	Latency                   Latency
 	Consumers                 Distinct
 	Top                       Top
 }
 
+// add counts a request. What does not need the lock is done before it is had.
 func (c *count) add(r Request) {
+	took := latencyBucket(r.Took)
+	name, hash := r.Consumer, hashed(r.Consumer)
+	known := hash // of the name that it is known by
+	if len(name) > maxName {
+		name = strings.ToValidUTF8(name[:maxName], "")
+		known = hashed(name)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.Requests++
 	if r.Failed {
 		c.Errors++
 	}
 	c.In += r.In
 	c.Out += r.Out
-	c.Latency.Add(r.Took)
-	if r.Consumer != "" {
-		name := r.Consumer
-		if len(name) > maxName {
-			name = strings.ToValidUTF8(name[:maxName], "")
-		}
-		c.Consumers.Add(r.Consumer)
-		c.Top.Add(strings.Clone(name))
+	c.Latency.add(took)
+	if name != "" {
+		c.Consumers.add(hash)
+		c.Top.add(name, known)
 	}
 }
 
@@ -126,8 +135,8 @@ type Usage struct {
 	dir string
 	log *slog.Logger
 
-	mu  sync.Mutex
-	now span // the minute
+	mu  sync.RWMutex // of now: who counts in what is there, and who changes what there is
+	now span         // the minute
 
 	disk sync.Mutex // of files
 }
@@ -153,6 +162,15 @@ func Open(dir string, log *slog.Logger) (*Usage, error) {
 // Add counts a request. A nil Usage counts none.
 func (u *Usage) Add(at Route, r Request) {
 	if u == nil {
+		return
+	}
+	u.mu.RLock()
+	c := u.now.routes[at]
+	if c != nil {
+		c.add(r)
+	}
+	u.mu.RUnlock()
+	if c != nil {
 		return
 	}
 	u.mu.Lock()
