@@ -214,11 +214,11 @@ func (l *line) endReads() {
 
 // visit does what is due of a line, and reports whether something may be due at
 // the next visit. A call or a watch that is as old as the last visit is settled.
-func (l *line) visit() bool {
+func (l *line) visit(now time.Time) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.visited = !l.cut && l.reads.visit(l.nc.SetReadDeadline)
-	l.visited = l.writes.visit(l.nc.SetWriteDeadline) || l.visited
+	l.visited = !l.cut && l.reads.visit(now, l.nc.SetReadDeadline)
+	l.visited = l.writes.visit(now, l.nc.SetWriteDeadline) || l.visited
 	if l.watch == watchDue {
 		if l.fresh {
 			l.fresh, l.visited = false, true
@@ -229,11 +229,13 @@ func (l *line) visit() bool {
 	return l.visited
 }
 
-func (t *timing) visit(give func(time.Time) error) (again bool) {
+// visit settles a call whose time is up however young it is: who sends a byte at a
+// time is never long in a call.
+func (t *timing) visit(now time.Time, give func(time.Time) error) (again bool) {
 	switch {
 	case !t.busy:
 		return false
-	case t.fresh:
+	case t.fresh && (t.wanted.IsZero() || now.Before(t.wanted)):
 		t.fresh = false
 		return true
 	default:

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"os"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -111,6 +112,35 @@ func TestThePatrolRestsWhenNothingIsDue(t *testing.T) {
 		time.Sleep(time.Second)
 		if !resting() {
 			t.Error("lines on which nothing is begun are visited")
+		}
+	})
+}
+
+func TestADeadlineEndsReadsOfAByteAtATime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		near, far := net.Pipe()
+		var dripping sync.WaitGroup
+		defer dripping.Wait()
+		defer far.Close()
+		dripping.Go(func() {
+			for {
+				if _, err := near.Write([]byte("x")); err != nil {
+					return
+				}
+				time.Sleep(grain / 3)
+			}
+		})
+		const limit = time.Second
+		l := &line{nc: far, patrol: &patrol{}, gone: func() {}}
+		begin := time.Now()
+		l.setReadDeadline(begin.Add(limit))
+		for time.Since(begin) < 2*limit {
+			if _, err := l.read(make([]byte, 1)); err != nil {
+				break
+			}
+		}
+		if took := time.Since(begin); took < limit || took > limit+2*grain {
+			t.Errorf("reads ended after %v of %v", took, limit)
 		}
 	})
 }

@@ -42,9 +42,9 @@ func (p *patrol) round() {
 	p.mu.Lock()
 	p.lines, p.walking = p.walking[:0], p.lines
 	p.mu.Unlock()
-	again := p.walking[:0]
+	again, now := p.walking[:0], time.Now()
 	for _, l := range p.walking {
-		if l.visit() {
+		if l.visit(now) {
 			again = append(again, l)
 		}
 	}
