@@ -26,8 +26,8 @@ var arrows = map[string][]string{
 	"engine/codec":           {"dsl"},
 	"engine/schema":          {"dsl"},
 	"engine/steps":           {"engine", "engine/codec", "engine/schema", "engine/trace", "dsl"},
-	"engine/trace/otlp":      {"engine/trace"},
 	"engine/trace":           {}, // contexts and spans: what they are of does not matter
+	"otlp":                   {"engine/trace"},
 	"mesh":                   {"mesh/discovery", "mesh/h1", "lookout", "queue"},
 	"mesh/discovery":         {},
 	"mesh/discovery/dnstest": {}, // for tests only
@@ -43,7 +43,7 @@ var arrows = map[string][]string{
 	"gateway/usage":          {}, // counts, whatever is counted
 	"gateway/policies":       {"gateway", "engine", "engine/schema", "dsl", "lookout", "queue"},
 	"flows":                  {"connectors", "engine", "engine/schema", "engine/steps", "engine/trace", "gateway", "gateway/acme", "gateway/usage", "gateway/policies", "mesh", "dsl"},
-	"cmd/weir":               {"connectors/openapi", "flows", "flows/suite", "flows/explain", "flows/language", "flows/lsp", "connectors", "engine", "engine/steps", "engine/trace", "engine/trace/otlp", "gateway", "gateway/usage", "gateway/policies", "dsl"},
+	"cmd/weir":               {"connectors/openapi", "flows", "flows/suite", "flows/explain", "flows/language", "flows/lsp", "connectors", "engine", "engine/steps", "engine/trace", "otlp", "gateway", "gateway/usage", "gateway/policies", "dsl"},
 	"cmd/bench":              {"mesh", "mesh/h1"}, // measures the binary from outside, and the mesh by itself
 
 	"flows/suite":    {"flows", "connectors", "connectors/openapi", "engine", "gateway", "dsl"},
@@ -83,7 +83,7 @@ var exclusive = map[string][]string{
 	"github.com/klauspost/compress":         {"gateway/policies"},
 	"github.com/failsafe-go/failsafe-go":    {"mesh"},
 	"github.com/fsnotify/fsnotify":          {"flows"},
-	"google.golang.org/protobuf":            {"engine/trace/otlp"},
+	"google.golang.org/protobuf":            {"otlp"},
 	"github.com/prometheus/client_golang":   {"gateway", "flows", "flows/flowtest", "cmd/weir"},
 	"github.com/spf13/cobra":                {"cmd/weir"},
 	"github.com/creachadair/jrpc2":          {"flows/lsp"},

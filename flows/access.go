@@ -22,6 +22,7 @@ type accessLogConfig struct {
 	Redact   []dsl.String `yaml:"redact" doc:"Names of header fields and of query parameters whose values are never told, beside those that usually carry credentials, such as Authorization, Cookie, token and code."`
 	Sample   dsl.Percent  `yaml:"sample" doc:"The share of requests that are told. Those that end with a status of 500 or above, or are cut off, are told in any case." default:"100%"`
 	File     dsl.String   `yaml:"file" doc:"The file that records go to, relative to this one. One that somebody moves away is begun anew. Default: the standard output."`
+	OTLP     bool         `yaml:"otlp" doc:"Whether records go to the collector of OpenTelemetry that the process is told of, in place of a file or the standard output. They have attributes then, with the names that spans have, and no form. It needs OTEL_EXPORTER_OTLP_ENDPOINT, or OTEL_LOGS_EXPORTER=none for records that go nowhere."`
 	MaxSize  dsl.Size     `yaml:"max_size" doc:"How large the file becomes before it gets a name with the time, and another is begun." default:"100MB" min:"1KB"`
 	MaxAge   dsl.Duration `yaml:"max_age" doc:"How old it becomes before that. Default: without end." min:"1m"`
 	Keep     int          `yaml:"keep" doc:"How many of the files before are kept; 0 is all of them." default:"7" min:"0" max:"10000"`
@@ -32,6 +33,7 @@ type accessLogConfig struct {
 type accessLog struct {
 	options gateway.AccessOptions
 	to      gateway.LogFileConfig // the standard output, if it has no path
+	otlp    bool                  // a collector, in place of that
 }
 
 func (cfg *accessLogConfig) compile(r dsl.Reporter, at *dsl.Node) *accessLog {
@@ -58,16 +60,28 @@ func (cfg *accessLogConfig) compile(r dsl.Reporter, at *dsl.Node) *accessLog {
 	if cfg.Template.Node != nil {
 		cfg.template(r, at, out)
 	}
-	if cfg.File.Value != "" {
-		out.to = gateway.LogFileConfig{Path: cfg.File.Path(), MaxSize: int64(cfg.MaxSize), MaxAge: time.Duration(cfg.MaxAge), Keep: cfg.Keep}
-		return out
-	}
-	for _, key := range []string{"max_size", "max_age", "keep"} {
-		if n := at.Field(key); n != nil {
-			r.Report(dsl.Diagnostic{Span: n.KeySpan(), Code: "bad-log", Message: key + " is about a file, and records go to the standard output", Hint: "add file: access.log, or remove " + key})
+	cfg.place(r, at, out)
+	return out
+}
+
+// place says where records go.
+func (cfg *accessLogConfig) place(r dsl.Reporter, at *dsl.Node, out *accessLog) {
+	reject := func(why, remedy string, keys ...string) {
+		for _, key := range keys {
+			if n := at.Field(key); n != nil {
+				r.Report(dsl.Diagnostic{Span: n.KeySpan(), Code: "bad-log", Message: key + why, Hint: fmt.Sprintf(remedy, key)})
+			}
 		}
 	}
-	return out
+	switch {
+	case cfg.OTLP:
+		out.otlp = true
+		reject(" is about lines, and records go to a collector", "remove %s, or otlp", "file", "max_size", "max_age", "keep", "format", "template")
+	case cfg.File.Value != "":
+		out.to = gateway.LogFileConfig{Path: cfg.File.Path(), MaxSize: int64(cfg.MaxSize), MaxAge: time.Duration(cfg.MaxAge), Keep: cfg.Keep}
+	default:
+		reject(" is about a file, and records go to the standard output", "add file: access.log, or remove %s", "max_size", "max_age", "keep")
+	}
 }
 
 func (cfg *accessLogConfig) template(r dsl.Reporter, at *dsl.Node, out *accessLog) {
@@ -112,6 +126,13 @@ func (h *Host) openAccess(p *Program) (keys []gateway.LogFileConfig, err error) 
 		if gw.access == nil {
 			continue
 		}
+		if gw.access.otlp {
+			if h.records == nil {
+				h.dropAccess(keys)
+				return nil, fmt.Errorf("gateway %s: access_log: there is no collector for otlp: set OTEL_EXPORTER_OTLP_ENDPOINT, or OTEL_LOGS_EXPORTER=none to go without", gw.Name.Value)
+			}
+			continue
+		}
 		key := gw.access.to
 		s := h.access[key]
 		if s == nil {
@@ -135,6 +156,9 @@ func (h *Host) openAccess(p *Program) (keys []gateway.LogFileConfig, err error) 
 func (h *Host) accessOf(gw *Gateway) *gateway.AccessLog {
 	if gw.access == nil {
 		return nil
+	}
+	if gw.access.otlp {
+		return gateway.NewAccessRecords(gw.access.options, h.records, h.redact)
 	}
 	return gateway.NewAccessLog(gw.access.options, h.access[gw.access.to].LogSink)
 }

@@ -58,7 +58,7 @@ type gatewayConfig struct {
 	Policies       dsl.Bundles      `yaml:"policies" doc:"What applies to all requests of the gateway: names of bundles of the section policies, and bundles that stand in their place."`
 	MaxBody        dsl.Size         `yaml:"max_body" doc:"How large the body of a request may be where the flow does not say." default:"10MB" min:"1B"`
 	Versions       *versionsConfig  `yaml:"versions" doc:"Which versions there are of what the gateway serves, and how callers say which of them they mean: by one of header, query and path. Triggers name those that they are of."`
-	AccessLog      *accessLogConfig `yaml:"access_log" doc:"Writes down each request, those included that policies refuse and that no route takes: {} is one line of JSON on the standard output. The fields of a record are time, gateway, route, flow, method, host, path, query, protocol, status, outcome, bytes_in, bytes_out, duration (seconds), attempts (at services), consumer, policy (that refused it), code (of the problem), cache, request_id, trace_id, remote, user_agent and config. No request waits for it: what finds no room is dropped and counted."`
+	AccessLog      *accessLogConfig `yaml:"access_log" doc:"Writes down each request, those included that policies refuse and that no route takes: {} is one line of JSON on the standard output. The fields of a record are time, gateway, route, flow, method, host, path, query, protocol, status, outcome, bytes_in, bytes_out, duration (seconds), attempts (at services), consumer, policy (that refused it), code (of the problem), cache, limited, request_id, trace_id, remote, user_agent and config. No request waits for it: what finds no room is dropped and counted."`
 	DeadlineHeader dsl.String       `yaml:"deadline_header" doc:"The header in which callers tell how many milliseconds they wait for the answer, such as X-Envoy-Expected-Rq-Timeout-Ms, or Grpc-Timeout, in the form of gRPC. A request then has that much time, if the deadline of its flow is not shorter. Default: none."`
 }
 
@@ -109,6 +109,10 @@ deadline_header: X-Envoy-Expected-Rq-Timeout-Ms
 	dsl.Example{Name: "a line for each request, in a file for each day", YAML: `
 listen: ":8080"
 access_log: { file: access.log, max_age: 24h, keep: 14 }
+`},
+	dsl.Example{Name: "a record for each request, with its trace, in a collector of OpenTelemetry", YAML: `
+listen: ":8080"
+access_log: { otlp: true, omit: [user_agent] }
 `},
 	dsl.Example{Name: "the lines of other servers, for one request in ten and all that fail", YAML: `
 listen: ":8080"

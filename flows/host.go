@@ -35,6 +35,7 @@ type Host struct {
 	recent  *gateway.Recent
 	usage   *usage.Usage
 	tracer  *trace.Tracer
+	records trace.Recorder
 	current atomic.Pointer[generation]
 	keepers keepers
 
@@ -70,6 +71,9 @@ type HostOptions struct {
 	// Stdout gets the records of access logs that name no file; nobody, if it is
 	// nil.
 	Stdout io.Writer
+	// Records gets the records of access logs that are for a collector. Nil: there
+	// is none, and a program that wants one is not opened.
+	Records trace.Recorder
 	// Faults counts requests that fail, and Recent keeps requests. Both may be nil.
 	Faults *gateway.Faults
 	Recent *gateway.Recent
@@ -83,7 +87,7 @@ type HostOptions struct {
 // NewHost makes a Host that serves nothing yet.
 func NewHost(o HostOptions) *Host {
 	h := &Host{
-		log: o.Log, metrics: o.Metrics, drain: o.Drain, dial: o.Dial, redact: o.Redactor, faults: o.Faults, recent: o.Recent, usage: o.Usage, tracer: o.Tracer, server: gateway.NewServer(o.Log, o.Metrics),
+		log: o.Log, metrics: o.Metrics, drain: o.Drain, dial: o.Dial, redact: o.Redactor, faults: o.Faults, recent: o.Recent, usage: o.Usage, tracer: o.Tracer, records: o.Records, server: gateway.NewServer(o.Log, o.Metrics),
 		listeners: map[string]*gateway.Listener{}, clients: map[string]*client{}, leaving: map[*gateway.Listener]bool{}, access: map[gateway.LogFileConfig]*accessSink{}, stdout: io.Discard,
 	}
 	if o.Stdout != nil {

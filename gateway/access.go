@@ -7,6 +7,9 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/weir-run/weir/dsl"
+	"github.com/weir-run/weir/engine/trace"
 )
 
 // AccessLog is how the requests of a gateway are written down, one record for
@@ -18,6 +21,8 @@ type AccessLog struct {
 	redact []string // in lower case
 	query  bool
 	sink   *LogSink
+	to     trace.Recorder // in place of sink
+	shown  func(string) string
 }
 
 // AccessOptions are what an [AccessLog] is made of.
@@ -35,7 +40,22 @@ type AccessOptions struct {
 
 // NewAccessLog makes an access log that writes to sink.
 func NewAccessLog(o AccessOptions, sink *LogSink) *AccessLog {
-	l := &AccessLog{layout: o.Layout, sample: o.Sample, query: o.Query, sink: sink, redact: slices.Clone(credentialNames)}
+	l := newAccessLog(o)
+	l.sink = sink
+	return l
+}
+
+// NewAccessRecords makes an access log whose records go to a collector. Their form
+// is that of records there: of the layout only the fields matter. The redactor
+// takes secrets out of them; it may be nil.
+func NewAccessRecords(o AccessOptions, to trace.Recorder, redactor *dsl.Redactor) *AccessLog {
+	l := newAccessLog(o)
+	l.to, l.shown = to, redactor.String
+	return l
+}
+
+func newAccessLog(o AccessOptions) *AccessLog {
+	l := &AccessLog{layout: o.Layout, sample: o.Sample, query: o.Query, redact: slices.Clone(credentialNames)}
 	for _, name := range o.Redact {
 		l.redact = append(l.redact, strings.ToLower(name))
 	}
@@ -68,6 +88,7 @@ type accessEntry struct {
 
 	scratch [64]byte // for texts that are made here
 	line    []byte
+	record  trace.Record
 }
 
 // accessEntries keep their memory, so that a record allocates none.
@@ -82,8 +103,7 @@ func (l *AccessLog) write(h *recorder, q *Request, r *http.Request, now time.Tim
 	}
 	e := accessEntries.Get().(*accessEntry)
 	e.log, e.gateway, e.q, e.r, e.now, e.completed = l, h, q, r, now, completed
-	e.line = l.layout.append(e.line[:0], e)
-	if l.sink.add(e.line) {
+	if e.send(failed) {
 		h.accessWritten.Inc()
 	} else {
 		h.accessDropped.Inc()
@@ -92,6 +112,20 @@ func (l *AccessLog) write(h *recorder, q *Request, r *http.Request, now time.Tim
 	if cap(e.line) <= 16<<10 {
 		accessEntries.Put(e)
 	}
+}
+
+// send gives the record away, or reports that there is no room for it.
+func (e *accessEntry) send(failed bool) bool {
+	l := e.log
+	if l.to == nil {
+		e.line = l.layout.append(e.line[:0], e)
+		return l.sink.add(e.line)
+	}
+	attrs := l.layout.attributes(e.record.Attrs[:0], e)
+	e.record = trace.Record{At: e.q.Start, Event: "weir.access", Failed: failed, Context: e.q.Trace.Context(), Attrs: attrs}
+	taken := l.to.Record(&e.record)
+	clear(attrs)
+	return taken
 }
 
 // shownQuery is the query without the values that are not to be seen. It is cut

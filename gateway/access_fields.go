@@ -6,43 +6,49 @@ import (
 	"slices"
 	"strings"
 	"unsafe"
+
+	"github.com/weir-run/weir/engine/trace"
 )
 
-// accessField is one thing that is told of a request. It has one of the three.
+// accessField is one thing that is told of a request. It has one of
+// text, number and micros.
 type accessField struct {
 	name   string
+	attr   string                      // its name as an attribute: that of the request's span; "": it is a part of every record
 	text   func(e *accessEntry) string // "": it has none
 	number func(e *accessEntry) int64  // negative: it has none
 	micros func(e *accessEntry) int64  // is told in seconds
+	value  func(e *accessEntry) string // of the attribute, where it is another text
 }
 
 // accessFields are all, in their order. Their names and their meaning are part of
 // the interface.
 var accessFields = []accessField{
 	{name: "time", text: (*accessEntry).time},
-	{name: "gateway", text: func(e *accessEntry) string { return e.gateway.options.Gateway }},
-	{name: "route", text: (*accessEntry).route},
-	{name: "flow", text: (*accessEntry).flow},
-	{name: "method", text: func(e *accessEntry) string { return e.r.Method }},
-	{name: "host", text: func(e *accessEntry) string { return e.r.Host }},
-	{name: "path", text: func(e *accessEntry) string { return e.r.URL.Path }},
-	{name: "query", text: func(e *accessEntry) string { return e.log.shownQuery(e.r.URL.RawQuery) }},
-	{name: "protocol", text: func(e *accessEntry) string { return e.r.Proto }},
-	{name: "status", number: (*accessEntry).status},
-	{name: "outcome", text: (*accessEntry).outcome},
-	{name: "bytes_in", number: func(e *accessEntry) int64 { return e.q.body.taken.Load() }},
-	{name: "bytes_out", number: func(e *accessEntry) int64 { return e.q.w.bytes }},
-	{name: "duration", micros: func(e *accessEntry) int64 { return e.now.Sub(e.q.Start).Microseconds() }},
-	{name: "attempts", number: func(e *accessEntry) int64 { return e.q.input.Attempts }},
-	{name: "consumer", text: (*accessEntry).consumer},
-	{name: "policy", text: func(e *accessEntry) string { return e.q.Refused }},
-	{name: "code", text: func(e *accessEntry) string { return e.q.Code }},
-	{name: "cache", text: func(e *accessEntry) string { return cacheStatus(e.q.w.Header()) }},
-	{name: "request_id", text: func(e *accessEntry) string { return e.q.ID }},
+	{name: "gateway", attr: "weir.gateway", text: func(e *accessEntry) string { return e.gateway.options.Gateway }},
+	{name: "route", attr: "http.route", text: (*accessEntry).route},
+	{name: "flow", attr: "weir.flow", text: (*accessEntry).flow},
+	{name: "method", attr: "http.request.method", text: func(e *accessEntry) string { return e.r.Method }},
+	{name: "host", attr: "server.address", text: func(e *accessEntry) string { return e.r.Host }},
+	{name: "path", attr: "url.path", text: func(e *accessEntry) string { return e.r.URL.Path }},
+	{name: "query", attr: "url.query", text: func(e *accessEntry) string { return e.log.shownQuery(e.r.URL.RawQuery) }},
+	{name: "protocol", attr: "network.protocol.version", text: func(e *accessEntry) string { return e.r.Proto }, value: func(e *accessEntry) string { return protocolVersion(e.r) }},
+	{name: "status", attr: "http.response.status_code", number: (*accessEntry).status},
+	{name: "outcome", attr: "weir.outcome", text: (*accessEntry).outcome},
+	{name: "bytes_in", attr: "http.request.body.size", number: func(e *accessEntry) int64 { return e.q.body.taken.Load() }},
+	{name: "bytes_out", attr: "http.response.body.size", number: func(e *accessEntry) int64 { return e.q.w.bytes }},
+	{name: "duration", attr: "weir.duration_us", micros: func(e *accessEntry) int64 { return e.now.Sub(e.q.Start).Microseconds() }},
+	{name: "attempts", attr: "weir.attempts", number: func(e *accessEntry) int64 { return e.q.input.Attempts }},
+	{name: "consumer", attr: "weir.consumer", text: (*accessEntry).consumer},
+	{name: "policy", attr: "weir.policy", text: func(e *accessEntry) string { return e.q.Refused }},
+	{name: "code", attr: "weir.problem", text: func(e *accessEntry) string { return e.q.Code }},
+	{name: "cache", attr: "weir.cache", text: func(e *accessEntry) string { return cacheStatus(e.q.w.Header()) }},
+	{name: "limited", attr: "weir.limited", text: func(e *accessEntry) string { return e.q.Limited }},
+	{name: "request_id", attr: "weir.request_id", text: func(e *accessEntry) string { return e.q.ID }},
 	{name: "trace_id", text: (*accessEntry).traceID},
-	{name: "remote", text: func(e *accessEntry) string { return e.q.input.Remote }},
-	{name: "user_agent", text: func(e *accessEntry) string { return e.r.UserAgent() }},
-	{name: "config", text: func(e *accessEntry) string { return e.gateway.options.Revision }},
+	{name: "remote", attr: "client.address", text: func(e *accessEntry) string { return e.q.input.Remote }},
+	{name: "user_agent", attr: "user_agent.original", text: func(e *accessEntry) string { return e.r.UserAgent() }},
+	{name: "config", attr: "weir.config", text: func(e *accessEntry) string { return e.gateway.options.Revision }},
 }
 
 // AccessFields are the names of what is told of a request, in their order.
@@ -65,7 +71,8 @@ func findAccessField(name string) (accessField, bool) {
 // headerField tells a field of the request's header.
 func headerField(name string) accessField {
 	canonical := http.CanonicalHeaderKey(name)
-	return accessField{name: headerPrefix + strings.ToLower(name), text: func(e *accessEntry) string {
+	name = strings.ToLower(name)
+	return accessField{name: headerPrefix + name, attr: "http.request.header." + name, text: func(e *accessEntry) string {
 		switch values := e.r.Header[canonical]; {
 		case len(values) == 0:
 			return ""
@@ -77,6 +84,33 @@ func headerField(name string) accessField {
 			return strings.Join(values, ", ")
 		}
 	}}
+}
+
+// attributes appends what a record in a collector has: the same as a line, with the
+// names that spans have for it.
+func (l *AccessLayout) attributes(dst []trace.Attr, e *accessEntry) []trace.Attr {
+	for i := range l.fields {
+		f := &l.fields[i]
+		if f.attr == "" {
+			continue
+		}
+		a := trace.Attr{Key: f.attr, Type: trace.Int}
+		switch {
+		case f.number != nil:
+			a.Number = f.number(e)
+		case f.micros != nil:
+			a.Number = max(f.micros(e), 0)
+		case f.value != nil:
+			a.Type, a.Text = trace.Text, f.value(e)
+		default:
+			a.Type, a.Text = trace.Text, e.log.shown(f.text(e))
+		}
+		if a.Type == trace.Text && a.Text == "" || a.Number < 0 {
+			continue
+		}
+		dst = append(dst, a)
+	}
+	return dst
 }
 
 const headerPrefix = "header."

@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -17,7 +18,9 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/weir-run/weir/dsl"
 	"github.com/weir-run/weir/engine"
+	"github.com/weir-run/weir/engine/trace"
 )
 
 // recorded is what an access log says of requests to a gateway with one route.
@@ -69,6 +72,72 @@ func TestARecordTellsOfTheRequest(t *testing.T) {
 	}
 	if _, err := time.Parse(time.RFC3339, got["time"].(string)); err != nil || got["duration"].(float64) < 0 {
 		t.Error(got["time"], got["duration"], err)
+	}
+}
+
+// collected keeps the records that a collector would get.
+type collected []trace.Record
+
+func (c *collected) Record(r *trace.Record) bool {
+	kept := *r
+	kept.Attrs = slices.Clone(r.Attrs)
+	*c = append(*c, kept)
+	return len(*c) < 2
+}
+
+func TestARecordForACollectorTellsTheSameAsASpan(t *testing.T) {
+	var secrets dsl.Redactor
+	secrets.Add(map[string]string{"secret.KEY": "open-sesame"})
+	var got collected
+	var own trace.Span
+	registry := prometheus.NewRegistry()
+	values := func(attrs []trace.Attr) map[string]any {
+		all := map[string]any{}
+		for _, a := range attrs {
+			if all[a.Key] = a.Text; a.Type == trace.Int {
+				all[a.Key] = a.Number
+			}
+		}
+		return all
+	}
+	var span map[string]any
+	h := newTestHandler(t, Options{
+		Metrics: newTestMetrics(t, registry), Revision: "r1",
+		Tracer: &trace.Tracer{Sampler: trace.Sampler{Ratio: 1}, Sink: sinkOf(func(s *trace.Span) { own, span = *s, values(s.Attrs) })},
+		Access: NewAccessRecords(AccessOptions{Layout: JSONAccess([]string{"host"}, []string{"Authorization", "X-Tenant"}), Sample: 1, Query: true}, &got, &secrets),
+	}, Route{Path: "/orders/{id}", Name: "order", Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Status", "weir; fwd=bypass")
+		Refuse(w, r, "rate_limit", Problem{Status: 429, Code: "rate-limited"})
+	})})
+	r := httptest.NewRequest("GET", "/orders/open-sesame?token=t0p&a=1", nil)
+	r.Header.Set("Authorization", "Bearer x")
+	r.Header.Set("X-Tenant", "blue")
+	for range 2 {
+		h.ServeHTTP(httptest.NewRecorder(), r)
+	}
+	record := got[1]
+	told := values(record.Attrs)
+	for name, want := range map[string]any{
+		"http.request.method": "GET", "http.route": "/orders/{id}", "weir.flow": "order", "url.path": "/orders/[secret.KEY]", "url.query": "token=[redacted]&a=1", "weir.gateway": "test",
+		"network.protocol.version": "1.1", "http.response.status_code": int64(429), "weir.outcome": "refused", "weir.policy": "rate_limit", "weir.problem": "rate-limited",
+		"weir.limited": "rate_limit", "weir.cache": "bypass", "weir.config": "r1", "client.address": "192.0.2.1",
+		"http.request.header.authorization": "[redacted]", "http.request.header.x-tenant": "blue", "server.address": nil, "weir.consumer": nil,
+	} {
+		if told[name] != want {
+			t.Errorf("%s is %v, want %v", name, told[name], want)
+		}
+	}
+	for _, name := range []string{"http.request.method", "http.route", "http.response.status_code", "network.protocol.version", "client.address",
+		"weir.gateway", "weir.flow", "weir.limited", "weir.cache", "weir.policy", "weir.problem", "weir.request_id", "weir.config"} {
+		if span[name] == nil || span[name] != told[name] {
+			t.Errorf("%s is %v in the span, and %v in the record", name, span[name], told[name])
+		}
+	}
+	if record.Event != "weir.access" || record.Failed || record.Context.TraceID != own.Trace || record.Context.SpanID != own.ID || record.At.IsZero() {
+		t.Errorf("%+v", record)
+	}
+	if text := scrape(t, registry, "weir_access_log_records_total"); !strings.Contains(text, `outcome="dropped"} 1`) || !strings.Contains(text, `outcome="taken"} 1`) {
+		t.Error(text)
 	}
 }
 

@@ -12,9 +12,9 @@ import (
 )
 
 // Request is what the gateway, its policies and the flow share about one
-// request. All of it but Code, Err, Refused and
-// the consumer of its Input is set before any of them runs. It is
-// used by the request's own goroutine only.
+// request. All of it but Code, Err, Refused, Limited and the consumer of its
+// Input is set before any of them runs. It is used by the request's own goroutine
+// only.
 //
 // It is not pooled: contexts of work that outlives the request, such as a dial
 // that a connection pool goes on with, still read it afterwards.
@@ -39,6 +39,9 @@ type Request struct {
 	Err error
 	// Refused is the policy that refused the request; "" is none.
 	Refused string
+	// Limited is the limit that refused the request, or would have if it were not
+	// there to look only: "rate_limit 100/s", "quota 1000/day shadow".
+	Limited string
 
 	verdict  Verdict
 	w        responseWriter

@@ -24,7 +24,7 @@ func (h *recorder) newRequest(r *http.Request) *Request {
 		return &both.request
 	}
 	q := new(Request)
-	if trace.Carries(r.Header) {
+	if tracer.Carries(r.Header) {
 		if t := new(trace.Trace); tracer.Accept(t, r.Header) {
 			q.Trace = t
 		}
@@ -67,6 +67,8 @@ func (h *recorder) record(q *Request, r *http.Request, now time.Time, completed 
 	s.Set("weir.request_id", q.ID)
 	s.Set("weir.problem", q.Code)
 	s.Set("weir.policy", q.Refused)
+	s.Set("weir.limited", q.Limited)
+	s.Set("weir.cache", cacheStatus(q.w.Header()))
 	if q.w.status > 0 {
 		s.SetInt("http.response.status_code", int64(q.w.status))
 	}

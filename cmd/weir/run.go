@@ -15,7 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/spf13/cobra"
 
-	"github.com/weir-run/weir/engine/trace/otlp"
+	"github.com/weir-run/weir/engine/trace"
 	"github.com/weir-run/weir/flows"
 	"github.com/weir-run/weir/gateway"
 	"github.com/weir-run/weir/gateway/usage"
@@ -63,8 +63,8 @@ Requests and failures, how services are, and what is served is told at the admin
 address. If others than this machine reach it, that needs --admin-token or
 --admin-client-ca.
 
-Traces are exported if OTEL_EXPORTER_OTLP_ENDPOINT is set; the other variables of
-OpenTelemetry say how.`,
+Traces and metrics are exported if OTEL_EXPORTER_OTLP_ENDPOINT is set, and access
+logs that ask for it; the other variables of OpenTelemetry say how.`,
 		Example: `  weir run flows/
   weir run flows/ shared/services.yaml --admin :9900
   WEIR_LOG_LEVEL=debug weir run flows/ --drain 10s`,
@@ -110,15 +110,16 @@ func (o *runOptions) check() error {
 // server is one run.
 type server struct {
 	*journal
-	host     *flows.Host
-	reloader *flows.Reloader
-	admin    *gateway.Listener // nil: off
-	faults   *gateway.Faults
-	usage    *usage.Usage    // nil: nobody asked for it
-	recent   *gateway.Recent // nil: nobody asked for it
-	exporter *otlp.Exporter  // of spans; nil: nobody asked for it
-	state    atomic.Pointer[string]
-	start    time.Time
+	host      *flows.Host
+	reloader  *flows.Reloader
+	admin     *gateway.Listener // nil: off
+	faults    *gateway.Faults
+	usage     *usage.Usage    // nil: nobody asked for it
+	recent    *gateway.Recent // nil: nobody asked for it
+	exporters []exporter      // of the signals that go to a collector
+	records   trace.Recorder  // of access logs; nil: nobody said where
+	state     atomic.Pointer[string]
+	start     time.Time
 }
 
 // Why /readyz says no.
@@ -196,7 +197,7 @@ func (s *server) open(dirs []string, o *runOptions, p *process, registry metrics
 	if err != nil {
 		return err
 	}
-	tracer, err := s.tracing(p, registry)
+	tracer, err := s.telemetry(p, registry)
 	if err != nil {
 		return err
 	}
@@ -207,7 +208,7 @@ func (s *server) open(dirs []string, o *runOptions, p *process, registry metrics
 			return fmt.Errorf("--usage: %w", err)
 		}
 	}
-	s.host = flows.NewHost(flows.HostOptions{Faults: s.faults, Recent: s.recent, Usage: s.usage, Log: s.Logger, Metrics: counts, Drain: o.drain, Redactor: p.redactor, Tracer: tracer, Stdout: p.stdout})
+	s.host = flows.NewHost(flows.HostOptions{Faults: s.faults, Recent: s.recent, Usage: s.usage, Log: s.Logger, Metrics: counts, Drain: o.drain, Redactor: p.redactor, Tracer: tracer, Stdout: p.stdout, Records: s.records})
 	registry.MustRegister(s.host.Collector())
 	s.reloader, err = flows.NewReloader(s.host, flows.ReloadOptions{
 		Paths: dirs, Catalog: c, Environment: flows.Environment{Env: p.env, Log: s.Logger}, Secrets: secrets,
@@ -291,7 +292,7 @@ func (s *server) drain(signals <-chan os.Signal, o *runOptions) error {
 		}
 		err := s.host.Shutdown(ctx)
 		if lost := s.flush(ctx); lost != nil { // of what has ended until now
-			s.Warn("traces are lost", "error", lost)
+			s.Warn("what was to be exported is lost", "error", lost)
 		}
 		done <- err
 	}()

@@ -43,6 +43,10 @@ func newWorldIn(t *testing.T, env map[string]string, args ...string) *world {
 	}))
 	t.Cleanup(backend.Close)
 	dir := t.TempDir()
+	access := ""
+	if env["OTEL_EXPORTER_OTLP_ENDPOINT"] != "" {
+		access = ", access_log: { otlp: true }"
+	}
 	program := fmt.Sprintf(`
 flow: slow
 trigger: { http: GET / }
@@ -50,8 +54,8 @@ steps: [{ id: work, call: GET backend / }, { return: $(work) }]
 ---
 services: { backend: { endpoints: [%q] } }
 ---
-gateways: { public: { listen: "127.0.0.1:0" } }
-`, backend.URL)
+gateways: { public: { listen: "127.0.0.1:0"%s } }
+`, backend.URL, access)
 	if err := os.WriteFile(filepath.Join(dir, "flow.yaml"), []byte(program), 0o666); err != nil {
 		t.Fatal(err)
 	}

@@ -23,6 +23,10 @@ type Trace struct {
 	parents, states, baggage []string // header fields that go on with each call
 	field                    parentField
 	state                    [1]string
+
+	b3     *b3Fields   // nil: it is not asked for
+	passed http.Header // fields of B3 that go on as they came
+	debug  bool        // B3 says so
 }
 
 // parentField is a traceparent field in one piece of memory.
@@ -64,6 +68,12 @@ func (t *Trace) Inject(h http.Header) {
 			h[headerState] = t.states
 		}
 	}
+	if t.b3 != nil {
+		t.b3.inject(h, t.tracer.Propagation)
+	}
+	for name, values := range t.passed {
+		h[name] = values
+	}
 	if t.baggage != nil {
 		h[headerBaggage] = t.baggage
 	}
@@ -71,9 +81,14 @@ func (t *Trace) Inject(h http.Header) {
 
 // InjectSpan has h, in which Inject has set the fields, name the span id.
 func (t *Trace) InjectSpan(h http.Header, id SpanID) {
-	f := new(parentField)
-	f.set(t.context.TraceID, id, t.context.Flags)
-	h[headerParent] = f.values[:]
+	if t.parents != nil {
+		f := new(parentField)
+		f.set(t.context.TraceID, id, t.context.Flags)
+		h[headerParent] = f.values[:]
+	}
+	if t.b3 != nil {
+		t.b3At(id).inject(h, t.tracer.Propagation)
+	}
 }
 
 // Propagated reports whether name, as http.Header has it, is one that Inject
@@ -143,8 +158,7 @@ func Join(joint, other *Trace) *Trace {
 		tr := other.tracer
 		joint = &Trace{tracer: tr, recording: true}
 		joint.context = Context{TraceID: tr.newTraceID(), SpanID: tr.newSpanID(), Flags: Random | Sampled}
-		joint.field.set(joint.context.TraceID, joint.context.SpanID, joint.context.Flags)
-		joint.parents = joint.field.values[:]
+		joint.publish()
 	}
 	if len(joint.links) < maxLinks {
 		c := other.context

@@ -14,13 +14,24 @@ import (
 type Tracer struct {
 	Sampler Sampler
 	Sink    Sink // gets the spans
-	// NoContext and NoBaggage have trace contexts and baggage end here.
-	NoContext, NoBaggage bool
+	Propagation
 	// Redact takes secrets out of what spans tell. It may be nil.
 	Redact func(string) string
 	// Random is what ids are made of; the generator of the runtime, if it is nil.
 	Random func() uint64
 }
+
+// Propagation is in which forms traces go on with calls. The zero one is that of
+// W3C: Trace Context and Baggage. Of a request that comes with several, Trace
+// Context has the last word.
+type Propagation struct {
+	// NoContext and NoBaggage have trace contexts and baggage end here.
+	NoContext, NoBaggage bool
+	// B3 and B3Multi are the forms of Zipkin: one field, and several.
+	B3, B3Multi bool
+}
+
+func (p Propagation) b3() bool { return p.B3 || p.B3Multi }
 
 // Sink gets spans that have ended. It is safe for concurrent use.
 type Sink interface {
@@ -38,10 +49,10 @@ type Sampler struct {
 // samples decides by the trace's id, so that all who sample a share of the same
 // traces agree: the lower 63 bits of its second half, as the SDKs of
 // OpenTelemetry have it. Level 2 says that these are random.
-func (s Sampler) samples(id TraceID, parent Context, has bool) bool {
+func (s Sampler) samples(id TraceID, by decision) bool {
 	switch {
-	case s.Follow && has:
-		return parent.Flags&Sampled != 0
+	case s.Follow && by != undecided:
+		return by != deny
 	case s.Ratio >= 1:
 		return true
 	case !(s.Ratio > 0):
@@ -51,10 +62,12 @@ func (s Sampler) samples(id TraceID, parent Context, has bool) bool {
 }
 
 // Records reports whether there can be spans at all.
-func (tr *Tracer) Records() bool { return tr != nil && tr.Sink != nil && !tr.NoContext }
+func (tr *Tracer) Records() bool { return tr != nil && tr.Sink != nil && (!tr.NoContext || tr.b3()) }
 
-// Carries reports whether a request has anything to pass on.
-func Carries(h http.Header) bool { return len(h[headerParent]) > 0 || len(h[headerBaggage]) > 0 }
+// Carries reports whether a request may have anything to pass on.
+func (tr *Tracer) Carries(h http.Header) bool {
+	return len(h[headerParent]) > 0 || len(h[headerBaggage]) > 0 || tr != nil && tr.b3() && carriesB3(h)
+}
 
 // Accept begins t with what a request carries. It reports whether there is
 // anything in it: to record, or to pass on.
@@ -65,32 +78,79 @@ func (tr *Tracer) Accept(t *Trace, h http.Header) bool {
 	}
 	if tr.Records() {
 		tr.begin(t, h)
-	} else if tr == nil || !tr.NoContext {
+		return true
+	}
+	if tr == nil || !tr.NoContext {
 		t.pass(h)
 	}
-	return t.parents != nil || t.baggage != nil
+	if tr != nil && tr.b3() && carriesB3(h) {
+		t.passB3(h)
+	}
+	return t.parents != nil || t.baggage != nil || t.passed != nil
 }
 
 // begin takes part in the trace, or starts one: the processing model of a system
 // that participates.
 func (tr *Tracer) begin(t *Trace, h http.Header) {
-	parent, has := ParseParent(h[headerParent])
+	parent, by, has := tr.extract(h)
 	if has {
-		t.context, t.parent = Context{TraceID: parent.TraceID, Flags: parent.Flags & Random}, parent.SpanID
-		t.context.State, _ = ParseState(h[headerState])
+		t.context, t.parent = Context{TraceID: parent.TraceID, Flags: parent.Flags & Random, State: parent.State}, parent.SpanID
 	} else {
 		t.context = Context{TraceID: tr.newTraceID(), Flags: Random}
 	}
 	t.context.SpanID = tr.newSpanID()
-	if t.recording = tr.Sampler.samples(t.context.TraceID, parent, has); t.recording {
+	if t.recording = tr.Sampler.samples(t.context.TraceID, by); t.recording {
 		t.context.Flags |= Sampled
 	}
-	t.field.set(t.context.TraceID, t.context.SpanID, t.context.Flags)
-	t.parents = t.field.values[:]
-	if t.context.State != "" {
-		t.state[0] = t.context.State
-		t.states = t.state[:]
+	t.debug = t.recording && by == debug
+	t.publish()
+}
+
+// extract reads the place that a request comes from, and what was decided there:
+// by Trace Context, or else by B3.
+func (tr *Tracer) extract(h http.Header) (c Context, by decision, has bool) {
+	if !tr.NoContext {
+		if c, has = ParseParent(h[headerParent]); has {
+			c.State, _ = ParseState(h[headerState])
+			if c.Flags&Sampled != 0 {
+				return c, accept, true
+			}
+			return c, deny, true
+		}
 	}
+	if !tr.b3() {
+		return c, undecided, false
+	}
+	c, by, _ = parseB3(h)
+	return c, by, c.TraceID.Valid()
+}
+
+// publish makes the fields that go on with each call.
+func (t *Trace) publish() {
+	if !t.tracer.NoContext {
+		t.field.set(t.context.TraceID, t.context.SpanID, t.context.Flags)
+		t.parents = t.field.values[:]
+		if t.context.State != "" {
+			t.state[0] = t.context.State
+			t.states = t.state[:]
+		}
+	}
+	if t.tracer.b3() {
+		t.b3 = t.b3At(t.context.SpanID)
+	}
+}
+
+func (t *Trace) b3At(id SpanID) *b3Fields {
+	by := deny
+	switch {
+	case t.debug:
+		by = debug
+	case t.recording:
+		by = accept
+	}
+	f := new(b3Fields)
+	f.set(t.context.TraceID, id, by)
+	return f
 }
 
 // pass is the processing model of a system that only forwards: what is valid goes

@@ -15,10 +15,11 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/weir-run/weir/engine/trace"
 	collector "go.opentelemetry.io/proto/slim/otlp/collector/trace/v1"
 	"go.uber.org/goleak"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/weir-run/weir/engine/trace"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -71,13 +72,13 @@ func status(code int, body string) *http.Response {
 	return &http.Response{StatusCode: code, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body))}
 }
 
-func export(e *Exporter, n int) {
+func export(e *Spans, n int) {
 	for range n {
 		e.Export(&trace.Span{Trace: trace.TraceID{1}, ID: trace.SpanID{1}, Name: "x", Start: time.Now(), Ended: time.Now()})
 	}
 }
 
-func shut(t *testing.T, e *Exporter) {
+func shut(t *testing.T, e interface{ Shutdown(context.Context) error }) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
@@ -89,7 +90,7 @@ func shut(t *testing.T, e *Exporter) {
 func TestSpansAreSentInBatches(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &backend{t: t}
-		e := New(Config{Endpoint: "http://collector:4318/v1/traces", Headers: http.Header{"Api-Key": {"k"}}, Batch: 3, Transport: b, Version: "1"})
+		e := NewSpans(Config{Endpoint: "http://collector:4318/v1/traces", Headers: http.Header{"Api-Key": {"k"}}, Batch: 3, Transport: b, Version: "1"})
 		export(e, 2)
 		time.Sleep(5*time.Second - 1)
 		if got := b.requests(); len(got) > 0 {
@@ -124,7 +125,7 @@ func TestTheQueueIsBounded(t *testing.T) {
 			<-open
 			return status(200, ""), nil
 		}}
-		e := New(Config{Endpoint: "http://c", Batch: 2, Queue: 4, Plain: true, Transport: b})
+		e := NewSpans(Config{Endpoint: "http://c", Batch: 2, Queue: 4, Plain: true, Transport: b})
 		export(e, 2)
 		synctest.Wait() // they are under way
 		export(e, 7)
@@ -134,7 +135,7 @@ func TestTheQueueIsBounded(t *testing.T) {
 			t.Errorf("%+v", s)
 		}
 		// A few that are huge are as bad as many.
-		e = New(Config{Endpoint: "http://c", Transport: b, Batch: 2000})
+		e = NewSpans(Config{Endpoint: "http://c", Transport: b, Batch: 2000})
 		var long []trace.Attr
 		for i := range 100 {
 			long = append(long, trace.Attr{Key: strconv.Itoa(i), Text: strings.Repeat("x", maxText)})
@@ -191,7 +192,7 @@ func TestWhatFailsIsTriedAgain(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := &backend{t: t, answer: c.answer}
-				e := New(Config{Endpoint: "http://c", Transport: b})
+				e := NewSpans(Config{Endpoint: "http://c", Transport: b})
 				export(e, 1)
 				time.Sleep(2 * time.Minute)
 				if s := e.Stats(); s != c.want {
@@ -212,7 +213,7 @@ func TestALossIsToldOnce(t *testing.T) {
 		b := &backend{t: t, answer: func(n int) (*http.Response, error) {
 			return status(map[bool]int{true: 403, false: 200}[n < 4], ""), nil
 		}}
-		e := New(Config{Endpoint: "http://user:hunter2@collector/v1/traces", Transport: b, Log: slog.New(slog.NewTextHandler(&log, nil))})
+		e := NewSpans(Config{Endpoint: "http://user:hunter2@collector/v1/traces", Transport: b, Log: slog.New(slog.NewTextHandler(&log, nil))})
 		for range 6 {
 			export(e, 1)
 			time.Sleep(time.Minute)
@@ -228,7 +229,7 @@ func TestALossIsToldOnce(t *testing.T) {
 func TestShutdownDoesNotWaitForACollectorThatIsGone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &backend{t: t, answer: func(int) (*http.Response, error) { return status(503, ""), nil }}
-		e := New(Config{Endpoint: "http://c", Transport: b})
+		e := NewSpans(Config{Endpoint: "http://c", Transport: b})
 		export(e, 1)
 		time.Sleep(5100 * time.Millisecond) // the first attempt has failed
 		start := time.Now()
@@ -242,7 +243,7 @@ func TestShutdownDoesNotWaitForACollectorThatIsGone(t *testing.T) {
 			<-r.Context().Done()
 			return nil, r.Context().Err()
 		})
-		e := New(Config{Endpoint: "http://c", Transport: hangs, Timeout: time.Hour})
+		e := NewSpans(Config{Endpoint: "http://c", Transport: hangs, Timeout: time.Hour})
 		export(e, 1)
 		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 		defer cancel()
@@ -258,13 +259,13 @@ type transport func(*http.Request) (*http.Response, error)
 func (f transport) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
 func TestASpanCostsNoMemoryOfItsOwn(t *testing.T) {
-	e := New(Config{Endpoint: "http://127.0.0.1:1", Queue: 1 << 20, Batch: 1 << 20, Delay: time.Hour})
+	e := NewSpans(Config{Endpoint: "http://127.0.0.1:1", Queue: 1 << 20, Batch: 1 << 20, Delay: time.Hour})
 	defer func() {
 		ctx, cancel := context.WithCancel(context.Background())
 		cancel()
 		_ = e.Shutdown(ctx) // there is nobody who would take them
 	}()
-	e.queue = make([]byte, 0, maxQueued)
+	e.waiting = make([]byte, 0, maxQueued)
 	s := &trace.Span{Trace: trace.TraceID{1}, ID: trace.SpanID{1}, Name: "GET /x", Start: time.Now(), Ended: time.Now(),
 		Attrs: []trace.Attr{{Key: "http.route", Text: "/x"}, {Key: "http.response.status_code", Type: trace.Int, Number: 200}}}
 	e.Export(s)
@@ -274,7 +275,7 @@ func TestASpanCostsNoMemoryOfItsOwn(t *testing.T) {
 }
 
 func BenchmarkExport(b *testing.B) {
-	e := New(Config{Endpoint: "http://c", Transport: transport(func(*http.Request) (*http.Response, error) { return status(200, ""), nil })})
+	e := NewSpans(Config{Endpoint: "http://c", Transport: transport(func(*http.Request) (*http.Response, error) { return status(200, ""), nil })})
 	defer e.Shutdown(context.Background())
 	s := &trace.Span{Trace: trace.TraceID{1}, ID: trace.SpanID{1}, Name: "GET /x", Start: time.Now(), Ended: time.Now(),
 		Attrs: []trace.Attr{{Key: "http.route", Text: "/x"}, {Key: "http.response.status_code", Type: trace.Int, Number: 200}, {Key: "weir.flow", Text: "profile"}}}

@@ -6,11 +6,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/weir-run/weir/engine/trace"
 	collector "go.opentelemetry.io/proto/slim/otlp/collector/trace/v1"
 	common "go.opentelemetry.io/proto/slim/otlp/common/v1"
 	spans "go.opentelemetry.io/proto/slim/otlp/trace/v1"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/weir-run/weir/engine/trace"
 )
 
 func decoded(t *testing.T, message []byte) *collector.ExportTraceServiceRequest {

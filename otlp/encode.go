@@ -1,17 +1,19 @@
 package otlp
 
 import (
+	"math"
 	"strings"
 	"time"
 	"unicode/utf8"
 
-	"github.com/weir-run/weir/engine/trace"
 	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/weir-run/weir/engine/trace"
 )
 
-// The messages are written by hand: there are eight of them, and their fields
-// have numbers that never change (opentelemetry-proto, stable since 1.0). The
-// tests read them with the generated ones.
+// The messages are written by hand: there are few of them, and their fields have
+// numbers that never change (opentelemetry-proto, stable since 1.0). The tests
+// read them with the generated ones.
 
 // appendBytes appends a field of length-delimited content.
 func appendBytes(b []byte, field protowire.Number, content []byte) []byte {
@@ -30,8 +32,16 @@ func appendUint(b []byte, field protowire.Number, n uint64) []byte {
 	return protowire.AppendVarint(protowire.AppendTag(b, field, protowire.VarintType), n)
 }
 
+func appendFixed(b []byte, field protowire.Number, n uint64) []byte {
+	return protowire.AppendFixed64(protowire.AppendTag(b, field, protowire.Fixed64Type), n)
+}
+
+func appendDouble(b []byte, field protowire.Number, v float64) []byte {
+	return appendFixed(b, field, math.Float64bits(v))
+}
+
 func appendTime(b []byte, field protowire.Number, at time.Time) []byte {
-	return protowire.AppendFixed64(protowire.AppendTag(b, field, protowire.Fixed64Type), uint64(at.UnixNano()))
+	return appendFixed(b, field, uint64(at.UnixNano()))
 }
 
 // within appends a field whose content is a message that fn appends. Its length
@@ -64,57 +74,6 @@ func clean(text string) string {
 	return text
 }
 
-var kinds = [...]uint64{trace.Internal: 1, trace.Server: 2, trace.Client: 3}
-
-// Bits of Span.flags beside those of W3C.
-const (
-	knowsRemote = 1 << 8
-	isRemote    = 1 << 9
-)
-
-const statusError = 2
-
-// appendSpan appends a span as a field of ScopeSpans.
-func appendSpan(b []byte, s *trace.Span) []byte {
-	return within(b, 2, func(b []byte) []byte {
-		b = appendBytes(b, 1, s.Trace[:])
-		b = appendBytes(b, 2, s.ID[:])
-		b = appendText(b, 3, s.State)
-		if s.Parent.Valid() {
-			b = appendBytes(b, 4, s.Parent[:])
-		}
-		b = appendText(b, 5, s.Name)
-		b = appendUint(b, 6, kinds[s.Kind])
-		b = appendTime(b, 7, s.Start)
-		b = appendTime(b, 8, s.Ended)
-		for i := range s.Attrs {
-			b = appendAttr(b, 9, &s.Attrs[i])
-		}
-		for i := range s.Links {
-			b = appendLink(b, &s.Links[i])
-		}
-		if s.Failed {
-			b = within(b, 15, func(b []byte) []byte {
-				return appendUint(appendText(b, 2, s.Why), 3, statusError)
-			})
-		}
-		flags := uint32(s.Flags) | knowsRemote
-		if s.Remote {
-			flags |= isRemote
-		}
-		return protowire.AppendFixed32(protowire.AppendTag(b, 16, protowire.Fixed32Type), flags)
-	})
-}
-
-func appendLink(b []byte, c *trace.Context) []byte {
-	return within(b, 13, func(b []byte) []byte {
-		b = appendBytes(b, 1, c.TraceID[:])
-		b = appendBytes(b, 2, c.SpanID[:])
-		b = appendText(b, 3, c.State)
-		return protowire.AppendFixed32(protowire.AppendTag(b, 6, protowire.Fixed32Type), uint32(c.Flags))
-	})
-}
-
 func appendAttr(b []byte, field protowire.Number, a *trace.Attr) []byte {
 	return within(b, field, func(b []byte) []byte {
 		b = appendText(b, 1, a.Key)
@@ -125,32 +84,41 @@ func appendAttr(b []byte, field protowire.Number, a *trace.Attr) []byte {
 			case trace.Bool:
 				return appendUint(b, 2, uint64(a.Number))
 			}
-			return protowire.AppendString(protowire.AppendTag(b, 1, protowire.BytesType), clean(a.Text)) // empty is a value, too
+			return appendValue(b, a.Text)
 		})
 	})
 }
 
-// request is an ExportTraceServiceRequest: who sends it, and spans that
-// appendSpan has written.
-func request(resource []trace.Attr, version string, spans []byte) []byte {
+// appendValue appends a text as the field of AnyValue: an empty one is a value, too.
+func appendValue(b []byte, text string) []byte {
+	return protowire.AppendString(protowire.AppendTag(b, 1, protowire.BytesType), clean(text))
+}
+
+// item is the field of what a scope has: ScopeSpans, ScopeMetrics and ScopeLogs
+// have all their fields in common.
+const item = 2
+
+// request is an ExportTraceServiceRequest, or that of another signal: who sends
+// it, and items that are written already.
+func request(resource []trace.Attr, version string, items []byte) []byte {
 	var who, scope []byte
 	for i := range resource {
 		who = appendAttr(who, 1, &resource[i])
 	}
 	scope = appendText(appendText(nil, 1, "github.com/weir-run/weir"), 2, version)
-	// The spans are copied once, into a message whose length is known.
+	// The items are copied once, into a message whose length is known.
 	head := appendBytes(nil, 1, scope)
 	body := appendBytes(nil, 1, who)
 	body = protowire.AppendTag(body, 2, protowire.BytesType)
-	body = protowire.AppendVarint(body, uint64(len(head)+len(spans)))
-	out := make([]byte, 0, len(body)+len(head)+len(spans)+16)
+	body = protowire.AppendVarint(body, uint64(len(head)+len(items)))
+	out := make([]byte, 0, len(body)+len(head)+len(items)+16)
 	out = protowire.AppendTag(out, 1, protowire.BytesType)
-	out = protowire.AppendVarint(out, uint64(len(body)+len(head)+len(spans)))
-	return append(append(append(out, body...), head...), spans...)
+	out = protowire.AppendVarint(out, uint64(len(body)+len(head)+len(items)))
+	return append(append(append(out, body...), head...), items...)
 }
 
-// rejected reads an ExportTraceServiceResponse: how many spans were not taken,
-// and why. What is not one says nothing.
+// rejected reads an ExportTraceServiceResponse, or that of another signal: how
+// many items were not taken, and why. What is not one says nothing.
 func rejected(answer []byte) (n int64, why string) {
 	partial, ok := field(answer, 1)
 	if !ok {
