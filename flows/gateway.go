@@ -112,7 +112,7 @@ access_log: { file: access.log, max_age: 24h, keep: 14 }
 `},
 	dsl.Example{Name: "a record for each request, with its trace, in a collector of OpenTelemetry", YAML: `
 listen: ":8080"
-access_log: { otlp: true, omit: [user_agent] }
+access_log: { omit: [user_agent], otlp: true }
 `},
 	dsl.Example{Name: "the lines of other servers, for one request in ten and all that fail", YAML: `
 listen: ":8080"
