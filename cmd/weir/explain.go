@@ -24,8 +24,9 @@ import (
 
 func (p *process) explainCommand() *cobra.Command {
 	format := &choice{value: "text", allowed: []string{"text", "json"}}
-	request, live := "", ""
 	var header []string
+	request, live := "", false
+	var process adminClient
 	cmd := &cobra.Command{
 		Use:   "explain FLOW [DIR...]",
 		Short: "Say what a flow does, who gets a request, or how services are now",
@@ -38,9 +39,9 @@ With --request it says which gateway and route get a request, with the variables
 of its path, and why the routes that are nearest to it do not. Routes can be told
 apart by headers: --header gives the request some.
 
-With --live it asks a running process, by its admin address, how its services are:
-which breakers are open, since when and why, which endpoints are left out, what
-failed. With a FLOW it is those that the flow calls, below the explanation;
+With --live it asks a running process, at --admin, how its services are: which
+breakers are open, since when and why, which endpoints are left out, what failed.
+With a FLOW it is those that the flow calls, below the explanation;
 without one it is all of them.
 
 Without a DIR it is the directory at hand. Nothing else is opened.`,
@@ -48,15 +49,15 @@ Without a DIR it is the directory at hand. Nothing else is opened.`,
   weir explain customer-profile flows/ --format json | jq .services
   weir explain --request "GET /customers/7" flows/
   weir explain --request "GET /orders/7" --header "X-Version: 2" flows/
-  weir explain --live 127.0.0.1:9900
-  weir explain customer-profile flows/ --live 127.0.0.1:9900`,
+  weir explain --live
+  weir explain customer-profile flows/ --live --admin https://10.0.0.7:9900 --admin-token /run/secrets/ADMIN_TOKEN`,
 		Args: func(_ *cobra.Command, args []string) error {
 			switch {
 			case len(header) > 0 && request == "":
 				return usagef("--header is a header of the request: add --request")
-			case request != "" && live != "":
+			case request != "" && live:
 				return usagef("--request is about files, and --live about a process: use one of them")
-			case request == "" && live == "" && len(args) == 0:
+			case request == "" && !live && len(args) == 0:
 				return usagef("needs the name of a flow, --request or --live")
 			}
 			return nil
@@ -67,9 +68,9 @@ Without a DIR it is the directory at hand. Nothing else is opened.`,
 				return p.explainRequest(request, header, args, format.value)
 			}
 			var state *explain.Live
-			if live != "" {
+			if live {
 				var err error
-				if state, err = readLive(cmd.Context(), live); err != nil {
+				if state, err = readLive(cmd.Context(), &process); err != nil {
 					return err
 				}
 				if len(args) == 0 {
@@ -90,32 +91,21 @@ Without a DIR it is the directory at hand. Nothing else is opened.`,
 	cmd.Flags().Var(format, "format", "how to print it")
 	cmd.Flags().StringVar(&request, "request", "", "the `request` that is looked for, METHOD /path")
 	cmd.Flags().StringArrayVar(&header, "header", nil, "a `header` of that request, NAME: VALUE, as often as needed")
-	cmd.Flags().StringVar(&live, "live", "", "the admin `address` of a running process")
+	cmd.Flags().BoolVar(&live, "live", false, "ask a running process how its services are")
+	process.add(cmd.Flags())
 	return cmd
 }
 
 // readLive asks a running process for the state of its services.
-func readLive(ctx context.Context, address string) (*explain.Live, error) {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+"/services", nil)
-	if err != nil {
-		return nil, usagef("--live: %q is not an address such as %s", address, gateway.DefaultAdminAddr)
+func readLive(ctx context.Context, process *adminClient) (state *explain.Live, err error) {
+	if err := process.open(); err != nil {
+		return nil, err
 	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return nil, fmt.Errorf("no process answers: %w (its log says which address its admin endpoints have)", err)
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("%s answered with status %d: it is not the admin address of a weir run", address, resp.StatusCode)
-	}
-	const most = 64 << 20 // bytes: ten thousand endpoints are 10 MB
-	state, err := explain.ReadLive(io.LimitReader(resp.Body, most), time.Now())
-	if err != nil {
-		return nil, fmt.Errorf("what %s answered: %w", address, err)
-	}
-	return state, nil
+	err = process.get(ctx, "/services", func(r io.Reader) error {
+		state, err = explain.ReadLive(r, time.Now())
+		return err
+	})
+	return state, err
 }
 
 type explained interface{ Text(w io.Writer) error }

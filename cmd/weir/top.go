@@ -7,8 +7,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net/http"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,30 +17,27 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/weir-run/weir/flows"
-	"github.com/weir-run/weir/gateway"
 )
 
 func (p *process) topCommand() *cobra.Command {
 	var (
 		once     bool
 		interval time.Duration
-		token    string
+		process  adminClient
 	)
 	cmd := &cobra.Command{
-		Use:   "top [ADDRESS]",
+		Use:   "top",
 		Short: "Watch the routes and services of a running process",
 		Long: `Shows, at the admin address of a running process, what its routes are asked for and
 how they answer, and how its services are: what is under way, which breakers are
 open, what limits hold back. It is drawn anew every --interval, until it is
-interrupted; with --once it is printed once, with totals in place of rates.
-
-Without an ADDRESS it is ` + gateway.DefaultAdminAddr + `.`,
+interrupted; with --once it is printed once, with totals in place of rates.`,
 		Example: `  weir top
-  weir top 10.0.0.7:9900 --token /run/secrets/ADMIN_TOKEN
+  weir top --admin https://10.0.0.7:9900 --admin-token /run/secrets/ADMIN_TOKEN
   weir top --once`,
 		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) > 1 {
-				return usagef("takes one address")
+			if len(args) > 0 {
+				return usagef("takes no arguments: --admin %s says which process", args[0])
 			}
 			if interval < 100*time.Millisecond {
 				return usagef("--interval must be 100ms at least")
@@ -51,19 +46,11 @@ Without an ADDRESS it is ` + gateway.DefaultAdminAddr + `.`,
 		},
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			source := adminSource{address: gateway.DefaultAdminAddr}
-			if len(args) > 0 {
-				source.address = args[0]
-			}
-			if token != "" {
-				text, err := os.ReadFile(token)
-				if err != nil {
-					return fmt.Errorf("--token: %w", err)
-				}
-				source.token = strings.TrimSpace(string(text))
+			if err := process.open(); err != nil {
+				return err
 			}
 			if once {
-				now, err := source.sample(cmd.Context())
+				now, err := sampleOf(cmd.Context(), &process)
 				if err != nil {
 					return err
 				}
@@ -72,22 +59,22 @@ Without an ADDRESS it is ` + gateway.DefaultAdminAddr + `.`,
 			if !p.terminal(p.stdout) {
 				return usagef("draws on a terminal, and this is none: --once prints it once")
 			}
-			return p.watchTop(cmd.Context(), source, interval)
+			return p.watchTop(cmd.Context(), &process, interval)
 		},
 	}
 	cmd.Flags().BoolVar(&once, "once", false, "print it once")
 	cmd.Flags().DurationVar(&interval, "interval", 2*time.Second, "how often it is drawn anew")
-	cmd.Flags().StringVar(&token, "token", "", "a `file` with the admin token of the process")
+	process.add(cmd.Flags())
 	return cmd
 }
 
 // watchTop draws until someone interrupts it.
-func (p *process) watchTop(ctx context.Context, source adminSource, interval time.Duration) error {
+func (p *process) watchTop(ctx context.Context, process *adminClient, interval time.Duration) error {
 	signals, stop := p.notify()
 	defer stop()
 	var before *sample
 	for {
-		now, err := source.sample(ctx)
+		now, err := sampleOf(ctx, process)
 		var page strings.Builder
 		page.WriteString("\x1b[H\x1b[2J") // from the corner of an empty screen
 		if err != nil {
@@ -109,9 +96,6 @@ func (p *process) watchTop(ctx context.Context, source adminSource, interval tim
 	}
 }
 
-// adminSource is the admin address of a process.
-type adminSource struct{ address, token string }
-
 // sample is what a process says at one time.
 type sample struct {
 	at       time.Time
@@ -125,36 +109,7 @@ type routeSample struct {
 	observed                          float64
 }
 
-func (a adminSource) get(ctx context.Context, path string, read func(io.Reader) error) error {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+a.address+path, nil)
-	if err != nil {
-		return usagef("%q is not an address such as %s", a.address, gateway.DefaultAdminAddr)
-	}
-	if a.token != "" {
-		req.Header.Set("Authorization", "Bearer "+a.token)
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return fmt.Errorf("no process answers: %w (its log says which address its admin endpoints have)", err)
-	}
-	defer resp.Body.Close()
-	switch resp.StatusCode {
-	case http.StatusOK:
-	case http.StatusUnauthorized:
-		return fmt.Errorf("%s asks for its token: --token FILE", a.address)
-	default:
-		return fmt.Errorf("%s answered with status %d: it is not the admin address of a weir run", a.address, resp.StatusCode)
-	}
-	const most = 64 << 20 // bytes
-	if err := read(io.LimitReader(resp.Body, most)); err != nil {
-		return fmt.Errorf("what %s answered to %s: %w", a.address, path, err)
-	}
-	return nil
-}
-
-func (a adminSource) sample(ctx context.Context) (*sample, error) {
+func sampleOf(ctx context.Context, process *adminClient) (*sample, error) {
 	s := &sample{at: time.Now(), routes: map[[3]string]*routeSample{}}
 	into := func(v any) func(io.Reader) error {
 		return func(r io.Reader) error { return json.NewDecoder(r).Decode(v) }
@@ -162,7 +117,7 @@ func (a adminSource) sample(ctx context.Context) (*sample, error) {
 	var services struct{ Services []flows.ServiceState }
 	var routes struct{ Config string }
 	for path, read := range map[string]func(io.Reader) error{"/services": into(&services), "/routes": into(&routes), "/metrics": s.count} {
-		if err := a.get(ctx, path, read); err != nil {
+		if err := process.get(ctx, path, read); err != nil {
 			return nil, err
 		}
 	}
