@@ -101,6 +101,7 @@ func (c *Compiler) Expand(t *Template, at dsl.Span) *Expansion {
 	if n := t.node.Field("input"); n != nil {
 		e.key = hashed(e.key, n.Span.Text())
 	}
+	c.flow.text = hashed(c.flow.text, t.node.Span.Text())
 	return c.expand(e)
 }
 

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -28,6 +29,7 @@ type Flow struct {
 	program  *Program
 	plan     *Plan
 	fast     dsl.Span // of fail_fast
+	text     uint64   // a hash of what it is made from
 }
 
 type flowCall struct {
@@ -107,7 +109,7 @@ type handlerConfig struct {
 // DeclareFlow reads the head of a flow. It gives nil if there is not even a
 // name.
 func DeclareFlow(n *dsl.Node, r dsl.Reporter) *Flow {
-	f := &Flow{}
+	f := &Flow{text: hashed(0, n.Span.Text())}
 	ok := dsl.Decode(n, r, &f.config)
 	if f.config.Flow.Value == "" {
 		if name := n.Field("flow"); ok {
@@ -199,6 +201,26 @@ func (f *Flow) Runs() (flows []*Flow) {
 		flows = append(flows, call.flow)
 	}
 	return flows
+}
+
+// Revision tells any two states of the flow apart: it is that of its text, of the
+// templates that it uses, and of the flows that it runs. What is around it, such
+// as services and policies, has no part in it. It is known once all are compiled.
+func (f *Flow) Revision() string {
+	seen := map[*Flow]bool{}
+	var of func(f *Flow) uint64
+	of = func(f *Flow) uint64 {
+		if seen[f] {
+			return 0
+		}
+		seen[f] = true
+		sum := f.text
+		for _, call := range f.calls {
+			sum = hashed(sum, strconv.FormatUint(of(call.flow), 16))
+		}
+		return sum
+	}
+	return fmt.Sprintf("%012x", of(f)>>16)
 }
 
 // Calls records that a step of this flow runs another.

@@ -58,7 +58,7 @@ type gatewayConfig struct {
 	Policies       dsl.Bundles      `yaml:"policies" doc:"What applies to all requests of the gateway: names of bundles of the section policies, and bundles that stand in their place."`
 	MaxBody        dsl.Size         `yaml:"max_body" doc:"How large the body of a request may be where the flow does not say." default:"10MB" min:"1B"`
 	Versions       *versionsConfig  `yaml:"versions" doc:"Which versions there are of what the gateway serves, and how callers say which of them they mean: by one of header, query and path. Triggers name those that they are of."`
-	AccessLog      *accessLogConfig `yaml:"access_log" doc:"Writes down each request, those included that policies refuse and that no route takes: {} is one line of JSON on the standard output. The fields of a record are time, gateway, route, flow, method, host, path, query, protocol, status, outcome, bytes_in, bytes_out, duration (seconds), attempts (at services), consumer, policy (that refused it), code (of the problem), cache, limited, request_id, trace_id, remote, user_agent and config. No request waits for it: what finds no room is dropped and counted."`
+	AccessLog      *accessLogConfig `yaml:"access_log" doc:"Writes down each request, those included that policies refuse and that no route takes: {} is one line of JSON on the standard output. The fields of a record are time, gateway, route, flow, method, host, path, query, protocol, status, outcome, bytes_in, bytes_out, duration (seconds), attempts (at services), consumer, policy (that refused it), code (of the problem), cache, limited, request_id, trace_id, remote, user_agent, config and flow_config (which state of the files, and of the flow, is served). No request waits for it: what finds no room is dropped and counted."`
 	DeadlineHeader dsl.String       `yaml:"deadline_header" doc:"The header in which callers tell how many milliseconds they wait for the answer, such as X-Envoy-Expected-Rq-Timeout-Ms, or Grpc-Timeout, in the form of gRPC. A request then has that much time, if the deadline of its flow is not shorter. Default: none."`
 }
 
@@ -208,7 +208,7 @@ func (c *checker) routeOf(f *engine.Flow, s served) gateway.Route {
 		Layers: s.policies.Layers,
 	}
 	if p := f.Program(); p != nil {
-		r.Handler = gateway.FlowHandler(p, c.env.Log)
+		r.Handler, r.Revision = gateway.FlowHandler(p, c.env.Log), f.Revision()
 	}
 	return r
 }

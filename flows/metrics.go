@@ -59,6 +59,8 @@ var (
 	sourceSuccess       = describe("discovery_last_success_timestamp_seconds", "When a source was last looked at with success.", "service", "source")
 	stepEvents          = prometheus.NewDesc("weir_step_events_total", "What happened to a step, such as a hit of its cache or a compensation that failed.", []string{"flow", "step", "event"}, nil)
 	flowEvents          = prometheus.NewDesc("weir_flow_events_total", "What happened to runs of a flow: attempts beyond the first of their call (extra_attempt), those that the retry budget of the run did not allow (extra_attempt_denied), and runs that failed before their first call because of fail_fast (failed_fast). An event that has not happened yet has no series.", []string{"flow", "event"}, nil)
+	configInfo          = prometheus.NewDesc("weir_config_info", "1 for the state of the files that is served, which other signals name as config.", []string{"config"}, nil)
+	flowInfo            = prometheus.NewDesc("weir_flow_info", "1 for each flow with the state of it that is served: another if its text, a template that it uses or a flow that it runs is another.", []string{"flow", "flow_config"}, nil)
 	stepLevel           = prometheus.NewDesc("weir_step_level", "What a step holds, such as the bytes of its cache.", []string{"flow", "step", "of"}, nil)
 
 	limitInUse   = describe("limit_in_use", "Calls that have a place under the limit.", "service")
@@ -102,7 +104,7 @@ func (serviceMetrics) Describe(out chan<- *prometheus.Desc) {
 		endpointHealthy, endpointChecks, endpointChecksFailed,
 		sourceTargets, sourceFailures, sourceSuccess, tlsFailures, tlsExpiry,
 		credentialsExpiry, credentialsRefresh, credentialsHad, credentialsRefused, credentialsFailures,
-		stepEvents, stepLevel, flowEvents,
+		stepEvents, stepLevel, flowEvents, configInfo, flowInfo,
 	} {
 		out <- d
 	}
@@ -115,6 +117,12 @@ func (m serviceMetrics) Collect(out chan<- prometheus.Metric) {
 	}
 	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
 		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	}
+	if p := m.host.Program(); p != nil {
+		gauge(configInfo, 1, p.Revision())
+		for _, f := range p.Flows {
+			gauge(flowInfo, 1, f.Name.Value, f.Revision())
+		}
 	}
 	m.steps(counter, func(d *prometheus.Desc, v int64, labels ...string) { gauge(d, float64(v), labels...) })
 	breaker := func(b mesh.BreakerStats, state, openings *prometheus.Desc, labels ...string) {

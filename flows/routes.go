@@ -47,7 +47,8 @@ type routeState struct {
 	Flow     string   `json:"flow"`
 	At       string   `json:"at"`
 	Deadline string   `json:"deadline,omitempty"`
-	Policies []string `json:"policies"` // in the order in which requests go through them
+	Policies []string `json:"policies"`    // in the order in which requests go through them
+	Config   string   `json:"flow_config"` // the revision of the flow
 }
 
 func gatewayStateOf(g *Gateway) gatewayState {
@@ -59,7 +60,7 @@ func gatewayStateOf(g *Gateway) gatewayState {
 }
 
 func routeStateOf(r *gateway.Route) routeState {
-	out := routeState{Route: r.String(), Method: r.Method, Path: r.Path, Flow: r.Name, At: r.Span.String(), Policies: []string{}}
+	out := routeState{Route: r.String(), Method: r.Method, Path: r.Path, Flow: r.Name, Config: r.Revision, At: r.Span.String(), Policies: []string{}}
 	if r.Version != nil {
 		out.Version = r.Version.Name
 	}

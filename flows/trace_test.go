@@ -169,7 +169,7 @@ GET /profiles/{id} %[1]v status_code=200
 		}()]
 		var attrs []string
 		for _, a := range own.Attrs {
-			if a.Key != "weir.request_id" && a.Key != "weir.config" {
+			if a.Key != "weir.request_id" && a.Key != "weir.config" && a.Key != "weir.flow_config" {
 				attrs = append(attrs, fmt.Sprint(a.Key, "=", a.Text, a.Number))
 			}
 		}

@@ -49,6 +49,7 @@ var accessFields = []accessField{
 	{name: "remote", attr: "client.address", text: func(e *accessEntry) string { return e.q.input.Remote }},
 	{name: "user_agent", attr: "user_agent.original", text: func(e *accessEntry) string { return e.r.UserAgent() }},
 	{name: "config", attr: "weir.config", text: func(e *accessEntry) string { return e.gateway.options.Revision }},
+	{name: "flow_config", attr: "weir.flow_config", text: (*accessEntry).flowRevision},
 }
 
 // AccessFields are the names of what is told of a request, in their order.
@@ -134,6 +135,13 @@ func (e *accessEntry) flow() string {
 		return ""
 	}
 	return e.q.Route.Name
+}
+
+func (e *accessEntry) flowRevision() string {
+	if e.q.Route == nil {
+		return ""
+	}
+	return e.q.Route.Revision
 }
 
 func (e *accessEntry) status() int64 {

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"bufio"
 	"errors"
 	"io"
 	"net"
@@ -8,8 +9,11 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
+	"google.golang.org/protobuf/encoding/protodelim"
 
 	"github.com/weir-run/weir/dsl"
 )
@@ -39,6 +43,28 @@ func TestAdminEndpoints(t *testing.T) {
 	unready = errors.New("draining")
 	check("GET", "/healthz", 200, "ok")
 	check("GET", "/readyz", 503, `"detail":"draining"`)
+}
+
+func TestScrapersThatAskForNativeHistogramsGetThem(t *testing.T) {
+	registry := prometheus.NewRegistry()
+	newTestMetrics(t, registry).duration.with("public", "order", "GET").observe(time.Second)
+	a := NewAdmin(func() error { return nil }, registry)
+	r := httptest.NewRequest("GET", "/metrics", nil)
+	r.Header.Set("Accept", "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited")
+	w := httptest.NewRecorder()
+	a.ServeHTTP(w, r)
+	for body := bufio.NewReader(w.Body); ; {
+		var f dto.MetricFamily
+		if err := protodelim.UnmarshalFrom(body, &f); err != nil {
+			t.Fatal(err)
+		}
+		if f.GetName() == "weir_http_request_duration_seconds" {
+			if h := f.Metric[0].Histogram; h.GetSchema() != 3 || len(h.PositiveDelta) != 1 || len(h.Bucket) != len(bounds) {
+				t.Errorf("%v", h)
+			}
+			return
+		}
+	}
 }
 
 func TestAdminEndpointsHoldNoSecrets(t *testing.T) {

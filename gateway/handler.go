@@ -257,6 +257,7 @@ func (h *recorder) log(q *Request, r *http.Request, took time.Duration) {
 		slog.Int("status", q.w.status),
 		slog.String("code", q.Code),
 		slog.String("request_id", q.ID),
+		slog.String("config", h.options.Revision),
 		slog.Duration("took", took),
 		slog.String("error", cause(q)),
 	}

@@ -15,7 +15,7 @@ import (
 // configurations, so that counters only ever grow.
 type Metrics struct {
 	requests *prometheus.CounterVec
-	duration *prometheus.HistogramVec
+	duration *durations
 	inFlight *prometheus.GaugeVec
 	panics   *prometheus.CounterVec
 	unrouted *prometheus.CounterVec
@@ -35,11 +35,7 @@ func NewMetrics(r prometheus.Registerer) (*Metrics, error) {
 			Name: "weir_http_requests_total",
 			Help: "Requests answered, by class of status; aborted is an answer that was cut off before it began.",
 		}, []string{"gateway", "route", "method", "status"}),
-		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name:    "weir_http_request_duration_seconds",
-			Help:    "Time from the end of the request's header to the end of the answer.",
-			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
-		}, []string{"gateway", "route", "method"}),
+		duration: newDurations("weir_http_request_duration_seconds", "Time from the end of the request's header to the end of the answer.", [3]string{"gateway", "route", "method"}),
 		inFlight: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "weir_http_requests_in_flight",
 			Help: "Requests being answered.",
@@ -88,7 +84,7 @@ type stats struct {
 	metrics                *Metrics
 	gateway, route, method string
 	classes                [len(classNames)]atomic.Pointer[prometheus.Counter]
-	duration               atomic.Pointer[prometheus.Observer]
+	duration               atomic.Pointer[*duration]
 	shown                  [8]atomic.Uint32 // when an exemplar was made last, in Unix seconds, by about how long it took
 }
 
@@ -112,15 +108,13 @@ func (s *stats) count(status int, took time.Duration, t *trace.Trace, now time.T
 	lookUp(&s.classes[class], func() prometheus.Counter {
 		return s.metrics.requests.WithLabelValues(s.gateway, s.route, s.method, classNames[class])
 	}).Inc()
-	duration := lookUp(&s.duration, func() prometheus.Observer {
-		return s.metrics.duration.WithLabelValues(s.gateway, s.route, s.method)
-	})
-	if !t.Recording() || !s.shows(took, now) {
-		duration.Observe(took.Seconds())
+	series := lookUp(&s.duration, func() *duration { return s.metrics.duration.with(s.gateway, s.route, s.method) })
+	if t.Recording() && s.shows(took, now) {
+		// An exemplar leads from a bucket to a trace of a request that fell into it.
+		series.exemplify(took, t.Context().TraceID.String(), now)
 		return
 	}
-	// An exemplar leads from a bucket to a trace of a request that fell into it.
-	duration.(prometheus.ExemplarObserver).ObserveWithExemplar(took.Seconds(), prometheus.Labels{"trace_id": t.Context().TraceID.String()})
+	series.observe(took)
 }
 
 func lookUp[T any](p *atomic.Pointer[T], find func() T) T {

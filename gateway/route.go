@@ -39,7 +39,9 @@ type Route struct {
 	Version *Version // nil: it has none
 	Span    dsl.Span // where the route is written
 	Name    string   // the flow's name; a label of metrics and logs
-	Handler http.Handler
+	// Revision tells spans and logs which state of the flow is served.
+	Revision string
+	Handler  http.Handler
 	// Deadline bounds the whole request; the time left is on the request's
 	// context. 0 is none.
 	Deadline time.Duration

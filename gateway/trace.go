@@ -51,6 +51,7 @@ func (h *recorder) record(q *Request, r *http.Request, now time.Time, completed 
 		s.Name = method + " " + q.Route.Path
 		s.Set("http.route", q.Route.Path)
 		s.Set("weir.flow", q.Route.Name)
+		s.Set("weir.flow_config", q.Route.Revision)
 	}
 	s.Set("url.path", r.URL.Path)
 	s.Set("url.scheme", scheme(r))
