@@ -33,6 +33,7 @@ type runOptions struct {
 	access        adminFlags
 	requests      int
 	usage         string
+	usageOTLP     bool
 }
 
 // adminOff is the value of --admin that turns the admin endpoints off.
@@ -81,6 +82,7 @@ logs that ask for it; the other variables of OpenTelemetry say how.`,
 	secretsFlag(cmd, &o.secrets, "the `directory` of the files that hold secrets, or env for variables alone (default "+flows.DefaultSecrets+", if it is there, and variables)")
 	o.access.add(f)
 	f.StringVar(&o.usage, "usage", "", "a `directory` that keeps who uses what, for /usage")
+	f.BoolVar(&o.usageOTLP, "usage-otlp", false, "send what --usage counts to the collector of OpenTelemetry, too, each minute")
 	f.IntVar(&o.requests, "requests", 0, "how many of the last requests /requests has, with what each of their steps took")
 	o.log.add(cmd)
 	return cmd
@@ -92,6 +94,9 @@ func (o *runOptions) check() error {
 		return usagef("--poll must be more than 0; --watch=false turns looking off")
 	case o.drain < 0, o.shutdownDelay < 0:
 		return usagef("a duration cannot be negative")
+	}
+	if o.usageOTLP && o.usage == "" {
+		return usagef("--usage-otlp sends what --usage counts: add --usage DIR")
 	}
 	if o.requests < 0 || o.requests > mostRequests {
 		return usagef("--requests must be from 0 to %d", mostRequests)
@@ -115,6 +120,7 @@ type server struct {
 	admin     *gateway.Listener // nil: off
 	faults    *gateway.Faults
 	usage     *usage.Usage    // nil: nobody asked for it
+	uncount   func()          // ends usage
 	recent    *gateway.Recent // nil: nobody asked for it
 	exporters []exporter      // of the signals that go to a collector
 	records   trace.Recorder  // of access logs; nil: nobody said where
@@ -160,19 +166,30 @@ func (p *process) serve(ctx context.Context, dirs []string, o *runOptions) error
 			s.reloader.Follow(ctx)
 		}
 	})
-	if s.usage != nil {
-		counting, stopCounting := context.WithCancel(context.Background())
-		var counted sync.WaitGroup
-		counted.Go(func() { s.usage.Run(counting) })
-		defer counted.Wait() // the requests that end while it drains are counted
-		defer stopCounting()
-	}
+	s.count()
+	defer s.uncount()
 	why := s.wait(ctx, signals)
 	s.state.Store(&leaving)
 	s.Info("shutting down", "reason", why, "drain", o.drain)
 	cancel()
 	watching.Wait()
 	return s.drain(signals, o)
+}
+
+// count has who uses what written down until uncount: the requests that end while
+// it drains are counted, too.
+func (s *server) count() {
+	s.uncount = func() {}
+	if s.usage == nil {
+		return
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	var counting sync.WaitGroup
+	counting.Go(func() { s.usage.Run(ctx) })
+	s.uncount = sync.OnceFunc(func() {
+		stop()
+		counting.Wait()
+	})
 }
 
 // metricsRegistry is where everything is counted, and read.
@@ -206,6 +223,12 @@ func (s *server) open(dirs []string, o *runOptions, p *process, registry metrics
 	if o.usage != "" {
 		if s.usage, err = usage.Open(o.usage, s.Logger); err != nil {
 			return fmt.Errorf("--usage: %w", err)
+		}
+		if o.usageOTLP {
+			if s.records == nil {
+				return errors.New("--usage-otlp: there is no collector: set OTEL_EXPORTER_OTLP_ENDPOINT")
+			}
+			s.usage.Told = usageTeller(s.records, p.redactor)
 		}
 	}
 	s.host = flows.NewHost(flows.HostOptions{Faults: s.faults, Recent: s.recent, Usage: s.usage, Log: s.Logger, Metrics: counts, Drain: o.drain, Redactor: p.redactor, Tracer: tracer, Stdout: p.stdout, Records: s.records})
@@ -291,6 +314,7 @@ func (s *server) drain(signals <-chan os.Signal, o *runOptions) error {
 		case <-ctx.Done():
 		}
 		err := s.host.Shutdown(ctx)
+		s.uncount()                            // which has something to tell
 		if lost := s.flush(ctx); lost != nil { // of what has ended until now
 			s.Warn("what was to be exported is lost", "error", lost)
 		}

@@ -6,11 +6,15 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"sync"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/weir-run/weir/dsl"
 	"github.com/weir-run/weir/engine/trace"
+	"github.com/weir-run/weir/gateway/usage"
 	"github.com/weir-run/weir/otlp"
 )
 
@@ -86,6 +90,42 @@ func (s *server) export(signal string, e exporter, registry prometheus.Registere
 			Help:        "What was to be sent to a collector, spans, points of metrics and records of logs, by what became of it: sent, dropped for lack of room, failed with a request, or rejected by the collector.",
 			ConstLabels: prometheus.Labels{"signal": signal, "outcome": outcome},
 		}, func() float64 { return float64(count(e.Stats())) }))
+	}
+}
+
+// usageTeller makes records of what was used: who uses most are any number of
+// names, which metrics must not have as labels.
+func usageTeller(to trace.Recorder, redactor *dsl.Redactor) func(from, until time.Time, rows []usage.Row) {
+	return func(from, until time.Time, rows []usage.Row) {
+		for _, row := range rows {
+			var most []string
+			for _, c := range row.Top {
+				most = append(most, fmt.Sprintf("%s=%d", redactor.String(c.Name), c.Count))
+			}
+			r := trace.Record{At: until, Event: "weir.usage"}
+			text := func(key, value string) {
+				if value != "" {
+					r.Attrs = append(r.Attrs, trace.Attr{Key: key, Text: value})
+				}
+			}
+			number := func(key string, n int64) {
+				r.Attrs = append(r.Attrs, trace.Attr{Key: key, Type: trace.Int, Number: n})
+			}
+			text("weir.gateway", row.Gateway)
+			text("http.request.method", row.Method)
+			text("http.route", row.Route.Route)
+			text("weir.usage.begin", from.Format(time.RFC3339))
+			number("weir.usage.requests", row.Requests)
+			number("weir.usage.errors", row.Errors)
+			number("weir.usage.bytes_in", row.In)
+			number("weir.usage.bytes_out", row.Out)
+			for name, seconds := range map[string]float64{"p50": row.P50, "p95": row.P95, "p99": row.P99} {
+				number("weir.usage."+name+"_us", int64(seconds*1e6))
+			}
+			number("weir.usage.consumers", row.Consumers)
+			text("weir.usage.top", strings.Join(most, "; "))
+			to.Record(&r)
+		}
 	}
 }
 

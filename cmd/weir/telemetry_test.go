@@ -76,7 +76,7 @@ func TestAllSignalsAreExportedBeforeTheEnd(t *testing.T) {
 	defer to.Close()
 	w := newWorldIn(t, map[string]string{
 		"OTEL_EXPORTER_OTLP_ENDPOINT": to.URL, "OTEL_SERVICE_NAME": "shop", "OTEL_EXPORTER_OTLP_HEADERS": "api-key=hunter2", "OTEL_BSP_SCHEDULE_DELAY": "3600000", "OTEL_BLRP_SCHEDULE_DELAY": "3600000", "OTEL_METRIC_EXPORT_INTERVAL": "3600000",
-	})
+	}, "--usage", t.TempDir(), "--usage-otlp")
 	answered := w.ask()
 	close(w.release)
 	if got := <-answered; got != 200 {
@@ -119,7 +119,7 @@ func TestAllSignalsAreExportedBeforeTheEnd(t *testing.T) {
 	if h := got.metrics["weir_http_request_duration_seconds"]; h == nil || h.GetHistogram().DataPoints[0].Count != 1 || len(h.GetHistogram().DataPoints[0].Exemplars) != 1 {
 		t.Errorf("exported of durations: %v", h)
 	}
-	if len(got.records) != 1 {
+	if len(got.records) != 2 {
 		t.Fatalf("exported %v", got.records)
 	}
 	told := map[string]string{}
@@ -128,6 +128,13 @@ func TestAllSignalsAreExportedBeforeTheEnd(t *testing.T) {
 	}
 	if r := got.records[0]; r.EventName != "weir.access" || len(r.TraceId) != 16 || told["http.response.status_code"] != "200" || told["weir.gateway"] != "public" ||
 		told["network.protocol.version"] != "1.1" || told["weir.config"] == "" || told["weir.outcome"] != "answered" {
+		t.Errorf("recorded %v", r)
+	}
+	told = map[string]string{}
+	for _, a := range got.records[1].Attributes {
+		told[a.Key] = a.Value.GetStringValue() + strconv.FormatInt(a.Value.GetIntValue(), 10)
+	}
+	if r := got.records[1]; r.EventName != "weir.usage" || told["weir.usage.requests"] != "1" || told["weir.usage.errors"] != "0" || told["http.route"] != "/0" || told["weir.gateway"] != "public0" {
 		t.Errorf("recorded %v", r)
 	}
 	if strings.Contains(w.log.String(), "hunter2") {

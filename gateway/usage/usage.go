@@ -132,6 +132,11 @@ func (s *span) of(r Route) *count {
 // loses no more than that. Each file is written whole under another name first.
 // It is safe for concurrent use; two processes need two directories.
 type Usage struct {
+	// Told gets what was counted, whenever it is written: at the end of a minute,
+	// when someone asks, and at the end. Rows of one minute add up, but for their
+	// quantiles and consumers. It is set before the first request, and may be nil.
+	Told func(from, until time.Time, rows []Row)
+
 	dir string
 	log *slog.Logger
 
@@ -206,6 +211,7 @@ func (u *Usage) Flush() {
 	if len(done.routes) == 0 {
 		return
 	}
+	u.tell(done)
 	for _, p := range periods {
 		begin := done.begin.Truncate(p.length)
 		name := u.name(p.Period, begin.Format(p.form))
@@ -219,6 +225,12 @@ func (u *Usage) Flush() {
 		if err := write(name, s); err != nil {
 			u.log.Error("usage cannot be kept", "file", name, "error", err)
 		}
+	}
+}
+
+func (u *Usage) tell(done span) {
+	if u.Told != nil {
+		u.Told(done.begin, time.Now().UTC(), done.rows())
 	}
 }
 
