@@ -33,6 +33,7 @@ type Host struct {
 	stdout  io.Writer
 	faults  *gateway.Faults
 	recent  *gateway.Recent
+	limited gateway.Limited
 	usage   *usage.Usage
 	tracer  *trace.Tracer
 	records trace.Recorder
@@ -242,7 +243,7 @@ func (h *Host) serve(p *Program, n opening) error {
 	for _, gw := range p.Gateways {
 		o := gw.options(h.log, h.metrics, h.redact)
 		o.Tracer, o.Revision, o.Access = h.tracer, p.Revision(), h.accessOf(gw)
-		o.Faults, o.Recent, o.Usage = h.faults, h.recent, h.usage
+		o.Faults, o.Recent, o.Usage, o.Limited = h.faults, h.recent, h.usage, &h.limited
 		g.handlers[listenerKey(gw)] = gateway.NewHandler(gw.router, o)
 	}
 	old := h.current.Swap(g)

@@ -64,6 +64,8 @@ type Options struct {
 	// Faults counts requests that fail, and Recent keeps requests. Both may be nil.
 	Faults *Faults
 	Recent *Recent
+	// Limited counts requests that limits refuse. It may be nil.
+	Limited *Limited
 	// Usage counts who uses what. It may be nil.
 	Usage *usage.Usage
 }
@@ -209,6 +211,9 @@ func (h *recorder) finish(q *Request, r *http.Request, completed bool) {
 	}
 	if h.options.Usage != nil {
 		h.use(q, r, took, completed)
+	}
+	if q.Limited != "" {
+		h.options.Limited.add(h.options.Gateway, q, now)
 	}
 	if h.options.Recent != nil {
 		h.options.Recent.add(h, q, r, now, completed)

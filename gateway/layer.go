@@ -35,8 +35,8 @@ func wrap(layers []Layer, inner http.Handler) http.Handler {
 func Refuse(w http.ResponseWriter, r *http.Request, policy string, p Problem) {
 	if q := FromContext(r.Context()); q != nil {
 		q.Refused = policy
-		if p.Status == http.StatusTooManyRequests && q.Limited == "" {
-			q.Limited = policy
+		if p.Status == http.StatusTooManyRequests {
+			q.Limit(policy, "")
 		}
 	}
 	w.Header()["Proxy-Status"] = []string{`weir; error=` + proxyError(p.Status) + `; details="` + policy + `"`}

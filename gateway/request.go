@@ -43,6 +43,8 @@ type Request struct {
 	// there to look only: "rate_limit 100/s", "quota 1000/day shadow".
 	Limited string
 
+	limitedAs string // whom Limited counts
+
 	verdict  Verdict
 	w        responseWriter
 	body     body
@@ -91,6 +93,15 @@ func (q *Request) BeforeAnswer(e HeaderEditor) {
 func (q *Request) edit(status int, h http.Header) {
 	for i := len(q.editors) - 1; i >= 0; i-- {
 		q.editors[i].EditHeader(q, status, h)
+	}
+}
+
+// Limit notes that a limit refused the request, or would have: which one, and
+// whom it counts, as operators may see that. "" is the consumer, or the address.
+// The first of several counts.
+func (q *Request) Limit(by, whom string) {
+	if q.Limited == "" {
+		q.Limited, q.limitedAs = by, whom
 	}
 }
 

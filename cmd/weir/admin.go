@@ -66,6 +66,7 @@ func (s *server) administer(o *runOptions, p *process, registry prometheus.Gathe
 	}
 	admin.Handle("GET /services", s.host.ServicesHandler())
 	admin.Handle("GET /routes", s.host.RoutesHandler())
+	admin.Handle("GET /limits", s.host.LimitsHandler())
 	admin.Handle("GET /faults", flows.FaultsHandler(s.faults))
 	if s.recent != nil {
 		admin.Handle("GET /requests", flows.RequestsHandler(s.recent))

@@ -1,6 +1,8 @@
 package policies
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"maps"
 	"net/http"
 	"slices"
@@ -122,9 +124,12 @@ func (m *meter) admit(w http.ResponseWriter, r *http.Request) bool {
 	switch {
 	case granted && (m.cost.answer != nil || m.fields && !m.shadow):
 		q.BeforeAnswer(c)
-	case granted || m.shadow:
+	case granted:
+	case m.shadow:
+		c.note(q)
 	default:
 		c.refused = true
+		c.note(q)
 		if m.fields {
 			q.BeforeAnswer(c)
 		}
@@ -132,6 +137,26 @@ func (m *meter) admit(w http.ResponseWriter, r *http.Request) bool {
 		return false
 	}
 	return true
+}
+
+// note tells logs, spans and operators which limits have no room for the request,
+// and whose they are. A text that requests are counted by may be a credential:
+// its hash tells the same ones apart.
+func (c *charge) note(q *gateway.Request) {
+	by, whom := c.policy, ""
+	for i, name := range c.tariffs[c.tariff].limits {
+		if c.left[i].Wait > 0 {
+			by += " " + name
+		}
+	}
+	if c.shadow {
+		by += " shadow"
+	}
+	if len(c.key) > 0 && c.key[0] == keyText {
+		sum := sha256.Sum256(c.key[1:])
+		whom = "sha256:" + hex.EncodeToString(sum[:6])
+	}
+	q.Limit(by, whom)
 }
 
 func (m *meter) limiter(tariff int) engine.Limiter { return m.limiters.It().all[tariff] }
