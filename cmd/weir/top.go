@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/weir-run/weir/flows"
+	"github.com/weir-run/weir/gateway"
 )
 
 func (p *process) topCommand() *cobra.Command {
@@ -29,8 +30,9 @@ func (p *process) topCommand() *cobra.Command {
 		Use:   "top",
 		Short: "Watch the routes and services of a running process",
 		Long: `Shows, at the admin address of a running process, what its routes are asked for and
-how they answer, and how its services are: what is under way, which breakers are
-open, what limits hold back. It is drawn anew every --interval, until it is
+how they answer, how its services are (what is under way, which breakers are open,
+what limits hold back), and whom limits of policies refused in the last minute or
+two. It is drawn anew every --interval, until it is
 interrupted; with --once it is printed once, with totals in place of rates.`,
 		Example: `  weir top
   weir top --admin https://10.0.0.7:9900 --admin-token /run/secrets/ADMIN_TOKEN
@@ -102,6 +104,7 @@ type sample struct {
 	config   string
 	routes   map[[3]string]*routeSample // by gateway, flow and method
 	services []flows.ServiceState
+	refused  []gateway.LimitedBy
 }
 
 type routeSample struct {
@@ -116,12 +119,13 @@ func sampleOf(ctx context.Context, process *adminClient) (*sample, error) {
 	}
 	var services struct{ Services []flows.ServiceState }
 	var routes struct{ Config string }
-	for path, read := range map[string]func(io.Reader) error{"/services": into(&services), "/routes": into(&routes), "/metrics": s.count} {
+	var limits flows.LimitsState
+	for path, read := range map[string]func(io.Reader) error{"/services": into(&services), "/routes": into(&routes), "/limits": into(&limits), "/metrics": s.count} {
 		if err := process.get(ctx, path, read); err != nil {
 			return nil, err
 		}
 	}
-	s.config, s.services = routes.Config, services.Services
+	s.config, s.services, s.refused = routes.Config, services.Services, limits.Refused
 	return s, nil
 }
 
@@ -208,8 +212,24 @@ func (s *sample) print(w io.Writer, before *sample) error {
 		v := &s.services[i]
 		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%d\t%s\t%s\t%d\t%d\n", printable(v.Service), v.Requests, v.InFlight, v.Retries, len(v.Endpoints), breakers(v), limit(v), v.Limit.Waiting, v.Limit.Refused)
 	}
+	if len(s.refused) > 0 {
+		fmt.Fprintf(t, "\nLIMIT\tGATEWAY\tFLOW\tREFUSED\tOF\n")
+	}
+	for _, l := range s.refused[:min(len(s.refused), mostLimitsShown)] {
+		var of []string
+		for _, c := range l.Callers[:min(len(l.Callers), mostCallersShown)] {
+			of = append(of, fmt.Sprintf("%s (%d)", printable(c.Caller), c.Requests))
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%s\n", printable(l.Limit), printable(l.Gateway), printable(cmp.Or(l.Flow, "-")), l.Requests, strings.Join(of, ", "))
+	}
 	return t.Flush()
 }
+
+// How much is shown of what limits have refused.
+const (
+	mostLimitsShown  = 20
+	mostCallersShown = 3
+)
 
 // breakers is the state of the service's own breaker, or how many of its
 // endpoints' are open.
