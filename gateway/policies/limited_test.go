@@ -8,12 +8,20 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/weir-run/weir/flows"
 	"github.com/weir-run/weir/flows/flowtest"
+	"github.com/weir-run/weir/gateway"
 )
 
-// limits is what operators see of limits.
-func limits(t *testing.T, w *flowtest.World) (state flows.LimitsState, text string) {
+// limitsState is what operators see of limits.
+type limitsState struct {
+	Limits []struct {
+		Policy string
+		Counts map[string]int64
+	}
+	Refused []gateway.LimitedBy
+}
+
+func limits(t *testing.T, w *flowtest.World) (state limitsState, text string) {
 	t.Helper()
 	answer := httptest.NewRecorder()
 	w.Host.LimitsHandler().ServeHTTP(answer, httptest.NewRequest("GET", "/limits", nil))
