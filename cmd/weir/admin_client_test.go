@@ -25,8 +25,8 @@ func TestCommandsReachAnAdminAddressWithTLS(t *testing.T) {
 			_, _ = io.WriteString(w, `{"services":[{"service":"stock","requests":7}]}`)
 		case "/routes":
 			_, _ = io.WriteString(w, `{"config":"abc"}`)
-		case "/moved":
-			http.Redirect(w, r, "http://elsewhere/", http.StatusFound)
+		case "/limits":
+			_, _ = io.WriteString(w, `{}`)
 		}
 	}))
 	running.TLS = &tls.Config{ClientAuth: tls.RequestClientCert}
