@@ -16,7 +16,7 @@ import (
 // before, for scrapers that ask for them.
 //
 // They are not those of client_golang, where native buckets are in a map: counting
-// takes two to three times as long there. Here a bucket is a place in an array, of
+// takes more than twice as long there. Here a bucket is a place in an array, of
 // which the parts are there that have a value: 64 bytes for each twofold of time.
 type durations struct {
 	desc *prometheus.Desc

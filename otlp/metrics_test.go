@@ -76,6 +76,7 @@ func TestMetricsAreSentAgainAndAgain(t *testing.T) {
 		pause.Observe(2)
 		m := NewMetrics(Config{Endpoint: "http://c", Plain: true, Transport: c, Resource: []trace.Attr{{Key: "service.name", Text: "shop"}}}, registry)
 		time.Sleep(time.Minute - 1)
+		synctest.Wait()
 		if len(c.requests) > 0 {
 			t.Error("too early")
 		}
@@ -190,6 +191,7 @@ func TestACollectorThatIsGoneHoldsNothingUp(t *testing.T) {
 		m := NewMetrics(Config{Endpoint: "http://c", Plain: true, Transport: c, Interval: 10 * time.Second}, registry)
 		n.Inc()
 		time.Sleep(35 * time.Second)
+		synctest.Wait()
 		if tries := len(c.requests); tries < 6 || tries > 15 || m.Stats().Failed < 2 {
 			t.Errorf("%d attempts, %+v", tries, m.Stats())
 		}
