@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -23,6 +24,7 @@ import (
 // taker is a collector of metrics.
 type taker struct {
 	t        *testing.T
+	mu       sync.Mutex // of what follows, while requests are under way
 	status   int
 	requests []*points.ScopeMetrics
 	resource string
@@ -38,6 +40,8 @@ func (c *taker) RoundTrip(r *http.Request) (*http.Response, error) {
 	if again, err := proto.Marshal(&message); err != nil || len(again) != len(body) {
 		c.t.Errorf("%v, %d bytes are %d", err, len(body), len(again))
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	whole := message.ResourceMetrics[0]
 	for _, a := range whole.Resource.Attributes {
 		c.resource += a.Key + "=" + a.Value.GetStringValue() + " "
@@ -195,7 +199,9 @@ func TestACollectorThatIsGoneHoldsNothingUp(t *testing.T) {
 		if tries := len(c.requests); tries < 6 || tries > 15 || m.Stats().Failed < 2 {
 			t.Errorf("%d attempts, %+v", tries, m.Stats())
 		}
+		c.mu.Lock()
 		c.status = 200
+		c.mu.Unlock()
 		n.Inc()
 		time.Sleep(10 * time.Second)
 		synctest.Wait()
