@@ -12,6 +12,16 @@ type roles struct {
 	any, all []string
 }
 
+func (c *Compiler) roles(at *dsl.Node, cfg *rolesConfig) roles {
+	if cfg == nil {
+		return roles{}
+	}
+	if len(cfg.Any)+len(cfg.All) == 0 {
+		c.Report(dsl.Diagnostic{Span: at.Field("roles").KeySpan(), Code: "empty-policy", Message: "roles asks for no role", Hint: "add any or all"})
+	}
+	return roles{claimPathOf(cfg.Claim), cfg.Any, cfg.All}
+}
+
 // hasScopes reads the claim scope as RFC 8693 section 4.2 has it, and scp, which
 // is a list or a text of the same kind.
 func hasScopes(claims map[string]any, wanted []string) bool {

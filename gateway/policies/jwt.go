@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"net/http"
-	"strings"
 	"sync/atomic"
 	"time"
 	"unsafe"
@@ -18,31 +17,10 @@ import (
 type jwtConfig struct {
 	jwtIssuerConfig
 	Issuers []jwtIssuerConfig `yaml:"issuers" doc:"Several issuers, each with its own keys and all that is said of it, in place of one. A consumer is then called by its issuer and its name, with a space between."`
-	From    *tokenFromConfig  `yaml:"from" doc:"Where the token is, if not in the header Authorization, behind Bearer."`
-	Scopes  []string          `yaml:"scopes" doc:"Scopes that a token must all have, in its claim scope or scp."`
-	Roles   *rolesConfig      `yaml:"roles" doc:"Roles that its subject must have."`
-	When    dsl.Cond          `yaml:"when" doc:"What else must be true: an expression over claims, consumer and the request, evaluated when the token has been verified."`
-	Hide    bool              `yaml:"hide" doc:"Whether backends do not get the token." default:"false"`
 	Require []string          `yaml:"require" doc:"Claims that a token must have." default:"[exp]"`
-	Leeway  dsl.Duration      `yaml:"leeway" doc:"By how much the clocks of an issuer and this machine may differ." default:"30s" min:"0s" max:"5m"`
 	MaxAge  dsl.Duration      `yaml:"max_age" doc:"How long after it was issued a token is taken at most. Default: until it expires." min:"1s"`
-	Revoked *revokedConfig    `yaml:"revoked" doc:"A list of tokens that no longer hold: a line for each, jti or sub and the SHA-256 of that claim in hex. Behind a sub a time can stand: what was issued before it is revoked."`
-	Bound   bool              `yaml:"certificate_bound" doc:"Whether a token holds only for the client that it was issued to: cnf in it has the SHA-256 of the certificate which the client shows on the connection (RFC 8705). The gateway has to ask for certificates." default:"false"`
 	Cache   tokenCacheConfig  `yaml:"cache" doc:"What is remembered of tokens that were verified, until they expire, are revoked, or their key is no longer one of the issuer's."`
-	tellConfig
-	realmConfig
-	optionalConfig
-}
-
-type rolesConfig struct {
-	Claim string   `yaml:"claim" doc:"The claim that has the roles: a name, or the names on the way to it with dots between. A name with a slash or a colon in it is one as it stands." default:"roles"`
-	Any   []string `yaml:"any" doc:"Roles of which one is enough."`
-	All   []string `yaml:"all" doc:"Roles that are all needed."`
-}
-
-type tokenCacheConfig struct {
-	Entries int      `yaml:"entries" doc:"How many tokens are remembered at most. 0 remembers none." default:"10000" min:"0" max:"10000000"`
-	Bytes   dsl.Size `yaml:"bytes" doc:"How much memory they may take, roughly." default:"32MB" min:"0B"`
+	bearerConfig
 }
 
 // JWT is the Kind of the policy jwt.
@@ -72,45 +50,17 @@ revoked: { file: revoked.txt }
 }
 
 type jwt struct {
-	teller
+	bearer
 	issuers []*jwtIssuer
-	from    tokenFrom
-	scopes  []string
-	roles   roles
-	when    *Cond
-	hide    bool
 	require []string
-	leeway  time.Duration
 	maxAge  time.Duration
-	bound   bool
-	realm   string
-	// insufficient is the challenge to those who are known and may not.
-	insufficient string
-	revoked      func() http.RoundTripper // fetches the list; nil: nothing does
-	state        *engine.Kept[*jwtState]
+	state   *engine.Kept[*jwtState]
 }
 
 func (c *Compiler) jwt(at *dsl.Node, cfg *jwtConfig) gateway.Middleware {
-	p := &jwt{
-		from: c.tokenFrom(at, cfg.From), scopes: cfg.Scopes, hide: cfg.Hide, require: cfg.Require, leeway: time.Duration(cfg.Leeway), maxAge: time.Duration(cfg.MaxAge), bound: cfg.Bound,
-		realm: cfg.checked(c), teller: c.teller(at, cfg.tellConfig),
-	}
-	p.insufficient = "Bearer " + p.realm + `, error="insufficient_scope"`
-	if cfg.Bound {
-		c.entry.certificate = at.Field("certificate_bound").KeySpan()
-	}
+	p := &jwt{require: cfg.Require, maxAge: time.Duration(cfg.MaxAge)}
+	revoked := c.bearer(&p.bearer, at, &cfg.bearerConfig)
 	open := c.jwtIssuers(p, at, cfg)
-	if cfg.Roles != nil {
-		p.roles = roles{claimPathOf(cfg.Roles.Claim), cfg.Roles.Any, cfg.Roles.All}
-		if len(p.roles.any)+len(p.roles.all) == 0 {
-			c.Report(dsl.Diagnostic{Span: at.Field("roles").KeySpan(), Code: "empty-policy", Message: "roles asks for no role", Hint: "add any or all"})
-		}
-	}
-	if cfg.When.Node != nil {
-		p.when = c.Cond(cfg.When)
-	}
-	revoked, client := c.revocationsOf(at, cfg.Revoked)
-	p.revoked = client
 	entries, bytes := cfg.Cache.Entries, int(cfg.Cache.Bytes)
 	p.state = Keep(c, func() *jwtState {
 		s := &jwtState{cache: newTokenCache(entries, bytes), revoked: revoked()}
@@ -122,38 +72,11 @@ func (c *Compiler) jwt(at *dsl.Node, cfg *jwtConfig) gateway.Middleware {
 	return c.identified(p, cfg.optionalConfig)
 }
 
-// challenge is what identifier asks for.
-func (p *jwt) challenge() string { return "Bearer " + p.realm }
-
-// The refusals of RFC 6750 section 3.1. Why a token does not hold is told to who
-// has proved that it once did: all others learn nothing that helps them to make
-// a better one.
-func (p *jwt) invalid(description string) *refusal {
-	return &refusal{status: http.StatusUnauthorized, code: CodeUnauthenticated, detail: description + ".",
-		challenge: "Bearer " + p.realm + `, error="invalid_token", error_description="` + description + `"`}
-}
-
-func (p *jwt) badRequest(err error) *refusal {
-	return &refusal{status: http.StatusBadRequest, code: gateway.CodeBadRequest, err: err, detail: "This request does not say in one way who sends it.",
-		challenge: "Bearer " + p.realm + `, error="invalid_request"`}
-}
-
-const (
-	tokenInvalid = "The token does not hold"
-	tokenExpired = "The token has expired"
-)
-
 // identify is what identifier asks for.
 func (p *jwt) identify(q *gateway.Request, r *http.Request) (*engine.Consumer, *refusal) {
-	text, err := p.from.read(r)
-	if err != nil {
-		return nil, p.badRequest(err)
-	}
-	if text == "" {
-		return nil, nil
-	}
-	if p.hide {
-		p.from.hide(r)
+	text, no := p.token(r)
+	if text == "" || no != nil {
+		return nil, no
 	}
 	s, now := p.state.It(), time.Now()
 	sum := sha256.Sum256(bytesOf(text))
@@ -167,26 +90,15 @@ func (p *jwt) identify(q *gateway.Request, r *http.Request) (*engine.Consumer, *
 		v = nil
 	}
 	if v == nil {
-		var no *refusal
 		if v, no = p.verify(r.Context(), s, text, now); no != nil {
 			return nil, no
 		}
 		s.verified.Add(1)
 		s.cache.add(&sum, v)
 	}
-	if p.bound && !boundTo(v.consumer.Claims, r) {
+	if no = p.stands(r, s.revoked, v, now); no != nil {
 		s.refused.Add(1)
-		return nil, p.invalid(tokenInvalid)
-	}
-	if s.revoked != nil {
-		list, err := s.revoked.current(r.Context(), now, fetcher(p.revoked))
-		if err != nil {
-			return nil, unavailable(err)
-		}
-		if list.has(&v.marks) {
-			s.refused.Add(1)
-			return nil, p.invalid(tokenInvalid)
-		}
+		return nil, no
 	}
 	return v.consumer, nil
 }
@@ -230,7 +142,7 @@ func (p *jwt) verify(ctx context.Context, s *jwtState, text string, now time.Tim
 	if k == nil {
 		return refuse(tokenInvalid)
 	}
-	until, description := p.inTime(t, now)
+	until, description := inTime(t.claims, now, p.leeway, p.maxAge)
 	if description != "" {
 		return refuse(description)
 	}
@@ -240,7 +152,7 @@ func (p *jwt) verify(ctx context.Context, s *jwtState, text string, now time.Tim
 		}
 	}
 	name := textOf(issuer.consumer.in(t.claims))
-	if name == "" || !issuer.isFor(t) {
+	if name == "" || !issuer.audience.has(t.claims) {
 		return refuse(tokenInvalid)
 	}
 	return &verified{
@@ -257,33 +169,6 @@ const (
 	claimsFactor = 8
 )
 
-// inTime gives until when a token holds, or why it does not.
-func (p *jwt) inTime(t *token, now time.Time) (until time.Time, description string) {
-	until = now.AddDate(1, 0, 0) // one without an end is looked at again
-	if exp, ok := date(t.claims["exp"]); ok {
-		until = exp.Add(p.leeway)
-	}
-	issued, dated := date(t.claims["iat"])
-	if p.maxAge > 0 {
-		if !dated {
-			return until, tokenInvalid
-		}
-		if end := issued.Add(p.maxAge + p.leeway); end.Before(until) {
-			until = end
-		}
-	}
-	if !now.Before(until) {
-		return until, tokenExpired
-	}
-	if begin, ok := date(t.claims["nbf"]); ok && now.Add(p.leeway).Before(begin) {
-		return until, tokenInvalid
-	}
-	if dated && now.Add(p.leeway).Before(issued) {
-		return until, tokenInvalid
-	}
-	return until, ""
-}
-
 // issuerOf gives the issuer that a token claims to be of, or -1. Its keys are the
 // only ones that the token is tried with.
 func (p *jwt) issuerOf(t *token) int {
@@ -294,26 +179,6 @@ func (p *jwt) issuerOf(t *token) int {
 		}
 	}
 	return -1
-}
-
-// admit is what identifier asks for.
-func (p *jwt) admit(q *gateway.Request, r *http.Request) *refusal {
-	claims := q.Input().Consumer.Claims
-	if !hasScopes(claims, p.scopes) {
-		return forbidden(p.insufficient+`, scope="`+strings.Join(p.scopes, " ")+`"`, nil)
-	}
-	if !p.roles.held(claims) {
-		return forbidden(p.insufficient, nil)
-	}
-	if p.when != nil {
-		if ok, err := p.when.Holds(r.Context()); err != nil || !ok {
-			return forbidden(p.insufficient, err)
-		}
-	}
-	if err := p.tell(r.Context(), q, r); err != nil {
-		return forbidden(p.insufficient, err)
-	}
-	return nil
 }
 
 // jwtState is what outlives requests, and programs that have the same policy.

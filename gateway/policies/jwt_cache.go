@@ -9,7 +9,8 @@ import (
 // verified is a token that was found good. It is immutable.
 type verified struct {
 	consumer *engine.Consumer
-	until    time.Time // when it expires, leeway included
+	until    time.Time // when it expires, leeway included, or has to be asked for again
+	last     time.Time // when it expires at last, if nobody can be asked; zero: at until
 	issuer   int       // its number
 	key      *key
 	marks    marks // what it could be revoked by

@@ -35,16 +35,15 @@ type jwtIssuerConfig struct {
 
 // jwtIssuer is one issuer, compiled. It is immutable.
 type jwtIssuer struct {
-	name      string
-	any       bool // whoever tokens say they are of
-	anybody   bool // whoever tokens are for
-	audiences []string
-	allowed   []*algorithm
-	typ       string
-	consumer  claimPath
-	prefix    string // of the consumer's name
-	plan      claimPath
-	client    func() http.RoundTripper // fetches the keys; nil: nothing is fetched
+	name     string
+	any      bool // whoever tokens say they are of
+	audience audience
+	allowed  []*algorithm
+	typ      string
+	consumer claimPath
+	prefix   string // of the consumer's name
+	plan     claimPath
+	client   func() http.RoundTripper // fetches the keys; nil: nothing is fetched
 }
 
 const anyone = "any"
@@ -107,11 +106,7 @@ func (c *Compiler) jwtIssuer(at *dsl.Node, cfg *jwtIssuerConfig, prefix string) 
 	if i.name == "" {
 		missing("issuer", "add issuer: and the claim iss of the tokens; any takes them whoever they say they are of")
 	}
-	if cfg.Audience == nil {
-		missing("audience", "add audience: and what the claim aud of the tokens says of this API; any takes tokens for others, too")
-	} else if i.anybody = cfg.Audience.Kind == dsl.Scalar && cfg.Audience.Text == anyone; !i.anybody {
-		i.audiences = c.audiences(cfg.Audience)
-	}
+	i.audience = c.audience(at, cfg.Audience)
 	if cfg.Stale < cfg.Refresh {
 		c.Report(dsl.Diagnostic{Span: at.KeySpan(), Code: "bad-policy", Message: "keys would be too old before they are fetched anew", Hint: "write a stale that is longer than refresh"})
 	}
@@ -129,29 +124,6 @@ func (c *Compiler) jwtIssuer(at *dsl.Node, cfg *jwtIssuerConfig, prefix string) 
 		}
 	}
 	return i, c.jwtKeys(i, at, cfg)
-}
-
-// audiences are those of a text or a list.
-func (c *Compiler) audiences(n *dsl.Node) (all []string) {
-	n = dsl.Expand(n, c, c.lang.Env, nil, c.lang.Index)
-	items := n.Items
-	if n.Kind == dsl.Scalar {
-		items = []*dsl.Node{n}
-	}
-	for _, item := range items {
-		if item.Broken() {
-			continue
-		}
-		if item.Kind != dsl.Scalar || item.Text == "" || item.Text == anyone && n.Kind != dsl.Scalar {
-			c.Report(dsl.Diagnostic{Span: item.KeySpan(), Code: "wrong-type", Message: "an audience is a text, not " + item.Describe(), Hint: "write what the claim aud says, or any instead of the list"})
-			continue
-		}
-		all = append(all, item.Text)
-	}
-	if len(all) == 0 && !n.Broken() && n.Kind != dsl.Scalar {
-		c.Report(dsl.Diagnostic{Span: n.KeySpan(), Code: "bad-policy", Message: "no token is for nobody", Hint: "write what the claim aud says, or any"})
-	}
-	return all
 }
 
 // jwtKeys finds where the keys of an issuer are, and gives what opens them.
@@ -281,15 +253,6 @@ func (i *jwtIssuer) algorithm(name string) *algorithm {
 		}
 	}
 	return nil
-}
-
-// isFor reports whether a token is for one of the audiences.
-func (i *jwtIssuer) isFor(t *token) bool {
-	if i.anybody {
-		return true
-	}
-	texts, _ := textsIn(t.claims["aud"])
-	return slices.ContainsFunc(texts, func(aud string) bool { return slices.Contains(i.audiences, aud) })
 }
 
 // signer finds the key that a token is signed with; nil is none. The error says

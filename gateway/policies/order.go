@@ -16,6 +16,7 @@ func All() []Kind {
 		APIKey,
 		Basic,
 		JWT,
+		Introspection,
 		ExtAuth,
 		Shed,
 		Authorize,
