@@ -47,6 +47,7 @@ func (c *checker) guard() {
 		unrouted := c.catalog.Policies.Apply(of[g], nil, nil, g.Name.Span, &c.ds)
 		g.Policies = unrouted.Layers
 		c.certificatesOf(g, unrouted)
+		c.own(g, of[g], unrouted)
 	}
 	for _, f := range c.program.Flows {
 		if f.Trigger == nil || !f.Trigger.Sound() {
@@ -62,6 +63,7 @@ func (c *checker) guard() {
 		f.Trigger.Identified = s.policies.Identified || c.partial
 		c.served[f] = s
 		c.certificatesOf(s.by, s.policies)
+		c.own(s.by, of[s.by], s.policies)
 	}
 	if !c.partial {
 		c.unguardedWrites()
@@ -87,6 +89,18 @@ func (c *checker) certificatesOf(g *Gateway, applied policies.Applied) {
 	}
 	if len(g.Connections.Proxies.Trusted) == 0 {
 		report(applied.Passed, "gateway %s trusts no proxy that could pass certificates on", "write its networks as trusted_proxies of the gateway, or remove forwarded")
+	}
+}
+
+// own gives a gateway the routes that belong to policies themselves.
+func (c *checker) own(g *Gateway, of []*policies.Bundle, applied policies.Applied) {
+	for _, o := range applied.Owned {
+		name := o.Policy + " " + o.Path.Value
+		if slices.ContainsFunc(g.routes, func(r gateway.Route) bool { return r.Name == name && r.Span == o.Path.Span }) {
+			continue // of several flows that have the policy
+		}
+		g.routes = append(g.routes, gateway.Route{Gateway: g.Name.Value, Path: o.Path.Value, Span: o.Path.Span, Name: name,
+			Handler: http.NotFoundHandler(), Layers: c.catalog.Policies.Reach(of, o)})
 	}
 }
 

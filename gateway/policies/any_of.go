@@ -66,6 +66,7 @@ func (c *Compiler) alternatives(items []*dsl.Node) (ways []way) {
 		c.entry.value = kind.Expand(f.Value, c, c.lang.Env, c.lang.Secret, c.lang.Index)
 		c.ways = &ways
 		kind.Compile(c, c.entry.value)
+		outer.paths = append(outer.paths, c.entry.paths...)
 		if c.entry.certificate.Source != nil {
 			outer.certificate, outer.proxied = c.entry.certificate, c.entry.proxied
 		}

@@ -40,6 +40,17 @@ type identifier interface {
 // out who sends it, what is for the gateway alone.
 type concealer interface{ conceal(r *http.Request) }
 
+// A host is an identifier that some requests are for: those by which a caller says
+// who it is, in a conversation of its own.
+type host interface {
+	// receive answers a request that is for the policy itself, and reports whether
+	// it was one.
+	receive(w http.ResponseWriter, r *http.Request) bool
+	// invite answers a request of nobody by leading the caller to where it can say
+	// who it is. False is a request that cannot be led.
+	invite(w http.ResponseWriter, r *http.Request) bool
+}
+
 // refusal is why a request does not come in.
 type refusal struct {
 	status    int
@@ -95,6 +106,9 @@ func (c *Compiler) authentication(ways []way, cfg optionalConfig) gateway.Middle
 		if by, ok := w.identifier.(concealer); ok {
 			a.conceal = append(a.conceal, by)
 		}
+		if by, ok := w.identifier.(host); ok {
+			a.hosts = append(a.hosts, by)
+		}
 	}
 	return a.wrap
 }
@@ -105,6 +119,7 @@ type authentication struct {
 	ways     []way
 	optional bool
 	conceal  []concealer
+	hosts    []host
 	next     http.Handler
 }
 
@@ -115,6 +130,11 @@ func (a authentication) wrap(next http.Handler) http.Handler {
 
 func (a *authentication) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	q := gateway.FromContext(r.Context())
+	for _, by := range a.hosts {
+		if by.receive(w, r) {
+			return
+		}
+	}
 	for i := range a.ways {
 		a.ways[i].cleanse(r)
 	}
@@ -125,6 +145,11 @@ func (a *authentication) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		q.Input().Consumer = consumer
 		no = by.admit(q, r)
 	case !a.optional:
+		for _, by := range a.hosts {
+			if by.invite(w, r) {
+				return
+			}
+		}
 		no = &refusal{status: http.StatusUnauthorized, code: CodeUnauthenticated, detail: "This request does not say who sends it."}
 	}
 	if no != nil {
@@ -182,15 +207,20 @@ func (a *authentication) refuse(w http.ResponseWriter, r *http.Request, by *way,
 	if challenges != nil {
 		w.Header()["Www-Authenticate"] = challenges
 	}
+	policy := a.policy
+	if by != nil {
+		policy = by.policy
+	}
+	no.answer(w, r, policy)
+}
+
+// answer refuses a request.
+func (no *refusal) answer(w http.ResponseWriter, r *http.Request, policy string) {
 	if no.after > 0 {
 		w.Header()["Retry-After"] = []string{strconv.Itoa(int(no.after.Seconds()))}
 	}
 	if no.err != nil {
 		gateway.FromContext(r.Context()).Err = no.err
-	}
-	policy := a.policy
-	if by != nil {
-		policy = by.policy
 	}
 	gateway.Refuse(w, r, policy, gateway.Problem{Status: no.status, Code: no.code, Detail: no.detail})
 }

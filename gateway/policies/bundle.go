@@ -91,6 +91,7 @@ type entry struct {
 	// incurious says that it does not find out who calls, as it is set, though its
 	// kind can.
 	incurious bool
+	paths     []dsl.String // that are its own
 }
 
 // Where says what a bundle applies to.
@@ -148,6 +149,42 @@ type Applied struct {
 	// Certificates are the places where one of them asks for the certificate that a
 	// client shows on its connection, Passed those where trusted proxies pass it on.
 	Certificates, Passed []dsl.Span
+	// Owned are the paths that belong to one of them.
+	Owned []Owned
+}
+
+// Owned is a path of a gateway that no flow is for, but a policy itself.
+type Owned struct {
+	Path   dsl.String
+	Policy string // its key
+
+	entry *entry
+	whose string
+}
+
+// Reach are the layers that requests for an owned path go through: those of the
+// gateway that stand outside of the policy and do not ask who calls, and itself.
+func (c Catalog) Reach(gatewayOf []*Bundle, own Owned) []gateway.Layer {
+	place := c.place(own.entry.kind.Name)
+	var outer []*entry
+	from := map[*entry]string{own.entry: own.whose}
+	for _, b := range gatewayOf {
+		for _, e := range b.entries {
+			if e.wrap != nil && !e.kind.Identifies && c.place(e.kind.Name) < place {
+				outer, from[e] = append(outer, e), b.Whose
+			}
+		}
+	}
+	slices.SortStableFunc(outer, func(a, x *entry) int { return c.place(a.kind.Name) - c.place(x.kind.Name) })
+	var layers []gateway.Layer
+	for _, e := range append(outer, own.entry) {
+		layers = append(layers, e.layer(from[e]))
+	}
+	return layers
+}
+
+func (e *entry) layer(from string) gateway.Layer {
+	return gateway.Layer{Policy: e.kind.Name, From: from, Span: e.key.Span, Detail: e.detail, Wrap: e.wrap, Preflight: e.kind.Preflight, Identifies: e.ways}
 }
 
 // Apply puts bundles together, those of the gateway first. Of each policy the
@@ -213,7 +250,10 @@ func (c Catalog) Apply(gatewayOf, route []*Bundle, without []dsl.String, at dsl.
 				out.Certificates = append(out.Certificates, f.certificate)
 			}
 			if f.wrap != nil {
-				out.Layers = append(out.Layers, gateway.Layer{Policy: f.kind.Name, From: f.bundle.Whose, Span: f.key.Span, Detail: f.detail, Wrap: f.wrap, Preflight: f.kind.Preflight, Identifies: f.ways})
+				out.Layers = append(out.Layers, f.layer(f.bundle.Whose))
+				for _, path := range f.paths {
+					out.Owned = append(out.Owned, Owned{path, f.kind.Name, f.entry, f.bundle.Whose})
+				}
 			}
 		}
 	}

@@ -45,14 +45,14 @@ var Introspection = Kind{
 		},
 		dsl.Example{Name: "tokens of a server that keeps them", YAML: `
 url: https://id.example/oauth2/introspect
-client: { id: shop-gateway, secret: made up }
+client: { id: shop-gateway, secret: $(secret.INTROSPECTION) }
 audience: shop
 scopes: [orders.read]
 `},
 		dsl.Example{Name: "tokens of programs, believed for a while when the server is out", YAML: `
 url: https://id.example/oauth2/introspect
 service: identity
-client: { id: shop-gateway, secret: made up, auth: post }
+client: { id: shop-gateway, secret: $(secret.INTROSPECTION), auth: post }
 audience: any
 consumer: client_id
 cache: { max_age: 30s, stale: 10m }

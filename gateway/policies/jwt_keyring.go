@@ -157,8 +157,11 @@ func issuerKeys(log *slog.Logger, issuer string, at *url.URL, every, stale time.
 	r.fresh = freshFrom(log, every, func(ctx context.Context, client http.RoundTripper) error {
 		from := at
 		if from == nil {
-			var err error
-			if from, err = discover(ctx, client, issuer); err != nil {
+			d, err := discover(ctx, client, issuer)
+			if err != nil {
+				return err
+			}
+			if from, err = d.place("the keys are", d.Keys, "jwks"); err != nil {
 				return err
 			}
 		}
@@ -185,27 +188,40 @@ func configurationURL(issuer string) *url.URL {
 	return u
 }
 
-// discover asks an issuer where its keys are. It believes what is of itself
-// only: whoever could lead us elsewhere could have us ask anything.
-func discover(ctx context.Context, client http.RoundTripper, issuer string) (*url.URL, error) {
-	at := configurationURL(issuer)
-	text, err := download(ctx, client, at, "application/json", maxKeyText)
+// discovery is what an issuer says of itself.
+type discovery struct {
+	at *url.URL // where it says so
+
+	Issuer        string `json:"issuer"`
+	Keys          string `json:"jwks_uri"`
+	Authorization string `json:"authorization_endpoint"`
+	Token         string `json:"token_endpoint"`
+	EndSession    string `json:"end_session_endpoint"`
+	TellsIssuer   bool   `json:"authorization_response_iss_parameter_supported"` // RFC 9207 section 3
+}
+
+// discover asks an issuer what it is.
+func discover(ctx context.Context, client http.RoundTripper, issuer string) (*discovery, error) {
+	d := &discovery{at: configurationURL(issuer)}
+	text, err := download(ctx, client, d.at, "application/json", maxKeyText)
 	if err != nil {
 		return nil, err
 	}
-	var said struct {
-		Issuer string `json:"issuer"`
-		Keys   string `json:"jwks_uri"`
+	if err := json.Unmarshal(text, d); err != nil {
+		return nil, fmt.Errorf("%s: %w", d.at, err)
 	}
-	if err := json.Unmarshal(text, &said); err != nil {
-		return nil, fmt.Errorf("%s: %w", at, err)
+	if d.Issuer != issuer {
+		return nil, fmt.Errorf("%s is of the issuer %q, not %q", d.at, d.Issuer, issuer)
 	}
-	if said.Issuer != issuer {
-		return nil, fmt.Errorf("%s is of the issuer %q, not %q", at, said.Issuer, issuer)
-	}
-	u, err := url.Parse(said.Keys)
-	if err != nil || u.Scheme != at.Scheme || u.Host != at.Host {
-		return nil, fmt.Errorf("%s says that the keys are at %q, which is not of the issuer's origin: if that is right, write it as jwks", at, said.Keys)
+	return d, nil
+}
+
+// place reads where something of the issuer is. What it says is believed of itself
+// only: whoever could lead us elsewhere could have us ask anything.
+func (d *discovery) place(what, said, key string) (*url.URL, error) {
+	u, err := url.Parse(said)
+	if err != nil || u.Scheme != d.at.Scheme || u.Host != d.at.Host {
+		return nil, fmt.Errorf("%s says that %s at %q, which is not of the issuer's origin: if that is right, write it as %s", d.at, what, said, key)
 	}
 	return u, nil
 }

@@ -17,6 +17,7 @@ func All() []Kind {
 		Basic,
 		JWT,
 		Introspection,
+		OIDC,
 		ExtAuth,
 		Shed,
 		Authorize,

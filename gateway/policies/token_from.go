@@ -94,12 +94,17 @@ func (f tokenFrom) hide(r *http.Request) {
 }
 
 func withoutCookie(r *http.Request, name string) {
+	withoutCookies(r, func(own string) bool { return own == name })
+}
+
+// withoutCookies takes cookies out of a request, by their names.
+func withoutCookies(r *http.Request, out func(name string) bool) {
 	var kept []string
 	for _, line := range r.Header["Cookie"] {
 		var parts []string
 		for part := range strings.SplitSeq(line, ";") {
 			part = strings.TrimSpace(part)
-			if own, _, _ := strings.Cut(part, "="); strings.TrimSpace(own) != name && part != "" {
+			if own, _, _ := strings.Cut(part, "="); part != "" && !out(strings.TrimSpace(own)) {
 				parts = append(parts, part)
 			}
 		}
