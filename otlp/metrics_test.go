@@ -5,6 +5,7 @@ import (
 	"io"
 	"math"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -53,12 +54,19 @@ func (c *taker) RoundTrip(r *http.Request) (*http.Response, error) {
 	return status(c.status, ""), nil
 }
 
+func (c *taker) sent() []*points.ScopeMetrics {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.requests)
+}
+
 // named is a metric of the last request.
 func (c *taker) named(name string) *points.Metric {
-	if len(c.requests) == 0 {
+	all := c.sent()
+	if len(all) == 0 {
 		c.t.Fatal("there was no request")
 	}
-	for _, m := range c.requests[len(c.requests)-1].Metrics {
+	for _, m := range all[len(all)-1].Metrics {
 		if m.Name == name {
 			return m
 		}
@@ -81,7 +89,7 @@ func TestMetricsAreSentAgainAndAgain(t *testing.T) {
 		m := NewMetrics(Config{Endpoint: "http://c", Plain: true, Transport: c, Resource: []trace.Attr{{Key: "service.name", Text: "shop"}}}, registry)
 		time.Sleep(time.Minute - 1)
 		synctest.Wait()
-		if len(c.requests) > 0 {
+		if len(c.sent()) > 0 {
 			t.Error("too early")
 		}
 		time.Sleep(1)
@@ -101,8 +109,8 @@ func TestMetricsAreSentAgainAndAgain(t *testing.T) {
 		}
 		requests.WithLabelValues("a").Add(1)
 		shut(t, m) // which sends the rest
-		if got := c.named("requests_total").GetSum().DataPoints[0].GetAsDouble(); got != 4 || len(c.requests) != 2 || !strings.HasPrefix(c.resource, "service.name=shop ") {
-			t.Errorf("%v in %d requests by %s", got, len(c.requests), c.resource)
+		if got := c.named("requests_total").GetSum().DataPoints[0].GetAsDouble(); got != 4 || len(c.sent()) != 2 || !strings.HasPrefix(c.resource, "service.name=shop ") {
+			t.Errorf("%v in %d requests by %s", got, len(c.sent()), c.resource)
 		}
 		if s := m.Stats(); s != (Stats{Sent: 6}) {
 			t.Errorf("%+v", s)
@@ -196,7 +204,7 @@ func TestACollectorThatIsGoneHoldsNothingUp(t *testing.T) {
 		n.Inc()
 		time.Sleep(35 * time.Second)
 		synctest.Wait()
-		if tries := len(c.requests); tries < 6 || tries > 15 || m.Stats().Failed < 2 {
+		if tries := len(c.sent()); tries < 6 || tries > 15 || m.Stats().Failed < 2 {
 			t.Errorf("%d attempts, %+v", tries, m.Stats())
 		}
 		c.mu.Lock()
