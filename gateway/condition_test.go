@@ -178,13 +178,6 @@ func TestPreflightsFindTheRouteThatAHeaderWouldChoose(t *testing.T) {
 	}
 }
 
-func versioned(v Versions, names ...string) *Versions {
-	for _, name := range names {
-		v.Add(&Version{Name: name})
-	}
-	return &v
-}
-
 func TestVersionsOfRoutes(t *testing.T) {
 	day := time.Date(2026, 6, 30, 0, 0, 0, 0, time.UTC)
 	for _, c := range []struct {

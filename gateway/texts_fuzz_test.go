@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"math"
 	"net/http"
 	"strings"
 	"testing"
@@ -17,7 +16,7 @@ func FuzzWhatCallersTell(f *testing.F) {
 	f.Fuzz(func(t *testing.T, wait, via string) {
 		for _, name := range []string{grpcTimeout, "X-Envoy-Expected-Rq-Timeout-Ms"} {
 			left, ok := waits(http.Header{name: {wait}}, name)
-			if ok && (left <= 0 || left > math.MaxInt64 || strings.Trim(wait, "0123456789HMSmun") != "") {
+			if ok && (left <= 0 || strings.Trim(wait, "0123456789HMSmun") != "") {
 				t.Errorf("%q: %v", wait, left)
 			}
 			if !ok && left != 0 && left < time.Nanosecond {

@@ -123,12 +123,12 @@ func TestATokenIsFetchedBeforeItExpires(t *testing.T) {
 			t.Errorf("the first call took %v", took)
 		}
 		g.sees(t, "t1")
-		time.Sleep(start.Add(699 * time.Second).Sub(time.Now()))
+		time.Sleep(time.Until(start.Add(699 * time.Second)))
 		get(t, s)
 		if i.fetches.Load() != 1 {
 			t.Error("there is no hurry yet")
 		}
-		time.Sleep(start.Add(801 * time.Second).Sub(time.Now()))
+		time.Sleep(time.Until(start.Add(801 * time.Second)))
 		before := time.Now()
 		for range 10 {
 			get(t, s)

@@ -155,7 +155,7 @@ func TestTheCookieOfAnEndpoint(t *testing.T) {
 func TestCodesOfEndpoints(t *testing.T) {
 	e := func(url, host string) *Endpoint { return &Endpoint{target: discovery.Target{URL: url, Host: host}} }
 	plain, keyed := Affinity{Cookie: "c"}, Affinity{Cookie: "c", Key: "k"}
-	if plain.code(e("http://a", "")) != plain.code(e("http://a", "")) {
+	if first, again := plain.code(e("http://a", "")), plain.code(e("http://a", "")); first != again {
 		t.Error("an endpoint has two codes")
 	}
 	if plain.code(e("http://a", "")) == keyed.code(e("http://a", "")) {

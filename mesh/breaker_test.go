@@ -311,7 +311,7 @@ func TestFailedProbesAreFurtherAndFurtherApart(t *testing.T) {
 			leave.record(true, 0)
 			for i, want := range want {
 				s := b.stats(opened)
-				if got := s.NextProbe.Sub(time.Now()).Truncate(time.Second); got != want*time.Second || s.FailedProbes != i {
+				if got := time.Until(s.NextProbe).Truncate(time.Second); got != want*time.Second || s.FailedProbes != i {
 					t.Errorf("random %v: %v after %d failed probes, want %vs", random, got, s.FailedProbes, int(want))
 				}
 				time.Sleep(time.Until(s.NextProbe))

@@ -96,7 +96,7 @@ func TestSpansAreSentInBatches(t *testing.T) {
 		if got := b.requests(); len(got) > 0 {
 			t.Errorf("%v too early", got)
 		}
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		synctest.Wait()
 		export(e, 3) // does not wait
 		synctest.Wait()

@@ -36,9 +36,7 @@ var CORS = Kind{
 			if len(cfg.Origins) == 0 && at.Field("origins") != nil {
 				c.Report(dsl.Diagnostic{Span: at.KeySpan(), Code: "empty-policy", Message: "cors has no origins", Hint: "add some, such as https://shop.example"})
 			}
-			for _, m := range tokens(c, cfg.Methods, "method") {
-				p.methods = append(p.methods, m)
-			}
+			p.methods = tokens(c, cfg.Methods, "method")
 			p.headers = joined(tokens(c, cfg.Headers, "header"))
 			p.expose = joined(tokens(c, cfg.Expose, "header"))
 			p.maxAge = []string{strconv.FormatInt(int64(time.Duration(cfg.MaxAge)/time.Second), 10)}

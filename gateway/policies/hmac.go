@@ -203,19 +203,19 @@ func readSignatures(inputs, values []string) (all []sfMember, made []string, err
 		return nil, nil, fmt.Errorf("signatures are longer than %d bytes", maxSignatureText)
 	}
 	if all, err = readDictionary(input, maxSignatures); err != nil {
-		return nil, nil, fmt.Errorf("Signature-Input: %w", err)
+		return nil, nil, fmt.Errorf("field Signature-Input: %w", err)
 	}
 	bytes, err := readDictionary(value, maxSignatures)
 	if err != nil {
-		return nil, nil, fmt.Errorf("Signature: %w", err)
+		return nil, nil, fmt.Errorf("field Signature: %w", err)
 	}
 	if len(bytes) != len(all) {
-		return nil, nil, errors.New("Signature-Input and Signature are not of the same signatures")
+		return nil, nil, errors.New("the fields Signature-Input and Signature are not of the same signatures")
 	}
 	for i := range all {
 		at := slices.IndexFunc(bytes, func(m sfMember) bool { return m.key == all[i].key })
 		if at < 0 || bytes[at].inner || bytes[at].bare.kind != sfBytes || !all[i].inner {
-			return nil, nil, errors.New("Signature-Input and Signature are not of the same signatures")
+			return nil, nil, errors.New("the fields Signature-Input and Signature are not of the same signatures")
 		}
 		made = append(made, bytes[at].bare.text)
 	}

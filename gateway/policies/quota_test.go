@@ -1,6 +1,7 @@
 package policies
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -51,7 +52,7 @@ func quotaAt(limits ...allowance) func(at time.Time, key string, cost int64) (bo
 	c := newCounts(limits, 64<<10, [16]byte{1})
 	return func(at time.Time, key string, cost int64) (bool, []engine.Balance) {
 		left := make([]engine.Balance, len(limits))
-		return c.Take(nil, []byte(key), cost, at, left), left
+		return c.Take(context.Background(), []byte(key), cost, at, left), left
 	}
 }
 
@@ -197,7 +198,7 @@ func TestAFileOfAQuotaThatIsDamagedIsPutAside(t *testing.T) {
 				t.Errorf("operators do not hear of it: %s", &log)
 			}
 			left := make([]engine.Balance, 1)
-			if !l.all[0].Take(nil, []byte("k"), 1, time.Now(), left) {
+			if !l.all[0].Take(context.Background(), []byte("k"), 1, time.Now(), left) {
 				t.Error("it does not begin anew")
 			}
 			l.Close()
@@ -206,7 +207,7 @@ func TestAFileOfAQuotaThatIsDamagedIsPutAside(t *testing.T) {
 			}
 			again := openQuota(slog.New(slog.DiscardHandler), path, []quotaPlan{{"month", []allowance{{most: 1, per: "month", zone: time.UTC}}}}, 64<<10)
 			defer again.Close()
-			if again.all[0].Take(nil, []byte("k"), 1, time.Now(), left) {
+			if again.all[0].Take(context.Background(), []byte("k"), 1, time.Now(), left) {
 				t.Error("it is not written anew")
 			}
 		})
@@ -220,7 +221,7 @@ func TestAFileThatCannotBeWrittenStopsNobody(t *testing.T) {
 	}
 	var log strings.Builder
 	l := openQuota(slog.New(slog.NewTextHandler(&log, nil)), filepath.Join(blocked, "below"), []quotaPlan{{"day", []allowance{{most: 1, per: "day", zone: time.UTC}}}}, 64<<10)
-	if !l.all[0].Take(nil, []byte("k"), 1, time.Now(), make([]engine.Balance, 1)) {
+	if !l.all[0].Take(context.Background(), []byte("k"), 1, time.Now(), make([]engine.Balance, 1)) {
 		t.Error("refused")
 	}
 	l.Close()
@@ -240,7 +241,7 @@ func FuzzRestoreQuota(f *testing.F) {
 	}
 	q := open()
 	for i := range 5 {
-		q.tables[0].Take(nil, fmt.Append(nil, i), 2, now, make([]engine.Balance, 2))
+		q.tables[0].Take(context.Background(), fmt.Append(nil, i), 2, now, make([]engine.Balance, 2))
 	}
 	picture := q.picture(now)
 	f.Add(picture[len(quotaMagic)+16 : len(picture)-4])

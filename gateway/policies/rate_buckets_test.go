@@ -1,6 +1,7 @@
 package policies
 
 import (
+	"context"
 	"encoding/binary"
 	"fmt"
 	"math/big"
@@ -27,7 +28,7 @@ func newClocked(memory dsl.Size, limits ...bucket) *clocked {
 }
 
 func (c *clocked) take(key string, cost int64) bool {
-	return c.Take(nil, []byte(key), cost, c.now, c.left)
+	return c.Take(context.Background(), []byte(key), cost, c.now, c.left)
 }
 
 // sum is what the table has counted.
@@ -57,7 +58,8 @@ func TestABucketLetsInABurstAndThenItsRate(t *testing.T) {
 	if c.now = c.now.Add(1); !c.take("k", 1) || c.take("k", 1) {
 		t.Error("it is not one for each interval")
 	}
-	if c.now = c.now.Add(250 * time.Millisecond); !c.take("k", 1) || !c.take("k", 1) || c.take("k", 1) {
+	c.now = c.now.Add(250 * time.Millisecond)
+	if first, second, third := c.take("k", 1), c.take("k", 1), c.take("k", 1); !first || !second || third {
 		t.Errorf("it is not two for two and a half intervals: %+v", c.left)
 	}
 	if c.left[0].Wait != 50*time.Millisecond {
@@ -125,7 +127,8 @@ func TestWhatCostsMoreThanThereIsWaitsUntilNothingIsUsed(t *testing.T) {
 	if c.now = c.now.Add(time.Second); !c.take("k", 25) {
 		t.Error("it never comes in")
 	}
-	if c.now = c.now.Add(15*time.Second + 1); !c.take("k", 0) || !c.take("k", 0) || c.take("k", 1) && c.left[0].Left > 0 {
+	c.now = c.now.Add(15*time.Second + 1)
+	if first, second := c.take("k", 0), c.take("k", 0); !first || !second || c.take("k", 1) && c.left[0].Left > 0 {
 		t.Errorf("it takes less time than it costs: %+v", c.left)
 	}
 	if c.take("other", 1_000_000_000); c.left[0].Next > 366*24*time.Hour {
@@ -136,16 +139,16 @@ func TestWhatCostsMoreThanThereIsWaitsUntilNothingIsUsed(t *testing.T) {
 func TestASettledCostIsWhatItTurnedOutToBe(t *testing.T) {
 	c := newClocked(64<<10, perSecond(1, 10))
 	c.take("k", 5)
-	if c.Settle(nil, []byte("k"), -3, c.now, c.left); c.left[0].Left != 8 {
+	if c.Settle(context.Background(), []byte("k"), -3, c.now, c.left); c.left[0].Left != 8 {
 		t.Errorf("given back: %+v", c.left)
 	}
-	if c.Settle(nil, []byte("k"), 20, c.now, c.left); c.left[0].Left != 0 || c.left[0].Next != 13*time.Second {
+	if c.Settle(context.Background(), []byte("k"), 20, c.now, c.left); c.left[0].Left != 0 || c.left[0].Next != 13*time.Second {
 		t.Errorf("counted: %+v", c.left)
 	}
-	if c.Settle(nil, []byte("k"), -100, c.now, c.left); c.left[0].Left != 10 {
+	if c.Settle(context.Background(), []byte("k"), -100, c.now, c.left); c.left[0].Left != 10 {
 		t.Errorf("nobody has more than the whole: %+v", c.left)
 	}
-	if c.Settle(nil, []byte("new"), 4, c.now, c.left); c.left[0].Left != 6 {
+	if c.Settle(context.Background(), []byte("new"), 4, c.now, c.left); c.left[0].Left != 6 {
 		t.Errorf("of a key that is not there: %+v", c.left)
 	}
 }
@@ -158,10 +161,10 @@ func TestABucketCountsUnderContention(t *testing.T) {
 		workers.Go(func() {
 			left := make([]engine.Balance, 2)
 			for i := range 500 {
-				if c.Take(nil, []byte("k"), 1, c.now, left) {
+				if c.Take(context.Background(), []byte("k"), 1, c.now, left) {
 					granted.Add(1)
 				}
-				c.Take(nil, fmt.Append(nil, i), 1, c.now, left)
+				c.Take(context.Background(), fmt.Append(nil, i), 1, c.now, left)
 			}
 		})
 	}
@@ -268,7 +271,7 @@ func BenchmarkBuckets(b *testing.B) {
 				random := rand.New(rand.NewPCG(1, 2))
 				for pb.Next() {
 					binary.LittleEndian.PutUint64(key[:], uint64(random.IntN(keys)))
-					table.Take(nil, key[:], 1, time.Now(), left)
+					table.Take(context.Background(), key[:], 1, time.Now(), left)
 				}
 			})
 		})

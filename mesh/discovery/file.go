@@ -133,7 +133,7 @@ func parseTargets(text []byte) ([]Target, error) {
 		case t.Host != "" && !validHost(t.Host):
 			return nil, fmt.Errorf("item %d: %q is not a host name", i+1, t.Host)
 		}
-		targets[i] = Target{URL: t.URL, Host: t.Host, Weight: t.Weight, Zone: t.Zone, Priority: t.Priority, Version: t.Version, Draining: t.Draining}
+		targets[i] = Target(t)
 	}
 	return targets, nil
 }
