@@ -122,46 +122,42 @@ func isTimeout(err error) bool {
 }
 
 // read gives at least a byte, or an error. Where the end has come, too, it is told
-// with the last bytes.
+// with the last bytes. Chunks that are there already are given together: who sends
+// a byte in each would have all that handles a piece done for a byte.
 func (b *body) read(p []byte) (n int, err error) {
 	c := b.x.conn
-	for b.state != inBody && b.state != inChunk {
+	for {
 		more, fault := b.frame()
 		switch {
 		case fault != nil:
-			return 0, fault
+			return n, fault
 		case b.state == atEnd:
-			return 0, io.EOF
+			return n, io.EOF
+		case n == len(p) || n > 0 && (more || c.r == c.w):
+			return n, nil
 		case more:
 			if err := c.fill(c.server.maxHeader()); err != nil {
 				return 0, err
 			}
+			continue
+		}
+		got, room := 0, p[n:min(int64(len(p)), int64(n)+b.left)]
+		if c.r < c.w {
+			got = copy(room, c.in[c.r:c.w])
+			c.r += got
+		} else if got, err = c.read(room); got == 0 {
+			return 0, err
+		}
+		n += got
+		if b.left -= int64(got); b.left > 0 {
+			continue
+		}
+		if b.state == inBody {
+			b.state = atEnd
+		} else {
+			b.state = inChunkEnd
 		}
 	}
-	if int64(len(p)) > b.left {
-		p = p[:b.left]
-	}
-	if c.r < c.w {
-		n = copy(p, c.in[c.r:c.w])
-		c.r += n
-	} else if n, err = c.read(p); n == 0 {
-		return 0, err
-	}
-	if b.left -= int64(n); b.left > 0 {
-		return n, nil
-	}
-	if b.state == inBody {
-		b.state = atEnd
-		return n, io.EOF
-	}
-	b.state = inChunkEnd
-	if _, fault := b.frame(); fault != nil {
-		return n, fault
-	}
-	if b.state == atEnd {
-		return n, io.EOF
-	}
-	return n, nil
 }
 
 // frame reads what is around chunks, up to where data begins, or the body has
@@ -219,7 +215,7 @@ func (b *body) frame() (more bool, fault *Fault) {
 		}
 		c.r++
 	}
-	return b.state != inChunk && b.state != atEnd, nil
+	return b.state != inBody && b.state != inChunk && b.state != atEnd, nil
 }
 
 func (b *body) readTrailer() (more bool, fault *Fault) {

@@ -187,3 +187,22 @@ func TestHeadersUpToTheirBoundAreTaken(t *testing.T) {
 		}
 	}
 }
+
+func TestChunksThatAreThereAreReadTogether(t *testing.T) {
+	const n = 10_000
+	c := &recorded{inPieces: inPieces{rest: "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" + strings.Repeat("1\r\nx\r\n", n) + "0\r\n\r\n", piece: firstRoom}}
+	got, reads := 0, 0
+	(&Server{Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		p := make([]byte, firstRoom)
+		for {
+			m, err := r.Body.Read(p)
+			got, reads = got+m, reads+1
+			if err != nil {
+				return
+			}
+		}
+	})}).Serve(c)
+	if most := 2 * n * len("1\r\nx\r\n") / firstRoom; got != n || reads > most {
+		t.Errorf("%d bytes in %d reads, want %d in %d at most", got, reads, n, most)
+	}
+}
