@@ -82,13 +82,19 @@ func (c *conn) leave() {
 	if x := c.exchange; x != nil && !x.answer.hijacked {
 		x.end()
 	}
+	c.giveBack()
+	c.server.forget(c)
+}
+
+// giveBack frees what only a request needs.
+func (c *conn) giveBack() {
 	for _, b := range []*[]byte{&c.in, &c.out} {
 		if cap(*b) == firstRoom {
 			buffers.Put((*buffer)((*b)[:firstRoom]))
 		}
 		*b = nil
 	}
-	c.server.forget(c)
+	c.r, c.w, c.head.fields = 0, 0, nil
 }
 
 // next serves one request, and reports whether another one can follow.
@@ -173,10 +179,7 @@ func (c *conn) await() error {
 	if !long || !isTimeout(err) {
 		return err
 	}
-	if cap(c.in) == firstRoom {
-		buffers.Put((*buffer)(c.in[:firstRoom]))
-	}
-	c.in, c.r, c.w = nil, 0, 0
+	c.giveBack()
 	c.setReadDeadline(deadline)
 	if _, err := c.read(c.one[:]); err != nil {
 		return err

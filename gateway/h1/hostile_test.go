@@ -303,7 +303,7 @@ func TestIdleConnectionsHaveNoBuffers(t *testing.T) {
 			}
 			time.Sleep(2 * idleLong)
 			synctest.Wait()
-			if c.in != nil {
+			if c.in != nil || c.out != nil || c.head.fields != nil {
 				t.Error("there is a buffer")
 			}
 			go func() { _, _ = io.WriteString(near, getA) }() // it tells the two apart for the race detector, too
