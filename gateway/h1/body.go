@@ -281,9 +281,10 @@ func (b *body) abandon() (busy bool) {
 	return busy
 }
 
-// finish ends the reading, and reports whether the next request can follow.
-func (b *body) finish() (next bool) {
-	busy, c := b.abandon(), b.x.conn
+// finish reads what was left of a body that is abandoned, and reports whether the
+// next request can follow.
+func (b *body) finish(busy bool) (next bool) {
+	c := b.x.conn
 	switch {
 	case b.state == atEnd:
 		return true

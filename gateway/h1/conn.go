@@ -233,16 +233,17 @@ func (c *conn) finish(x *exchange) bool {
 	if x.answer.hijacked || err != nil {
 		return false
 	}
+	busy := x.body.abandon() // before the watch, which a read that comes to the end asks for
 	c.mu.Lock()
 	c.unwatch()
 	c.mu.Unlock()
 	if x.answer.closing {
-		if busy := x.body.abandon(); busy || x.body.state != atEnd || c.r < c.w || !x.request.Close {
+		if busy || x.body.state != atEnd || c.r < c.w || !x.request.Close {
 			c.linger()
 		}
 		return false
 	}
-	if !x.body.finish() {
+	if !x.body.finish(busy) {
 		c.linger()
 		return false
 	}
