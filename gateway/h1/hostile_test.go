@@ -386,3 +386,44 @@ func TestCloseEndsRequests(t *testing.T) {
 		}
 	})
 }
+
+// unclosable is a connection that takes long to close, as one of TLS does whose
+// client takes nothing any more.
+type unclosable struct{ net.Conn }
+
+func (c unclosable) Close() error {
+	time.Sleep(5 * time.Second)
+	return c.Conn.Close()
+}
+
+func TestConnectionsThatAreLongToCloseHoldNoShutdown(t *testing.T) {
+	for name, end := range map[string]func(s *Server){
+		"shutdown": func(s *Server) {
+			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+			defer cancel()
+			_ = s.Shutdown(ctx)
+		},
+		"close": func(s *Server) { _ = s.Close() },
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			s := &Server{Handler: http.HandlerFunc(echo)}
+			for range 10 {
+				near, far := net.Pipe()
+				go s.Serve(unclosable{far})
+				_, _ = io.WriteString(near, getA)
+				if _, err := http.ReadResponse(bufio.NewReader(near), nil); err != nil {
+					t.Fatal(err)
+				}
+			}
+			synctest.Wait()
+			begun := time.Now()
+			end(s)
+			if took := time.Since(begun); took > time.Second {
+				t.Errorf("%s took %v", name, took)
+			}
+			if err := s.Shutdown(context.Background()); err != nil || time.Since(begun) > 6*time.Second {
+				t.Errorf("%s: %v after %v", name, err, time.Since(begun))
+			}
+		})
+	}
+}

@@ -126,7 +126,7 @@ func (s *Server) closeThose(state int32, age time.Duration) {
 	defer s.mu.Unlock()
 	for c := range s.conns {
 		if (age == 0 || time.Since(c.since) >= age) && c.state.CompareAndSwap(state, isGone) {
-			_ = c.nc.Close()
+			go c.nc.Close() // TLS says so first, which waits for a client that takes nothing
 		}
 	}
 }
@@ -140,7 +140,7 @@ func (s *Server) Close() error {
 	for c := range s.conns {
 		if c.state.Swap(isGone) != isGone {
 			c.gone()
-			_ = c.nc.Close()
+			go c.nc.Close()
 		}
 	}
 	return nil
