@@ -51,6 +51,10 @@ type body struct {
 	over     bool
 	deadline time.Time // as last set on the connection; zero once the body is read
 
+	// asks is set while the client waits to be asked for the body, which the first
+	// read does, in a write of its own.
+	asks bool
+
 	stream *streamWatch // in place of the deadline, for HTTP/2
 }
 
@@ -133,6 +137,10 @@ func (b *body) end() {
 func (b *body) arm(deadline time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.asks && !b.over {
+		b.asks = false
+		_ = http.NewResponseController(b.responder).SetWriteDeadline(time.Now().Add(b.stall))
+	}
 	near := !deadline.IsZero() && deadline.Sub(b.deadline).Abs() < b.stall/16
 	if b.over || near {
 		return

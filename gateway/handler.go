@@ -185,6 +185,7 @@ func (h *recorder) limitBody(q *Request, r *http.Request) {
 	b.ReadCloser, b.responder = r.Body, q.w.ResponseWriter
 	b.capped, b.limit, b.left = limit >= 0, limit, max(limit, 0)
 	b.stall, b.rate, b.credit = h.options.StallTimeout, h.options.MinBodyRate, h.options.StallTimeout
+	b.asks = r.Header["Expect"] != nil
 	if r.ProtoMajor == 2 {
 		if engine.IsGRPC(r.Header) {
 			b.stall = 0 // messages come when there is something to say, and cost nothing until then

@@ -245,6 +245,21 @@ func TestExpectContinueIsAnsweredWhenTheBodyIsRead(t *testing.T) {
 	})
 }
 
+func TestABodyIsAskedForHoweverLongTheHandlerTook(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := connect(t, func(w http.ResponseWriter, r *http.Request) {
+			time.Sleep(time.Hour)
+			echoLength(w, r)
+		})
+		go func() {
+			_ = c.send("POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n")
+		}()
+		c.expect(100, "")
+		go func() { _ = c.send("hello") }()
+		c.expect(200, "5 bytes")
+	})
+}
+
 func TestABodyThatNobodyReadsDoesNotHoldTheConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := connect(t, echoLength)

@@ -427,3 +427,32 @@ func TestConnectionsThatAreLongToCloseHoldNoShutdown(t *testing.T) {
 		})
 	}
 }
+
+func TestTheTimeOfAnAnswerEndsQuickWritesToo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const limit = 10 * time.Second
+		ended := make(chan error, 1)
+		s := &Server{WriteTimeout: limit, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			var err error
+			for range 20 {
+				time.Sleep(time.Second)
+				if _, err = (flushing{w}).Write([]byte("event")); err == nil {
+					err = http.NewResponseController(w).Flush()
+				}
+				if err != nil {
+					break
+				}
+			}
+			ended <- err
+		})}
+		c := pipe(t, s)
+		begun := time.Now()
+		go func() {
+			_, _ = io.WriteString(c, getA)
+			_, _ = io.Copy(io.Discard, c)
+		}()
+		if err := <-ended; !errors.Is(err, os.ErrDeadlineExceeded) || time.Since(begun) > limit+time.Second {
+			t.Errorf("%v after %v", err, time.Since(begun))
+		}
+	})
+}

@@ -149,9 +149,10 @@ func (l *line) sendFrom(src io.Reader) (n int64, err error) {
 }
 
 // begin makes ready for a call: a deadline that the connection was given for one
-// before must not end it, ahead of the patrol's visit.
+// before must not end it, ahead of the patrol's visit, and one that has passed ends
+// it, however short it is.
 func (l *line) begin(t *timing, give func(time.Time) error) {
-	if !t.given.IsZero() && time.Until(t.given) < time.Second {
+	if !t.given.IsZero() && time.Until(t.given) < time.Second || !t.wanted.IsZero() && time.Until(t.wanted) <= 0 {
 		t.settle(give)
 	}
 	t.busy, t.fresh = true, true
