@@ -251,8 +251,12 @@ func (c *conn) finish(x *exchange) bool {
 	if len(c.in) > firstRoom && c.r == c.w {
 		c.in, c.r, c.w = nil, 0, 0
 	}
+	if c.server.closing.Load() { // which the answer may have begun too early to say
+		c.linger()
+		return false
+	}
 	if c.r < c.w {
-		return !c.server.closing.Load()
+		return true
 	}
 	c.bound(c.server.IdleTimeout, time.Now())
 	return c.state.CompareAndSwap(isActive, isIdle) && !c.server.closing.Load()

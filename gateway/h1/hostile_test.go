@@ -456,3 +456,43 @@ func TestTheTimeOfAnAnswerEndsQuickWritesToo(t *testing.T) {
 		}
 	})
 }
+
+// halves is a connection whose ends close one by one.
+type halves struct {
+	net.Conn
+	said []string
+}
+
+func (c *halves) CloseWrite() error { c.said = append(c.said, "no more is written"); return nil }
+func (c *halves) Close() error      { c.said = append(c.said, "closed"); return c.Conn.Close() }
+
+func TestAnAnswerThatDidNotAnnounceAShutdownIsNotLostByIt(t *testing.T) {
+	for name, more := range map[string]string{"nothing follows": "", "a request follows": getA} {
+		synctest.Test(t, func(t *testing.T) {
+			end := make(chan struct{})
+			s := &Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				w.(http.Flusher).Flush()
+				<-end
+			})}
+			near, far := net.Pipe()
+			c, served := &halves{Conn: far}, make(chan struct{})
+			go func() { defer close(served); s.Serve(c) }()
+			r := bufio.NewReader(near)
+			_, _ = io.WriteString(near, getA+more)
+			a, err := http.ReadResponse(r, nil)
+			if err != nil || a.Close {
+				t.Fatal(name, a, err)
+			}
+			ended := make(chan error)
+			go func() { ended <- s.Shutdown(context.Background()) }()
+			synctest.Wait()
+			close(end)
+			_, _ = io.Copy(io.Discard, a.Body)
+			<-served
+			if err := <-ended; err != nil || len(c.said) != 2 {
+				t.Errorf("%s: %v, %v", name, c.said, err)
+			}
+			_ = near.Close()
+		})
+	}
+}
