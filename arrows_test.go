@@ -24,6 +24,7 @@ var arrows = map[string][]string{
 	"queue":                  {},
 	"engine":                 {"engine/schema", "engine/trace", "dsl"},
 	"engine/codec":           {"dsl"},
+	"engine/openapi":         {"engine/schema", "dsl"},
 	"engine/schema":          {"dsl"},
 	"engine/steps":           {"engine", "engine/codec", "engine/schema", "engine/trace", "dsl"},
 	"engine/trace":           {}, // contexts and spans: what they are of does not matter
@@ -34,19 +35,18 @@ var arrows = map[string][]string{
 	"mesh/h1":                {},
 	"mesh/sim":               {"mesh", "mesh/discovery"},
 	"mesh/failures":          {"mesh", "mesh/discovery/dnstest"},
-	"connectors":             {"connectors/openapi", "engine", "engine/schema", "engine/trace", "dsl", "mesh"},
-	"connectors/openapi":     {"engine/schema", "dsl"},
+	"connectors":             {"engine", "engine/openapi", "engine/schema", "engine/trace", "dsl", "mesh"},
 	"gateway":                {"gateway/acme", "gateway/h1", "gateway/usage", "engine", "engine/trace", "dsl", "lookout"},
 	"gateway/acme":           {},
 	"gateway/h1":             {}, // serves HTTP/1.1, whatever the handler
 	"gateway/h1/h1test":      {}, // for tests only
 	"gateway/usage":          {}, // counts, whatever is counted
-	"gateway/policies":       {"gateway", "engine", "engine/schema", "dsl", "lookout", "queue"},
+	"gateway/policies":       {"gateway", "engine", "engine/openapi", "engine/schema", "dsl", "lookout", "queue"},
 	"flows":                  {"connectors", "engine", "engine/schema", "engine/steps", "engine/trace", "gateway", "gateway/acme", "gateway/usage", "gateway/policies", "mesh", "dsl"},
-	"cmd/weir":               {"connectors/openapi", "flows", "flows/suite", "flows/explain", "flows/language", "flows/lsp", "connectors", "engine", "engine/steps", "engine/trace", "otlp", "gateway", "gateway/usage", "gateway/policies", "dsl"},
+	"cmd/weir":               {"engine/openapi", "flows", "flows/suite", "flows/explain", "flows/language", "flows/lsp", "connectors", "engine", "engine/steps", "engine/trace", "otlp", "gateway", "gateway/usage", "gateway/policies", "dsl"},
 	"cmd/bench":              {"mesh", "mesh/h1"}, // measures the binary from outside, and the mesh by itself
 
-	"flows/suite":    {"flows", "connectors", "connectors/openapi", "engine", "gateway", "dsl"},
+	"flows/suite":    {"flows", "connectors", "engine/openapi", "engine", "gateway", "dsl"},
 	"flows/explain":  {"flows", "connectors", "engine", "gateway", "dsl"},
 	"flows/language": {"flows", "flows/suite", "connectors", "engine", "gateway/policies", "dsl"},
 	"flows/lsp":      {"flows", "flows/suite", "flows/language", "dsl"}, // what is wrong in tests is wrong in an editor, too

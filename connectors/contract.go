@@ -8,9 +8,9 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/weir-run/weir/connectors/openapi"
 	"github.com/weir-run/weir/dsl"
 	"github.com/weir-run/weir/engine"
+	"github.com/weir-run/weir/engine/openapi"
 	"github.com/weir-run/weir/engine/schema"
 )
 

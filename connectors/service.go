@@ -16,9 +16,9 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/weir-run/weir/connectors/openapi"
 	"github.com/weir-run/weir/dsl"
 	"github.com/weir-run/weir/engine"
+	"github.com/weir-run/weir/engine/openapi"
 	"github.com/weir-run/weir/mesh"
 )
 

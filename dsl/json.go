@@ -1,6 +1,7 @@
 package dsl
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -106,6 +107,18 @@ func DecodeBounded(text string) (any, error) {
 	return DecodeJSON(text), nil
 }
 
+// DecodeOnce is DecodeBounded that tells a key which is there twice in one object,
+// "" if there is none. Of two readers of such text each may take another value
+// (RFC 8259, section 4).
+func DecodeOnce(text string) (v any, twice string, err error) {
+	if len(text) > surelySmall && decodedSize(text) > maxDecoded {
+		return nil, "", ErrMemory
+	}
+	d := jsonReader{text: text, once: true}
+	v = d.value()
+	return v, d.twice, nil
+}
+
 // decodedSize is about how many bytes DecodeJSON makes of text, besides its
 // strings.
 func decodedSize(text string) int {
@@ -125,8 +138,10 @@ func decodedSize(text string) int {
 
 // jsonReader reads checked text: it never looks for faults.
 type jsonReader struct {
-	text string
-	pos  int
+	text  string
+	pos   int
+	once  bool   // keep note of keys that are there twice
+	twice string // the first of them
 }
 
 func (d *jsonReader) space() byte {
@@ -153,6 +168,11 @@ func (d *jsonReader) value() any {
 			key := d.string()
 			d.space()
 			d.pos++ // the colon
+			if d.once && d.twice == "" {
+				if _, known := object[key]; known {
+					d.twice = cmp.Or(key, `""`)
+				}
+			}
 			object[key] = d.value()
 		}
 		d.pos++

@@ -340,7 +340,7 @@ func (s *scope) requestNames(f *Flow, r *requestSchema) {
 	for text, at := range params {
 		fields[text] = whole(dsl.TypeString, func(x *Exchange) any { return x.In.param(text) })
 		if t := r.of("params"); t != nil {
-			if declared, ok := t.static.Fields[text]; ok {
+			if declared, ok := t.Static.Fields[text]; ok {
 				fields[text] = typedName(declared.Type, func(x *Exchange) any { return x.In.typed.params[text] })
 			}
 		}
@@ -359,10 +359,10 @@ func (s *scope) requestNames(f *Flow, r *requestSchema) {
 		})
 	}}}
 	if t := r.of("query"); t != nil {
-		s.names["query"] = &entry{Name: typedName(t.static, func(x *Exchange) any { return x.In.typed.query })}
+		s.names["query"] = &entry{Name: typedName(t.Static, func(x *Exchange) any { return x.In.typed.query })}
 	}
 	if t := r.of("headers"); t != nil {
-		s.names["headers"] = &entry{Name: &dsl.Name{Type: dsl.TypeObject, Static: t.static, Bind: func(p dsl.Path) dsl.Read {
+		s.names["headers"] = &entry{Name: &dsl.Name{Type: dsl.TypeObject, Static: t.Static, Bind: func(p dsl.Path) dsl.Read {
 			return field(func(x *Exchange) any { return typedHeader(x.In, p) })
 		}}}
 	}

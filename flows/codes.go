@@ -167,6 +167,7 @@ var Codes = []Code{
 	{"unclosed-expression", "A $( has no closing ).", "Add it, or write $$( for a literal $(."},
 	{"unclosed-quote", "A quote is not closed.", "Add the closing quote."},
 	{"undeclared-secret", "A flow is given a secret for an input that does not say it takes one.", "Write secret: true beside the type of the input."},
+	{"undescribed-route", "A policy holds requests against an OpenAPI document that has nothing for this route.", "Add the operation to the document, or leave the policy out there with without."},
 	{"undo-outside-saga", "Nothing would ever run this undo.", "Put the steps that belong together into a saga."},
 	{"undo-too-long", "An undo that waits for a service that does not answer leaves no time for the others of the saga.", "Give its call a timeout, or the saga a longer undo_timeout."},
 	{"undocumented-answer", "A mock answers what the OpenAPI document of its service does not have.", "Correct the mock; write undocumented: true if the service breaks its contract and the test is about that."},

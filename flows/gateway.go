@@ -160,7 +160,15 @@ func (c *checker) route() {
 	c.prove()
 	for _, f := range c.program.Flows {
 		if s, ok := c.served[f]; ok {
-			s.by.routes = append(s.by.routes, c.versioned(f, s.by, c.routeOf(f, s))...)
+			routes := c.versioned(f, s.by, c.routeOf(f, s))
+			for i := range routes {
+				for _, l := range routes[i].Layers {
+					if l.Review != nil {
+						l.Review(&routes[i], &c.ds)
+					}
+				}
+			}
+			s.by.routes = append(s.by.routes, routes...)
 		}
 	}
 	for _, g := range c.program.Gateways {

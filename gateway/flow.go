@@ -45,9 +45,9 @@ func (h *flowHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	in := &q.input
 	in.Request, in.Writer, in.Log, in.Priority = r, w, h.log, h.priority
 	if h.readsBody {
-		if isEncoded(r) {
+		if IsEncoded(r) {
 			w.Header()["Accept-Encoding"] = identityOnly
-			WriteProblem(w, r, Problem{Status: http.StatusUnsupportedMediaType, Code: CodeBodyEncoded, Detail: "The body of this request has to come without a Content-Encoding."})
+			WriteProblem(w, r, BodyEncoded)
 			return
 		}
 		if problem, err := readBody(r, in); err != nil {
@@ -72,30 +72,45 @@ func (h *flowHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 var identityOnly = []string{"identity"}
 
-// isEncoded reports whether the body of a request is in a coding. Such a body can
+// BodyEncoded is the problem of requests that IsEncoded.
+var BodyEncoded = Problem{Status: http.StatusUnsupportedMediaType, Code: CodeBodyEncoded, Detail: "The body of this request has to come without a Content-Encoding."}
+
+// IsEncoded reports whether the body of a request is in a coding. Such a body can
 // be forwarded, but nothing looks into it: what a few bytes expand to has no
 // bound that a caller could not reach. The status is that of RFC 9110, 15.5.16.
-func isEncoded(r *http.Request) bool {
+func IsEncoded(r *http.Request) bool {
 	e := r.Header["Content-Encoding"]
 	return e != nil && r.ContentLength != 0 && !(len(e) == 1 && strings.EqualFold(e[0], "identity"))
 }
 
 // readBody reads the whole body for a flow whose expressions look into it.
 func readBody(r *http.Request, in *engine.Input) (Problem, error) {
-	text, err := readAll(r.Body, r.ContentLength)
+	text, problem, err := ReadBody(r)
 	if err != nil {
-		if p, ok := ProblemOf(err); ok {
-			return p, err
-		}
-		return Problem{Status: http.StatusBadRequest, Code: CodeBadRequest, Detail: "The body of the request broke off."}, err
+		return problem, err
 	}
-	r.GetBody = func() (io.ReadCloser, error) { return &replay{text: text}, nil }
-	r.Body = &replay{text: text}
 	if in.Body, err = engine.Body(text, r.Header.Get("Content-Type")); err != nil {
 		return Problem{Status: http.StatusBadRequest, Code: CodeBodyMalformed,
 			Detail: "The body says it is JSON: " + err.Error() + "."}, err
 	}
 	return Problem{}, nil
+}
+
+// ReadBody reads the whole body of a request, for who looks into it before others
+// do: these read it anew. Its error is what keeps it from being read, and problem
+// what the caller is told of it.
+func ReadBody(r *http.Request) (text string, problem Problem, err error) {
+	if before, ok := r.Body.(*replay); ok {
+		text = before.text
+	} else if text, err = readAll(r.Body, r.ContentLength); err != nil {
+		if p, ok := ProblemOf(err); ok {
+			return "", p, err
+		}
+		return "", Problem{Status: http.StatusBadRequest, Code: CodeBadRequest, Detail: "The body of the request broke off."}, err
+	}
+	r.GetBody = func() (io.ReadCloser, error) { return &replay{text: text}, nil }
+	r.Body = &replay{text: text}
+	return text, Problem{}, nil
 }
 
 // readAll reads a body, in one piece if its length is known.

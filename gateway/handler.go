@@ -121,7 +121,7 @@ type recorder struct {
 func (h *recorder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	q := h.newRequest(r)
 	q.Start, q.ID, q.redactor = time.Now(), q.requestID(r.Header), h.options.Redactor
-	q.assumed = h.options.Assumed
+	q.assumed, q.log = h.options.Assumed, h.options.Log
 	found := h.router.asked(r).Match(asked(r), q.varRoom[:0])
 	q.Route, q.Vars, q.Choice, q.verdict = found.Route, found.Vars, found.Choice, found.Verdict
 	q.w = responseWriter{ResponseWriter: w, request: q, stall: h.options.StallTimeout}

@@ -16,6 +16,9 @@ type Layer struct {
 	Wrap   Middleware
 	// Preflight says that a preflight of CORS goes as far as this layer.
 	Preflight bool
+	// Review reports what the policy has against a route that it applies to. Nil:
+	// nothing.
+	Review func(route *Route, r dsl.Reporter)
 	// Identifies are the ways in which it finds out who calls, by the policies
 	// that they are. Nil: it does not.
 	Identifies []string

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"log/slog"
 	"net/http"
 	"sync"
 	"time"
@@ -59,7 +60,11 @@ type Request struct {
 	editors  []HeaderEditor // the innermost is the last
 	room     [4]HeaderEditor
 	redactor *dsl.Redactor
+	log      *slog.Logger
 }
+
+// Log is where policies tell what becomes of the request besides its answer.
+func (q *Request) Log() *slog.Logger { return q.log }
 
 // Env marks a Request as what the expressions of policies look into.
 func (q *Request) Env() {}

@@ -9,8 +9,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/weir-run/weir/connectors/openapi"
 	"github.com/weir-run/weir/dsl"
+	"github.com/weir-run/weir/engine/openapi"
 	"github.com/weir-run/weir/flows"
 	"github.com/weir-run/weir/flows/language"
 )

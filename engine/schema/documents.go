@@ -22,7 +22,7 @@ type Documents struct {
 
 	mu       sync.Mutex
 	types    map[*dsl.Node]*dsl.StaticType
-	schemas  map[*dsl.Node]*Schema // of CompileIn
+	schemas  map[*dsl.Node]compiledIn
 	compiler *jsonschema.Compiler
 	inline   int // schemas that were compiled
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -47,27 +48,39 @@ func (d *Documents) Compile(n *dsl.Node, r dsl.Reporter) *Schema {
 }
 
 // CompileIn compiles the schema at n in a file that flow files refer to, of
-// which root is the root. It gives nil for one that cannot be used: the file is
-// somebody else's.
-func (d *Documents) CompileIn(root, n *dsl.Node) *Schema {
+// which root is the root. It gives nil, and why, for one that cannot be used: the
+// file may be somebody else's.
+func (d *Documents) CompileIn(root, n *dsl.Node) (*Schema, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if s, known := d.schemas[n]; known {
-		return s
+		return s.Schema, s.why
 	}
-	var s *Schema
+	var s compiledIn
 	for _, f := range d.files {
 		if path, ok := pathTo(f.root, n); f.root == root && ok {
 			ref := fileScheme + strconv.Itoa(f.number) + "#" + (&url.URL{Path: pointer(path)}).EscapedPath()
-			s, _ = d.made(d.fresh(), map[string]any{"$ref": ref}) // what keeps it from being used is not ours to tell
+			s.Schema, s.why = d.made(d.fresh(), map[string]any{"$ref": ref})
 			break
 		}
 	}
 	if d.schemas == nil {
-		d.schemas = map[*dsl.Node]*Schema{}
+		d.schemas = map[*dsl.Node]compiledIn{}
 	}
 	d.schemas[n] = s
-	return s
+	return s.Schema, s.why
+}
+
+// Tell reports why CompileIn cannot use the schema at n.
+func (d *Documents) Tell(why error, n *dsl.Node, r dsl.Reporter) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.report(why, n, "", r)
+}
+
+type compiledIn struct {
+	*Schema
+	why error // it is nil
 }
 
 // pathTo is the way from a node to one below it.
@@ -331,8 +344,18 @@ func (d *Documents) report(err error, n *dsl.Node, address string, r dsl.Reporte
 		r.Report(badPattern(place(pattern.URL, nil)))
 		return
 	}
-	r.Report(dsl.Diagnostic{Span: n.Span, Code: "bad-schema", Message: "the schema cannot be used: " + strings.ReplaceAll(err.Error(), address, "it"), Hint: "check its references and its $id"})
+	r.Report(dsl.Diagnostic{Span: n.Span, Code: "bad-schema", Message: "the schema cannot be used: " + fileAddress.ReplaceAllString(called(err, address), ""), Hint: "check its references and its $id"})
 }
+
+// called is an error in which the schema at hand is called it.
+func called(err error, address string) string {
+	if address == "" {
+		return err.Error()
+	}
+	return strings.ReplaceAll(err.Error(), address, "it")
+}
+
+var fileAddress = regexp.MustCompile(regexp.QuoteMeta(fileScheme) + `[0-9]+`)
 
 func badPattern(n *dsl.Node) dsl.Diagnostic {
 	return dsl.Diagnostic{Span: n.Span, Code: "bad-schema", Message: fmt.Sprintf("%q is not a regular expression that can be used", n.Text),

@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rogpeppe/go-internal/txtar"
+
 	"github.com/weir-run/weir/connectors"
 	"github.com/weir-run/weir/dsl"
 	"github.com/weir-run/weir/engine"
@@ -128,7 +130,8 @@ func (w *World) NewClient() *http.Client {
 	return &http.Client{Transport: transport}
 }
 
-// Check compiles text with what Serve adds. Faults in it end the test.
+// Check compiles text with what Serve adds. Faults in it end the test. Text that is
+// an archive (txtar) begins with the files that the last of it, the flows, refers to.
 func (w *World) Check(text string) *flows.Program {
 	w.t.Helper()
 	p := check(w.t, w.complete(text), w.logger(), w.verbs)
@@ -148,7 +151,17 @@ func check(t testing.TB, text string, log *slog.Logger, own []engine.StepKind) *
 	if err != nil {
 		t.Fatal(err)
 	}
-	draft := flows.Parse(&flows.Files{Sources: []*dsl.Source{dsl.NewSource("test.yaml", text)}, Hash: text})
+	files := &flows.Files{Hash: text}
+	archive := txtar.Parse([]byte(text))
+	for _, f := range archive.Files {
+		files.Documents = append(files.Documents, dsl.NewSource(f.Name, string(f.Data)))
+		text = string(f.Data)
+	}
+	if n := len(archive.Files); n > 0 {
+		files.Documents = files.Documents[:n-1]
+	}
+	files.Sources = []*dsl.Source{dsl.NewSource("test.yaml", text)}
+	draft := flows.Parse(files)
 	env := flows.Environment{Env: func(string) (string, bool) { return "", false }, Secrets: draft.MadeUp(nil), Log: log}
 	guards, err := policies.NewCatalog(policies.All()...)
 	if err != nil {

@@ -8,9 +8,9 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/weir-run/weir/connectors/openapi"
 	"github.com/weir-run/weir/dsl"
 	"github.com/weir-run/weir/engine"
+	"github.com/weir-run/weir/engine/openapi"
 )
 
 // A mock that answers what the service never would proves nothing. Where a

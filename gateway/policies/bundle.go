@@ -70,6 +70,15 @@ type Bundle struct {
 	Places []engine.Place // what the policies need for longer than a request
 
 	entries []*entry
+	own     bool // it stands at a route
+}
+
+// reviewed is what the policy has against routes, or nil.
+func (e *entry) reviewed(own bool) func(route *gateway.Route, r dsl.Reporter) {
+	if e.review == nil {
+		return nil
+	}
+	return func(route *gateway.Route, r dsl.Reporter) { e.review(route, own, r) }
 }
 
 // entry is one policy of a bundle.
@@ -84,6 +93,7 @@ type entry struct {
 	ways   []string           // in which it finds out who calls
 	claims dsl.Span           // where it tells callers apart by what they say themselves; zero: it does not
 	detail string             // what it does, in a few words
+	review func(route *gateway.Route, own bool, r dsl.Reporter)
 	// certificate is where it asks for the certificate of a client; zero: it does
 	// not. proxied says that trusted proxies tell of it.
 	certificate dsl.Span
@@ -104,7 +114,7 @@ type Where struct {
 
 // Compile compiles the bundle that stands at n, and reports every fault.
 func (c Catalog) Compile(lang *Language, n *dsl.Node, where Where, r dsl.Reporter) *Bundle {
-	b := &Bundle{Whose: where.Whose, Span: n.Span}
+	b := &Bundle{Whose: where.Whose, Span: n.Span, own: where.Route}
 	if n.Broken() {
 		return b
 	}
@@ -250,7 +260,9 @@ func (c Catalog) Apply(gatewayOf, route []*Bundle, without []dsl.String, at dsl.
 				out.Certificates = append(out.Certificates, f.certificate)
 			}
 			if f.wrap != nil {
-				out.Layers = append(out.Layers, f.layer(f.bundle.Whose))
+				l := f.layer(f.bundle.Whose)
+				l.Review = f.reviewed(f.bundle.own)
+				out.Layers = append(out.Layers, l)
 				for _, path := range f.paths {
 					out.Owned = append(out.Owned, Owned{path, f.kind.Name, f.entry, f.bundle.Whose})
 				}

@@ -108,6 +108,12 @@ func (c *Compiler) Documents() *schema.Documents { return c.lang.Documents }
 // Describe says in a few words what the policy at hand does as it is set.
 func (c *Compiler) Describe(text string) { c.entry.detail = text }
 
+// Review has the policy at hand look at each route that it applies to, when the
+// program is checked. own says that the policy stands at the route.
+func (c *Compiler) Review(review func(route *gateway.Route, own bool, r dsl.Reporter)) {
+	c.entry.review = review
+}
+
 // Policy is the key of the policy at hand.
 func (c *Compiler) Policy() string { return c.entry.kind.Name }
 

@@ -28,5 +28,6 @@ func All() []Kind {
 		Compress,
 		Headers,
 		Cache,
+		Validate,
 	}
 }

@@ -1,6 +1,6 @@
-// Package openapi reads OpenAPI documents, versions 3.0 and 3.1, as far as calls
-// can be checked against them: paths, parameters, bodies, and what is known of
-// the answers. It reads nodes with places, so that a fault can show where the
+// Package openapi reads OpenAPI documents, versions 3.0 and 3.1, as far as calls,
+// mocks and requests can be checked against them: paths, parameters, bodies, and
+// what is known of the answers. It reads nodes with places, so that a fault can show where the
 // document says otherwise.
 package openapi
 
@@ -53,6 +53,11 @@ type Parameter struct {
 	Schema   *dsl.Node // nil: there is none
 	Type     *dsl.StaticType
 	Text     string // what it is for
+
+	self    place
+	content place  // of its only media type, if it is JSON
+	style   string // how it is written as text (OpenAPI 3.1, section 4.8.12.2)
+	explode bool
 }
 
 // place is a node, and the root that references in it start at.
@@ -116,6 +121,10 @@ func Read(root *dsl.Node, docs *schema.Documents, r dsl.Reporter) *Document {
 	return d
 }
 
+// Bases are what can stand before the paths of the document: nothing, and the paths
+// of its servers.
+func (d *Document) Bases() []string { return append([]string{""}, d.bases...) }
+
 func (d *Document) addServer(s place) {
 	address := s.text("url")
 	variables := s.field("variables")
@@ -173,11 +182,31 @@ func (o *Operation) parameters(item place, r dsl.Reporter) {
 				continue
 			}
 			if s := p.field("schema"); s.node != nil {
-				x.Schema, x.Type = s.node, o.document.docs.Type(s.node, s.root)
+				x.self, x.Schema, x.Type = s, s.node, o.document.docs.Type(s.node, s.root)
+			} else if s, ok := jsonOf(p.field("content")); ok {
+				x.content = s
 			}
+			x.style, x.explode = styleOf(p, x.In)
 			o.Parameters = append(o.Parameters, x)
 		}
 	}
+}
+
+// styleOf is how a parameter is written. Those of the query and of cookies repeat
+// their name for each value, unless explode says otherwise.
+func styleOf(p place, in string) (style string, explode bool) {
+	style = p.text("style")
+	if style == "" {
+		style = map[string]string{"query": "form", "cookie": "form"}[in]
+		if style == "" {
+			style = "simple"
+		}
+	}
+	explode = style == "form"
+	if text := p.text("explode"); text != "" {
+		explode = text == "true"
+	}
+	return style, explode
 }
 
 // Body is what a request of the operation sends.

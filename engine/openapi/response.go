@@ -1,7 +1,6 @@
 package openapi
 
 import (
-	"mime"
 	"slices"
 	"strconv"
 	"strings"
@@ -78,16 +77,8 @@ func (o *Operation) Response(status int) (r *Response, ok bool) {
 // Takes reports whether a body of a media type, as Content-Type has it, is one
 // of the answer's.
 func (r *Response) Takes(contentType string) bool {
-	got, _, err := mime.ParseMediaType(contentType)
-	if err != nil {
-		return false
-	}
-	return slices.ContainsFunc(r.Media, func(media string) bool {
-		want, _, _ := strings.Cut(media, ";")
-		want = strings.ToLower(strings.TrimSpace(want))
-		family, all := strings.CutSuffix(want, "*")
-		return want == got || want == "*/*" || all && strings.HasPrefix(got, family)
-	})
+	got, ok := mediaType(contentType)
+	return ok && slices.ContainsFunc(r.Media, func(pattern string) bool { return covers(plain(pattern), got) })
 }
 
 // Schema is what the JSON of the answer is checked with, or nil.
@@ -95,7 +86,8 @@ func (r *Response) Schema() *schema.Schema {
 	if r.schema.node == nil {
 		return nil
 	}
-	return r.operation.document.docs.CompileIn(r.schema.root, r.schema.node)
+	s, _ := r.operation.document.docs.CompileIn(r.schema.root, r.schema.node)
+	return s
 }
 
 // Place is where the document says what the value at a path in the body must be,
