@@ -424,6 +424,7 @@ func TestConnectionsThatAreLongToCloseHoldNoShutdown(t *testing.T) {
 			if err := s.Shutdown(context.Background()); err != nil || time.Since(begun) > 6*time.Second {
 				t.Errorf("%s: %v after %v", name, err, time.Since(begun))
 			}
+			time.Sleep(5 * time.Second) // until they are closed
 		})
 	}
 }

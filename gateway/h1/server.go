@@ -139,6 +139,7 @@ func (s *Server) Close() error {
 	defer s.mu.Unlock()
 	for c := range s.conns {
 		if c.state.Swap(isGone) != isGone {
+			_ = c.nc.SetDeadline(time.Unix(1, 0)) // a handler that learns of it does not answer any more
 			c.gone()
 			go c.nc.Close()
 		}
