@@ -220,9 +220,19 @@ func (h *recorder) finish(q *Request, r *http.Request, completed bool) {
 		h.options.Recent.add(h, q, r, now, completed)
 	}
 	if q.w.status >= http.StatusInternalServerError || !completed {
-		h.options.Faults.add(h.options.Gateway, q, r, now)
+		if q.failed() || q.Refused != "" {
+			h.options.Faults.add(h.options.Gateway, q, r, now)
+		}
 		h.log(q, r, took)
 	}
+}
+
+// failed reports, of a request that ended with a status of 500 or above, or was
+// cut off, that something has gone wrong: a policy that refuses, as in maintenance
+// or when there is too much to do, does what it is there for, and what no route
+// takes is the fault of who sends it.
+func (q *Request) failed() bool {
+	return q.Err != nil || q.Code == CodeInternal || q.Route != nil && q.Refused == ""
 }
 
 func (h *recorder) count(q *Request, r *http.Request, took time.Duration, now time.Time) {
@@ -245,15 +255,21 @@ func (h *recorder) countRefusal(q *Request, route string) {
 	}
 }
 
-// log notes a request that failed, with its cause.
+// log notes a request that failed, with its cause, or was refused as if it had.
 func (h *recorder) log(q *Request, r *http.Request, took time.Duration) {
 	name := ""
 	if q.Route != nil {
 		name = q.Route.Name
 	}
-	level := slog.LevelError
-	if r.Context().Err() != nil {
+	level, what := slog.LevelError, "request failed"
+	switch {
+	case !q.failed():
+		level, what = slog.LevelDebug, "request refused" // as many as anyone sends
+	case r.Context().Err() != nil:
 		level = slog.LevelInfo // the client has gone
+	}
+	if !h.options.Log.Enabled(r.Context(), level) {
+		return
 	}
 	attrs := []slog.Attr{
 		slog.String("gateway", h.options.Gateway),
@@ -276,7 +292,7 @@ func (h *recorder) log(q *Request, r *http.Request, took time.Duration) {
 	if id := q.Trace.Context().TraceID; id.Valid() {
 		attrs = append(attrs, slog.String("trace_id", id.String()))
 	}
-	h.options.Log.LogAttrs(r.Context(), level, "request failed", attrs...)
+	h.options.Log.LogAttrs(r.Context(), level, what, attrs...)
 }
 
 // recoverPanics turns a panic into a 500, or cuts off an answer that has begun.

@@ -194,8 +194,30 @@ func TestFailuresAreLoggedWithTheirCause(t *testing.T) {
 	log.Reset()
 	do(h, "GET", "/b")
 	do(h, "GET", "/none")
+	do(h, "TRACE", "/b")
 	if log.Len() > 0 {
 		t.Errorf("what is no failure is logged: %s", log.String())
+	}
+}
+
+func TestWhatAPolicyRefusesIsNoFailure(t *testing.T) {
+	var log bytes.Buffer
+	faults := new(Faults)
+	r := route("GET", "/a")
+	r.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		Refuse(w, r, "shed", Problem{Status: 503, Code: "overloaded"})
+	})
+	for level, want := range map[slog.Level]string{slog.LevelInfo: "", slog.LevelDebug: "request refused"} {
+		log.Reset()
+		h := newTestHandler(t, Options{Faults: faults, Log: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: level}))}, r)
+		do(h, "GET", "/a")
+		do(h, "TRACE", "/a")
+		if got := log.String(); want == "" && got != "" || strings.Count(got, want) < 2 && want != "" || strings.Contains(got, "ERROR") {
+			t.Errorf("at %v the log says %q", level, got)
+		}
+	}
+	if all := faults.All(); len(all) != 1 || all[0].Code != "overloaded" || all[0].Count != 2 {
+		t.Errorf("the faults are %+v", all)
 	}
 }
 
