@@ -3,6 +3,7 @@ package flows
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/weir-run/weir/connectors"
 	"github.com/weir-run/weir/dsl"
@@ -92,7 +93,7 @@ func (c *checker) section(f dsl.Field) {
 		})
 	case name == "gateways":
 		c.entries(f, "gateway", func(name dsl.String, n *dsl.Node) {
-			g, ok := GatewayKind.Compile(&c.ds, GatewayKind.Expand(n, &c.ds, c.env.Env, c.secret, c.env.Index))
+			g, ok := GatewayKind.Compile(c.tellsPolicies(&c.ds), GatewayKind.Expand(n, &c.ds, c.env.Env, c.secret, c.env.Index))
 			if !ok {
 				g = &Gateway{}
 			}
@@ -112,7 +113,12 @@ func (c *checker) section(f dsl.Field) {
 		c.ds.Report(dsl.Diagnostic{Span: f.Key.Span, Code: "unsupported-section", Message: fmt.Sprintf("this version of Weir does not have %s", name),
 			Hint: "remove the section; flow, services and gateways are there"})
 	default:
-		d := dsl.Diagnostic{Span: f.Key.Span, Code: "unknown-key", Message: fmt.Sprintf("unknown section %q", name), Hint: "a document holds a flow, or services and gateways"}
+		d := dsl.Diagnostic{Span: f.Key.Span, Code: "unknown-key", Message: fmt.Sprintf("unknown section %q", name), Hint: "a document holds a flow, a template, or sections: " + strings.Join(Sections, ", ")}
+		if c.catalog.Policies.Has(name) {
+			d.Hint = fmt.Sprintf("%s is a policy: write it in a bundle, policies: { NAME: { %s: ... } }, or at a gateway or a trigger", name, name)
+			c.ds.Report(d)
+			return
+		}
 		if _, ok := d.SuggestWord(name, append([]string{"flow", "template"}, Sections...)); ok {
 			c.partial = true
 		}
@@ -121,7 +127,7 @@ func (c *checker) section(f dsl.Field) {
 }
 
 func (c *checker) declareFlow(doc *dsl.Node) {
-	f := engine.DeclareFlow(doc, &c.ds)
+	f := engine.DeclareFlow(doc, c.tellsPolicies(&c.ds))
 	if f == nil {
 		c.partial = true
 	} else if c.unique("flow", f.Name) {

@@ -28,6 +28,28 @@ func (c *checker) declareBundle(name dsl.String, n *dsl.Node) {
 	c.bundles[name.Value] = &bundle{name: name, node: n}
 }
 
+// policyKeys tells who writes a policy beside other keys, or as a step, where it is
+// written.
+type policyKeys struct {
+	dsl.Reporter
+	has func(name string) bool
+}
+
+// Report implements dsl.Reporter.
+func (p policyKeys) Report(d dsl.Diagnostic) {
+	if d.Code == "unknown-key" || d.Code == "no-verb" {
+		if name := d.Span.Text(); p.has(name) {
+			d.Hint = fmt.Sprintf("%s is a policy: write it at a gateway or a trigger, as policies: [{ %s: ... }]", name, name)
+		}
+	}
+	p.Reporter.Report(d)
+}
+
+// tellsPolicies is r, with hints for policies that stand where none can.
+func (c *checker) tellsPolicies(r dsl.Reporter) dsl.Reporter {
+	return policyKeys{r, c.catalog.Policies.Has}
+}
+
 // guard compiles the policies and says of each flow whether it knows who calls.
 // It comes before flows are compiled, and after all else is declared.
 func (c *checker) guard() {
@@ -44,7 +66,7 @@ func (c *checker) guard() {
 	for _, g := range c.program.Gateways {
 		byName[g.Name.Value] = g
 		of[g] = c.applied(lang, g.policies, policies.Where{Whose: "gateway " + g.Name.Value})
-		unrouted := c.catalog.Policies.Apply(of[g], nil, nil, g.Name.Span, &c.ds)
+		unrouted := c.catalog.Policies.Apply(of[g], nil, nil, dsl.Related{Span: g.Name.Span, Message: "the gateway"}, &c.ds)
 		g.Policies = unrouted.Layers
 		c.certificatesOf(g, unrouted)
 		c.own(g, of[g], unrouted)
@@ -59,7 +81,7 @@ func (c *checker) guard() {
 			f.Trigger.Identified = true // or not: it is not known
 			continue
 		}
-		s.policies = c.catalog.Policies.Apply(of[s.by], own, f.Trigger.Without, f.Trigger.Span, &c.ds)
+		s.policies = c.catalog.Policies.Apply(of[s.by], own, f.Trigger.Without, dsl.Related{Span: f.Trigger.Span, Message: "the route"}, &c.ds)
 		f.Trigger.Identified = s.policies.Identified || c.partial
 		c.served[f] = s
 		c.certificatesOf(s.by, s.policies)

@@ -220,7 +220,7 @@ func (c *checker) compile() {
 		engine.Provide(lang.Resources, "template", t.Name.Value, t)
 	}
 	c.guard()
-	c.spread(len(p.Flows), func(i int, r dsl.Reporter) { p.Flows[i].Compile(lang, r) })
+	c.spread(len(p.Flows), func(i int, r dsl.Reporter) { p.Flows[i].Compile(lang, c.tellsPolicies(r)) })
 	engine.Recursion(p.Flows, &c.ds)
 	engine.FailFast(p.Flows, &c.ds)
 	if len(c.only) == 0 {

@@ -113,6 +113,14 @@ func (c *Compiler) authentication(ways []way, cfg optionalConfig) gateway.Middle
 	return a.wrap
 }
 
+// wants notes how the field Authorization of a request has to begin that the policy
+// at hand lets in. Inside of any_of it may begin with something else.
+func (c *Compiler) wants(scheme string, cfg optionalConfig) {
+	if c.ways == nil && !cfg.Optional {
+		c.entry.scheme = scheme
+	}
+}
+
 // authentication lets in whom one of its ways knows.
 type authentication struct {
 	policy   string

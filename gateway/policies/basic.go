@@ -40,6 +40,7 @@ var Basic = Kind{
 	Kind: dsl.Define("basic", "Lets in who brings a user and a password that are known (RFC 7617). What was found right is remembered for 5 minutes, since a password takes as long to verify as its hash was made to.",
 		func(c *Compiler, at *dsl.Node, cfg *basicConfig) gateway.Middleware {
 			p := &basic{hide: cfg.Hide, teller: c.teller(at, cfg.tellConfig), asks: "Basic " + cfg.checked(c) + `, charset="UTF-8"`}
+			c.wants("Basic", cfg.optionalConfig)
 			path, log := cfg.File.Path(), c.Log()
 			p.users = Keep(c, func() *users { return openUsers(log, path) })
 			return c.identified(p, cfg.optionalConfig)

@@ -58,6 +58,9 @@ func (c *Compiler) bearer(b *bearer, at *dsl.Node, cfg *bearerConfig) (open func
 		from: c.tokenFrom(at, cfg.From), scopes: cfg.Scopes, hide: cfg.Hide, leeway: time.Duration(cfg.Leeway), bound: cfg.Bound,
 		realm: cfg.checked(c), teller: c.teller(at, cfg.tellConfig), roles: c.roles(at, cfg.Roles),
 	}
+	if cfg.From == nil {
+		c.wants("Bearer", cfg.optionalConfig)
+	}
 	b.insufficient = "Bearer " + b.realm + `, error="insufficient_scope"`
 	if cfg.Bound {
 		c.entry.certificate = at.Field("certificate_bound").KeySpan()

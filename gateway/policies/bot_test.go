@@ -87,7 +87,7 @@ func watched(t *testing.T, policy string, names Resolver, log *strings.Builder) 
 		place.Open(nil)
 		t.Cleanup(place.Keeper().Close)
 	}
-	layers := catalog.Apply(nil, []*Bundle{b}, nil, dsl.Span{}, &faults).Layers
+	layers := catalog.Apply(nil, []*Bundle{b}, nil, dsl.Related{}, &faults).Layers
 	routes := gateway.NewRouter([]gateway.Route{{Path: "/", Layers: layers, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) })}}, &faults)
 	metrics, err := gateway.NewMetrics(prometheus.NewRegistry())
 	if err != nil || len(faults.All()) > 0 {

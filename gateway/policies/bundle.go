@@ -101,7 +101,10 @@ type entry struct {
 	// incurious says that it does not find out who calls, as it is set, though its
 	// kind can.
 	incurious bool
-	paths     []dsl.String // that are its own
+	// scheme is how the field Authorization of every request has to begin that it
+	// lets in; "": it does not ask for one.
+	scheme string
+	paths  []dsl.String // that are its own
 }
 
 // Where says what a bundle applies to.
@@ -199,8 +202,8 @@ func (e *entry) layer(from string) gateway.Layer {
 
 // Apply puts bundles together, those of the gateway first. Of each policy the
 // nearest applies, but for those that apply together. The policies of the gateway
-// that are named in without do not. at is the route.
-func (c Catalog) Apply(gatewayOf, route []*Bundle, without []dsl.String, at dsl.Span, r dsl.Reporter) Applied {
+// that are named in without do not. at is the route or the gateway, and says which.
+func (c Catalog) Apply(gatewayOf, route []*Bundle, without []dsl.String, at dsl.Related, r dsl.Reporter) Applied {
 	type found struct {
 		*entry
 		bundle *Bundle
@@ -223,7 +226,7 @@ func (c Catalog) Apply(gatewayOf, route []*Bundle, without []dsl.String, at dsl.
 						r.Report(dsl.Diagnostic{Span: e.key.Span, Code: "policy-twice",
 							Message: fmt.Sprintf("%s has the policy %s, and so has %s, which applies beside it", b.Whose, e.kind.Name, last.bundle.Whose),
 							Hint:    "leave out one of them: bundles have no order that could choose",
-							Related: []dsl.Related{{Span: last.key.Span, Message: "the other one"}, {Span: at, Message: "where both apply"}}})
+							Related: []dsl.Related{{Span: last.key.Span, Message: "the other one"}, {Span: at.Span, Message: "where both apply"}}})
 						continue
 					}
 					byPlace[p] = nil
@@ -240,14 +243,23 @@ func (c Catalog) Apply(gatewayOf, route []*Bundle, without []dsl.String, at dsl.
 		}
 	}
 	var out Applied
+	var first *entry // that asks for a field Authorization
 	for _, all := range byPlace {
 		for _, f := range all {
+			if first != nil && f.scheme != "" && f.scheme != first.scheme {
+				r.Report(dsl.Diagnostic{Span: f.key.Span, Code: "bad-policy",
+					Message: fmt.Sprintf("nobody comes in: %s asks for Authorization: %s, and %s for Authorization: %s", first.kind.Name, first.scheme, f.kind.Name, f.scheme),
+					Hint:    fmt.Sprintf("if one of them is enough, write any_of: { of: [%s: ..., %s: ...] }", first.kind.Name, f.kind.Name),
+					Related: []dsl.Related{{Span: first.key.Span, Message: "the other one"}, at}})
+			} else if f.scheme != "" {
+				first = f.entry
+			}
 			if f.kind.Identifies && !f.incurious {
 				out.Identified = true
 			}
 			if f.asks && !out.Identified {
 				r.Report(dsl.Diagnostic{Span: f.key.Span, Code: engine.Anonymous.Code, Message: fmt.Sprintf("%s asks who calls, and %s", f.kind.Name, engine.Anonymous.Message),
-					Hint: engine.Anonymous.Hint, Related: []dsl.Related{{Span: at, Message: "the route"}}})
+					Hint: engine.Anonymous.Hint, Related: []dsl.Related{at}})
 			}
 			if f.claims.Source != nil {
 				out.Believing = append(out.Believing, f.claims)

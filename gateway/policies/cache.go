@@ -70,7 +70,7 @@ func compileCache(c *Compiler, at *dsl.Node, cfg *cacheConfig) gateway.Middlewar
 	if p.override && p.ttl == 0 {
 		report("override", "there is no ttl that could stand in place of what answers say", "add ttl, or remove override")
 	}
-	if int64(cfg.MaxEntry) > int64(cfg.Size) {
+	if cfg.Size > 0 && int64(cfg.MaxEntry) > int64(cfg.Size) {
 		key := "max_entry"
 		if at.Field(key) == nil {
 			key = "size"

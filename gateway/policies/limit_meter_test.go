@@ -78,7 +78,7 @@ func beforeKeepers(tb testing.TB, bundle string, route gateway.Route) (h http.Ha
 	for _, place := range b.Places {
 		keepers = append(keepers, place.Open(nil))
 	}
-	layers := catalog.Apply(nil, []*Bundle{b}, nil, dsl.Span{}, &faults).Layers
+	layers := catalog.Apply(nil, []*Bundle{b}, nil, dsl.Related{}, &faults).Layers
 	route.Path, route.Layers = "/", layers
 	routes := gateway.NewRouter([]gateway.Route{route}, &faults)
 	metrics, err := gateway.NewMetrics(prometheus.NewRegistry())
