@@ -21,12 +21,14 @@ run: build ## Serve examples/quickstart
 
 test: ## Run all tests
 	@go test ./...
+	@go test -tags http3 ./gateway -run HTTP3
 
 race: ## Run all tests with the race detector
 	@go test -race ./...
 
 vet: ## Run go vet
 	@go vet ./...
+	@go vet -tags http3 ./gateway
 
 fmt: ## Format all Go files, the examples and the flows of the guide
 	@gofmt -w .

@@ -79,6 +79,7 @@ var exclusive = map[string][]string{
 	"golang.org/x/text":                     {"engine/codec"},
 	"golang.org/x/net":                      {"mesh/discovery"},
 	"github.com/gorilla/mux":                {"gateway"},
+	"github.com/quic-go/quic-go":            {"gateway"},
 	"github.com/andybalholm/brotli":         {"gateway/policies"},
 	"github.com/klauspost/compress":         {"gateway/policies"},
 	"github.com/failsafe-go/failsafe-go":    {"mesh"},
@@ -103,7 +104,7 @@ func (p goPackage) name() string { return strings.TrimPrefix(p.ImportPath, modul
 
 func packages(t *testing.T) []goPackage {
 	t.Helper()
-	out, err := exec.Command("go", "list", "-json=ImportPath,Dir,GoFiles,Imports,TestImports,XTestImports", "./...").Output()
+	out, err := exec.Command("go", "list", "-tags=http3", "-json=ImportPath,Dir,GoFiles,Imports,TestImports,XTestImports", "./...").Output()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -161,11 +161,12 @@ func (s *forward) Run(ctx context.Context, x *engine.Exchange) error {
 }
 
 // passBack puts the fields of an answer into the one to the caller, but for those
-// that are of a connection, and the request's id: ours is there already.
+// that are of a connection, the request's id, of which ours is there already, and
+// Alt-Svc (RFC 7838): callers would go past the gateway.
 func passBack(h, answer http.Header) {
 	listed := connectionOptions(answer)
 	for k, v := range answer {
-		if k != "X-Request-Id" && !ofConnection(k, listed) {
+		if k != "X-Request-Id" && k != "Alt-Svc" && !ofConnection(k, listed) {
 			h[k] = v
 		}
 	}

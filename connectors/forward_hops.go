@@ -7,14 +7,16 @@ import (
 )
 
 // Ways that messages came, each as the one member of a Via field.
-var viaHTTP10, viaHTTP11, viaHTTP2 = []string{"1.0 weir"}, []string{"1.1 weir"}, []string{"2.0 weir"}
+var viaHTTP10, viaHTTP11, viaHTTP2, viaHTTP3 = []string{"1.0 weir"}, []string{"1.1 weir"}, []string{"2.0 weir"}, []string{"3.0 weir"}
 
 // via is the Via field of a request that is passed on: the way that it has come
 // so far, and in which version of HTTP it came here (RFC 9110, section 7.6.3).
 func via(in *http.Request) []string {
 	here := viaHTTP11
 	switch {
-	case in.ProtoMajor >= 2:
+	case in.ProtoMajor == 3:
+		here = viaHTTP3
+	case in.ProtoMajor == 2:
 		here = viaHTTP2
 	case !in.ProtoAtLeast(1, 1):
 		here = viaHTTP10

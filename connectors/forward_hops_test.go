@@ -24,3 +24,20 @@ func FuzzHops(f *testing.F) {
 		}
 	})
 }
+
+func TestViaTellsTheVersionThatARequestCameIn(t *testing.T) {
+	for major, want := range map[int]string{1: "1.1 weir", 2: "2.0 weir", 3: "3.0 weir"} {
+		if got := via(&http.Request{ProtoMajor: major, ProtoMinor: 1}); got[0] != want {
+			t.Errorf("HTTP/%d: %q", major, got)
+		}
+	}
+}
+
+// Callers would go past the gateway, or forget where it is to be had itself.
+func TestOtherAddressesOfServicesAreNotPassedBack(t *testing.T) {
+	h := http.Header{"Alt-Svc": {`h3=":443"`}}
+	passBack(h, http.Header{"Alt-Svc": {`h3="inner:8443"`}, "Etag": {`"1"`}})
+	if h.Get("Alt-Svc") != `h3=":443"` || h.Get("Etag") == "" {
+		t.Errorf("got %v", h)
+	}
+}

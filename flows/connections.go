@@ -23,7 +23,7 @@ type connectionsConfig struct {
 type limitsConfig struct {
 	Connections int          `yaml:"connections" doc:"How many connections there may be. More are closed at once. Default: as many as the system allows." min:"1"`
 	PerAddress  int          `yaml:"per_address" doc:"How many connections there may be from one address, or from one /64 of IPv6. Default: no bound." min:"1"`
-	Streams     int          `yaml:"streams" doc:"How many requests may be under way on a connection of HTTP/2." default:"100" min:"1"`
+	Streams     int          `yaml:"streams" doc:"How many requests may be under way on a connection of HTTP/2 or 3." default:"100" min:"1"`
 	Fields      int          `yaml:"fields" doc:"How many fields the header of a request may have." default:"100" min:"1"`
 	HeaderSize  dsl.Size     `yaml:"header_size" doc:"How large the request line and the header may be." default:"64KB" min:"1KB"`
 	URL         dsl.Size     `yaml:"url" doc:"How long the path and the query may be." default:"8KB" min:"64B"`
@@ -39,6 +39,7 @@ type gatewayTLS struct {
 	Client       dsl.String         `yaml:"client" doc:"Whether clients are asked for a certificate: request takes those without one, require does not. One that is shown has to be sound. Default: they are not asked." enum:"request|require"`
 	ClientCA     dsl.String         `yaml:"client_ca" doc:"A file with the certificates of the authorities that vouch for clients, in PEM."`
 	HTTP2        bool               `yaml:"http2" doc:"Whether clients may choose HTTP/2." default:"true"`
+	HTTP3        bool               `yaml:"http3" doc:"Whether clients may use HTTP/3 as well: at the same port in UDP, which others are told of in Alt-Svc. It needs a Weir that was built with go build -tags http3."`
 }
 
 type certificateFiles struct {
@@ -50,6 +51,9 @@ func (cfg *connectionsConfig) compile(r dsl.Reporter, at *dsl.Node) gateway.List
 	out := gateway.ListenerConfig{H2C: cfg.H2C}
 	if cfg.TLS != nil {
 		out.TLS = cfg.TLS.compile(r, at.Field("tls"))
+		if cfg.TLS.HTTP3 && cfg.ProxyProtocol {
+			r.Report(dsl.Diagnostic{Span: at.Field("tls").Field("http3").KeySpan(), Code: "bad-tls", Message: "the PROXY protocol tells nothing of connections of HTTP/3, which come past the proxy", Hint: "remove http3, or proxy_protocol"})
+		}
 		if cfg.H2C {
 			r.Report(dsl.Diagnostic{Span: at.Field("h2c").KeySpan(), Code: "bad-tls", Message: "h2c is HTTP/2 without TLS, and this gateway has tls", Hint: "remove h2c: with TLS clients may speak HTTP/2 anyway"})
 		}
@@ -79,7 +83,7 @@ func (t *gatewayTLS) compile(r dsl.Reporter, at *dsl.Node) *gateway.TLS {
 	fault := func(at dsl.Span, message, hint string) {
 		r.Report(dsl.Diagnostic{Span: at, Code: "bad-tls", Message: message, Hint: hint})
 	}
-	out := &gateway.TLS{MinVersion: t.MinVersion.Value, Client: t.Client.Value, ClientCA: t.ClientCA.Path(), HTTP1: !t.HTTP2}
+	out := &gateway.TLS{MinVersion: t.MinVersion.Value, Client: t.Client.Value, ClientCA: t.ClientCA.Path(), HTTP1: !t.HTTP2, HTTP3: t.HTTP3}
 	written, issued := at.Field("certificates"), at.Field("acme")
 	switch {
 	case issued != nil && written != nil:
@@ -90,6 +94,9 @@ func (t *gatewayTLS) compile(r dsl.Reporter, at *dsl.Node) *gateway.TLS {
 		fault(written.KeySpan(), "tls has no certificate to show", "write certificates: [{ cert: FILE, key: FILE }], or acme")
 	case written == nil && issued == nil:
 		fault(at.KeySpan(), "tls has no certificate to show", "add certificates: [{ cert: FILE, key: FILE }], or acme")
+	}
+	if t.HTTP3 && !gateway.HTTP3 {
+		fault(at.Field("http3").KeySpan(), "this Weir was built without HTTP/3", "build it with go build -tags http3 ./cmd/weir, or remove http3")
 	}
 	seen := map[string]bool{}
 	for _, c := range t.Certificates {

@@ -39,6 +39,10 @@ type TLS struct {
 	ClientCA string
 	// HTTP1 keeps clients from choosing HTTP/2.
 	HTTP1 bool
+	// HTTP3 takes connections over QUIC (RFC 9114), at the port of the listener in
+	// UDP, as well, and tells clients of the others (RFC 7838). It needs a build
+	// with the tag http3.
+	HTTP3 bool
 	// ACME has certificates issued, in place of Certificates. It may be nil.
 	ACME *acme.Config
 }

@@ -18,7 +18,7 @@ type conn struct {
 	front  *front
 	ended  atomic.Bool
 	counted
-	resets atomic.Int32 // requests of HTTP/2 that were taken back, less those that were not
+	resets resets
 }
 
 // Read is what net.Conn asks for.
@@ -42,7 +42,7 @@ func (c *conn) RemoteAddr() net.Addr {
 // Close is what net.Conn asks for.
 func (c *conn) Close() error {
 	if c.ended.CompareAndSwap(false, true) {
-		c.front.leave(c)
+		c.front.leave(&c.counted)
 	}
 	return c.Conn.Close()
 }

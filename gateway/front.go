@@ -24,6 +24,7 @@ type front struct {
 	http1    *h1.Server
 	http2    *http.Server // nil: there is none
 	feed     *feed        // of http2
+	http3    http3Server  // nil: there is none
 	open     atomic.Int64 // connections
 	census   *census
 	preparing
@@ -56,23 +57,53 @@ func newFront(l *Listener, c ListenerConfig) (*front, error) {
 	var protocols http.Protocols
 	protocols.SetHTTP2(c.TLS != nil && !c.TLS.HTTP1)
 	protocols.SetUnencryptedHTTP2(c.H2C)
-	if protocols == (http.Protocols{}) {
-		return f, nil
+	if protocols != (http.Protocols{}) {
+		f.http2 = f.newHTTP2(l, &protocols)
 	}
-	f.http2 = &http.Server{
+	if c.TLS != nil && c.TLS.HTTP3 {
+		var err error
+		if f.http3, err = newHTTP3(l, f); err != nil {
+			return nil, err
+		}
+	}
+	return f, nil
+}
+
+func (f *front) newHTTP2(l *Listener, protocols *http.Protocols) *http.Server {
+	c := &f.config
+	return &http.Server{
 		Handler:                      http.HandlerFunc(l.serve),
 		DisableGeneralOptionsHandler: true, // OPTIONS * is refused like every other *
 		ReadTimeout:                  c.ReadTimeout,
 		WriteTimeout:                 c.WriteTimeout,
 		IdleTimeout:                  c.IdleTimeout,
 		MaxHeaderBytes:               c.MaxHeaderBytes,
-		Protocols:                    &protocols,
+		Protocols:                    protocols,
 		HTTP2:                        &http.HTTP2Config{MaxConcurrentStreams: c.MaxStreams},
 		BaseContext:                  func(net.Listener) context.Context { return l.base },
 		ConnContext:                  withConn,
 		ErrorLog:                     slog.NewLogLogger(l.log.Handler(), slog.LevelDebug), // clients' faults
 	}
-	return f, nil
+}
+
+// http3Server serves the connections of a front that come by UDP. Not every build
+// has one.
+type http3Server interface {
+	// serve takes connections until stop.
+	serve(*slog.Logger)
+	stop()
+	// shutdown follows stop. It waits for requests in progress, or until ctx is done.
+	shutdown(ctx context.Context) error
+	// close cuts off what is left.
+	close()
+}
+
+// udpPort is the socket that they come by.
+type udpPort interface {
+	// lead gives those that come from now on to a server, or to none.
+	lead(http3Server)
+	// release is for when there are none left.
+	release()
 }
 
 // refusal is what is said of a request that is none.
@@ -81,8 +112,11 @@ func refusal(fault *h1.Fault) (http.Header, []byte) {
 	return http.Header{"Content-Type": contentTypeProblem, "Cache-Control": cacheControlNoStore, "X-Content-Type-Options": noSniff}, p.render()
 }
 
-// serve takes what comes over HTTP/2.
+// serve takes what comes over HTTP/2 and HTTP/3.
 func (f *front) serve(log *slog.Logger) {
+	if f.http3 != nil {
+		go f.http3.serve(log)
+	}
 	if f.http2 == nil {
 		return
 	}
@@ -127,9 +161,9 @@ func (f *front) take(c *conn) {
 }
 
 // leave is for a connection that has closed.
-func (f *front) leave(c *conn) {
+func (f *front) leave(who *counted) {
 	f.connections.Dec()
-	f.census.leave(&c.counted)
+	f.census.leave(who)
 	f.open.Add(-1)
 }
 
@@ -198,12 +232,17 @@ func looksLikeHTTP(header [5]byte) bool {
 
 // shutdown waits for requests in progress, or until ctx is done.
 func (f *front) shutdown(ctx context.Context) error {
-	if f.http2 == nil {
-		return f.http1.Shutdown(ctx)
+	var others [2]error
+	var wg sync.WaitGroup
+	if f.http2 != nil {
+		wg.Go(func() { others[0] = f.http2.Shutdown(ctx) })
 	}
-	other := make(chan error)
-	go func() { other <- f.http2.Shutdown(ctx) }()
-	return errors.Join(f.http1.Shutdown(ctx), <-other)
+	if f.http3 != nil {
+		wg.Go(func() { others[1] = f.http3.shutdown(ctx) })
+	}
+	err := f.http1.Shutdown(ctx)
+	wg.Wait()
+	return errors.Join(err, others[0], others[1])
 }
 
 // close cuts off what is left.
@@ -212,11 +251,17 @@ func (f *front) close() {
 	if f.http2 != nil {
 		_ = f.http2.Close()
 	}
+	if f.http3 != nil {
+		f.http3.close()
+	}
 }
 
 // stop ends accepting: nothing that is being prepared is served any more.
 func (f *front) stop() {
 	f.feed.Close()
+	if f.http3 != nil {
+		f.http3.stop()
+	}
 	f.abandon()
 }
 

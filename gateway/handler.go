@@ -142,7 +142,7 @@ func (h *recorder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.inFlight.Inc()
 	completed := false
 	defer func() { h.finish(q, r, completed) }()
-	if r.ProtoMajor == 2 {
+	if r.ProtoMajor >= 2 {
 		q.w.stream = &streamWatch{expire: http.NewResponseController(w).SetWriteDeadline}
 	} else {
 		q.w.arm(q.Start)
@@ -186,7 +186,7 @@ func (h *recorder) limitBody(q *Request, r *http.Request) {
 	b.capped, b.limit, b.left = limit >= 0, limit, max(limit, 0)
 	b.stall, b.rate, b.credit = h.options.StallTimeout, h.options.MinBodyRate, h.options.StallTimeout
 	b.asks = r.Header["Expect"] != nil
-	if r.ProtoMajor == 2 {
+	if r.ProtoMajor >= 2 {
 		if engine.IsGRPC(r.Header) {
 			b.stall = 0 // messages come when there is something to say, and cost nothing until then
 		}

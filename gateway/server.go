@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -47,7 +48,7 @@ type ListenerConfig struct {
 	// MaxFields is how many fields the header of a request may have. Default 100.
 	MaxFields int
 	// MaxStreams is how many requests may be under way on a connection of
-	// HTTP/2. Default 100.
+	// HTTP/2 or 3. Default 100.
 	MaxStreams int
 	// MaxConnections is how many connections there may be, and MaxPerAddress how
 	// many from one address, or one /64 of IPv6. More are closed at once. Default
@@ -83,6 +84,7 @@ type Server struct {
 	metrics   *Metrics
 	mu        sync.Mutex
 	listeners map[listenerKey]*Listener
+	ports     ports // of UDP
 }
 
 type listenerKey struct{ addr, name string }
@@ -115,6 +117,7 @@ func (s *Server) Listen(addr string, c ListenerConfig) (*Listener, error) {
 		return nil, listenError(addr, err)
 	}
 	l := newListener(ln, s.log, s.metrics)
+	l.ports = &s.ports
 	use, err := l.Prepare(c)
 	if err != nil {
 		_ = ln.Close()
@@ -205,6 +208,7 @@ type Listener struct {
 	cut      context.CancelCauseFunc
 	forget   func()
 	start    sync.Once
+	ports    *ports
 
 	mu      sync.Mutex // of what follows
 	front   *front
@@ -212,8 +216,10 @@ type Listener struct {
 	serving bool     // fronts are started when they take their place
 	stopped bool
 	issuer  *acme.Issuer // of front; nil: it needs none
+	udp     udpPort      // nil: no front has needed one
 
 	challenges atomic.Pointer[[]string] // of the configuration; nil: none
+	announces  atomic.Bool              // HTTP/3, to clients of the other versions
 }
 
 func newListener(ln net.Listener, log *slog.Logger, m *Metrics) *Listener {
@@ -251,6 +257,7 @@ func (l *Listener) use(f *front) {
 	if l.front != nil {
 		l.before = append(l.before, l.front)
 	}
+	l.lead(f)
 	l.before = slices.DeleteFunc(l.before, func(f *front) bool {
 		unused := f.open.Load() == 0
 		if unused {
@@ -258,6 +265,7 @@ func (l *Listener) use(f *front) {
 		}
 		return unused
 	})
+	l.announces.Store(f.http3 != nil)
 	l.challenges.Store(nil)
 	if len(f.config.Challenges) > 0 {
 		l.challenges.Store(&f.config.Challenges)
@@ -277,6 +285,14 @@ func (l *Listener) use(f *front) {
 	}
 }
 
+// lead has what comes by UDP go to f, before the front that had it so far is looked
+// at. l.mu is held.
+func (l *Listener) lead(f *front) {
+	if l.udp != nil && !l.stopped {
+		l.udp.lead(f.http3)
+	}
+}
+
 // startFront serves what the front takes. l.mu is held.
 func (l *Listener) startFront() {
 	go l.front.serve(l.log)
@@ -288,6 +304,9 @@ func (l *Listener) startFront() {
 func (l *Listener) serve(w http.ResponseWriter, r *http.Request) {
 	if r.ProtoMajor == 2 {
 		defer countReset(r)
+	}
+	if r.ProtoMajor < 3 && l.announces.Load() {
+		w.Header()["Alt-Svc"] = alternative(r.Host)
 	}
 	if caches := l.challenges.Load(); caches != nil && acme.Answer(*caches, w, r) {
 		return
@@ -304,16 +323,25 @@ func (l *Listener) serve(w http.ResponseWriter, r *http.Request) {
 // the gateway all that was begun. The server itself bounds how many wait.
 const maxResets = 200
 
+// resets counts the requests of a connection that were taken back, less those that
+// were not.
+type resets struct{ n atomic.Int32 }
+
+// count is true once, when there are too many.
+func (s *resets) count(takenBack bool) bool {
+	if takenBack {
+		return s.n.Add(1) == maxResets
+	}
+	if s.n.Load() > 0 {
+		s.n.Add(-1)
+	}
+	return false
+}
+
 // countReset is called when a request of HTTP/2 has been answered, or taken back.
 func countReset(r *http.Request) {
 	c, ok := r.Context().Value(connKey{}).(*conn)
-	switch {
-	case !ok:
-	case r.Context().Err() == nil:
-		if c.resets.Load() > 0 {
-			c.resets.Add(-1)
-		}
-	case c.resets.Add(1) == maxResets:
+	if ok && c.resets.count(r.Context().Err() != nil) {
 		c.front.count(c.front.rejected, "resets")
 		_ = c.Close()
 	}
@@ -377,6 +405,9 @@ func (l *Listener) stop() []*front {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !l.stopped {
+		if l.udp != nil {
+			l.udp.lead(nil)
+		}
 		_ = l.listener.Close() // it serves nobody any more, whatever it says
 	}
 	l.stopped = true
@@ -413,11 +444,43 @@ func (l *Listener) Shutdown(ctx context.Context) error {
 	wg.Wait()
 	l.cut(errCut)
 	err := errors.Join(faults...)
+	if err != nil {
+		for _, f := range all {
+			f.close()
+		}
+	}
+	l.release(all)
 	if err == nil {
 		return nil
 	}
-	for _, f := range all {
-		f.close()
-	}
 	return fmt.Errorf("requests on %s were cut off: %w", l.Addr(), err)
 }
+
+// release gives the socket of UDP back, after it has ended what clients keep open
+// without asking for anything.
+func (l *Listener) release(all []*front) {
+	for _, f := range all {
+		if f.http3 != nil {
+			f.http3.close()
+		}
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.udp != nil {
+		l.udp.release()
+		l.udp = nil
+	}
+}
+
+// alternative says that what is asked for at a host is to be had over HTTP/3, too
+// (RFC 7838): at the port by which the client has come, which may be mapped to that
+// of the listener.
+func alternative(host string) []string {
+	_, port := address(host)
+	if port == 0 {
+		return overHTTPS
+	}
+	return []string{`h3=":` + strconv.FormatInt(port, 10) + `"`}
+}
+
+var overHTTPS = []string{`h3=":443"`}

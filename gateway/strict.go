@@ -33,7 +33,7 @@ func excess(o Options, r *http.Request) (p Problem, bad bool) {
 	if o.MaxURL >= 0 && len(r.RequestURI) > o.MaxURL {
 		return Problem{Status: http.StatusRequestURITooLong, Code: CodeURLTooLong, Detail: "The request target is longer than this gateway takes."}, true
 	}
-	if o.MaxFields >= 0 && r.ProtoMajor == 2 {
+	if o.MaxFields >= 0 && r.ProtoMajor >= 2 {
 		fields := 0
 		for _, values := range r.Header {
 			fields += len(values)

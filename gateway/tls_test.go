@@ -21,6 +21,7 @@ import (
 
 // shaken is a listener with TLS, whose handler says what it was reached by.
 type shaken struct {
+	server *gateway.Server
 	*gateway.Listener
 	authority *flowtest.Authority
 	dir       string
@@ -46,7 +47,8 @@ func listenTLS(t *testing.T, cfg gateway.ListenerConfig, files map[string]flowte
 		c := &cfg.TLS.Certificates[i]
 		c.Cert, c.Key = in(c.Cert), in(c.Key)
 	}
-	l, err := newServer(t).Listen("127.0.0.1:0", cfg)
+	server := newServer(t)
+	l, err := server.Listen("127.0.0.1:0", cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -68,7 +70,7 @@ func listenTLS(t *testing.T, cfg gateway.ListenerConfig, files map[string]flowte
 			t.Error(err)
 		}
 	})
-	return &shaken{Listener: l, authority: a, dir: dir}, nil
+	return &shaken{server: server, Listener: l, authority: a, dir: dir}, nil
 }
 
 func newServer(t *testing.T) *gateway.Server {

@@ -107,6 +107,8 @@ func scheme(r *http.Request) string {
 
 func protocolVersion(r *http.Request) string {
 	switch {
+	case r.ProtoMajor == 3:
+		return "3"
 	case r.ProtoMajor == 2:
 		return "2"
 	case r.ProtoMajor == 1 && r.ProtoMinor == 0:
