@@ -5,11 +5,13 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -157,5 +159,34 @@ func TestTheLastRequestsAreKeptWithTheirSteps(t *testing.T) {
 	steps := all[0].Steps
 	if len(steps) != maxRecentSteps || steps[0].Name != "call stock" || steps[0].At != "f.yaml:7" || len(steps[0].Error) > maxRecentText+8 {
 		t.Errorf("%d steps, %+v", len(steps), steps[0])
+	}
+}
+
+func TestBodiesAreKeptIfSomebodyWantsThem(t *testing.T) {
+	for _, c := range []struct {
+		name, sent, answered string
+		most                 int
+		body, answer         *RecentBody
+	}{
+		{name: "nobody does", sent: "in", answered: "out"},
+		{name: "whole", sent: "in", answered: "out", most: 10, body: &RecentBody{Text: "in"}, answer: &RecentBody{Text: "out"}},
+		{name: "longer ones are cut", sent: "abcdef", answered: "uvwxyz", most: 4, body: &RecentBody{Text: "abcd", Cut: true}, answer: &RecentBody{Text: "uvwx", Cut: true}},
+		{name: "not within a character", sent: "abc\u20ac", answered: "\u20ac\u20ac", most: 5, body: &RecentBody{Text: "abc", Cut: true}, answer: &RecentBody{Text: "\u20ac", Cut: true}},
+		{name: "what is no text", sent: "\xff\x00", answered: "\x1f\x8b\x08", most: 10},
+		{name: "none", most: 10},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			recent := NewRecent(1)
+			recent.Bodies = c.most
+			h := newTestHandler(t, Options{Recent: recent}, Route{Method: "POST", Path: "/a", Name: "a", Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				_, _ = io.Copy(io.Discard, r.Body)
+				_, _ = io.WriteString(w, c.answered)
+			})})
+			h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("POST", "/a", strings.NewReader(c.sent)))
+			one := recent.All()[0]
+			if !reflect.DeepEqual(one.Body, c.body) || !reflect.DeepEqual(one.Answer, c.answer) {
+				t.Errorf("kept %+v and %+v, want %+v and %+v", one.Body, one.Answer, c.body, c.answer)
+			}
+		})
 	}
 }

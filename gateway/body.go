@@ -39,7 +39,8 @@ type body struct {
 	rate   int64         // bytes per second
 	credit time.Duration
 
-	taken atomic.Int64 // bytes that were read
+	taken   atomic.Int64 // bytes that were read
+	glimpse *glimpse     // nil: nobody looks
 
 	// refused makes the answer close the connection: what the client goes on
 	// sending cannot be told from a next request.
@@ -66,15 +67,14 @@ func (b *body) Read(p []byte) (int, error) {
 		p = p[:b.left+1] // one more byte tells a body at its cap from one over it
 	}
 	n, err := b.readInTime(p)
-	if !b.capped {
-		return n, err
-	}
-	if int64(n) > b.left {
+	if b.capped && int64(n) > b.left {
 		n, b.left = int(b.left), -1
 		b.refused.Store(true)
-		return n, tooLarge(b.limit)
+		err = tooLarge(b.limit)
+	} else if b.capped {
+		b.left -= int64(n)
 	}
-	b.left -= int64(n)
+	b.glimpse.see(p[:n])
 	return n, err
 }
 

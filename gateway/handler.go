@@ -125,6 +125,7 @@ func (h *recorder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	found := h.router.asked(r).Match(asked(r), q.varRoom[:0])
 	q.Route, q.Vars, q.Choice, q.verdict = found.Route, found.Vars, found.Choice, found.Verdict
 	q.w = responseWriter{ResponseWriter: w, request: q, stall: h.options.StallTimeout}
+	h.options.Recent.watch(q)
 	q.ctx.Context, q.ctx.record = r.Context(), q
 	if q.Route != nil && q.Route.Deadline > 0 {
 		q.ctx.deadline = q.Start.Add(q.Route.Deadline)

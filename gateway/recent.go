@@ -17,6 +17,9 @@ import (
 // maxRecentSteps and maxRecentText for each. It is safe for concurrent use.
 type Recent struct {
 	Next trace.Sink // gets all spans, too; it may be nil
+	// Bodies is how many bytes of each body are kept, of requests and answers whose
+	// bodies are text. It is set before use; 0 is none.
+	Bodies int
 
 	layout AccessLayout
 	log    *AccessLog
@@ -36,6 +39,8 @@ const (
 type RecentRequest struct {
 	Request json.RawMessage `json:"request"` // as the access log has it
 	Steps   []RecentStep    `json:"steps,omitempty"`
+	Body    *RecentBody     `json:"body,omitempty"`   // what was read of the request's
+	Answer  *RecentBody     `json:"answer,omitempty"` // what was sent
 }
 
 // RecentStep is a step or an attempt of a call.
@@ -54,6 +59,13 @@ func NewRecent(n int) *Recent {
 	layout := JSONAccess(nil, nil)
 	return &Recent{layout: layout, ring: make([]RecentRequest, 0, n), open: map[trace.SpanID][]RecentStep{},
 		log: NewAccessLog(AccessOptions{Layout: layout, Query: true, Sample: 1}, nil)}
+}
+
+// watch has the bodies of a request seen.
+func (c *Recent) watch(q *Request) {
+	if c != nil && c.Bodies > 0 {
+		q.body.glimpse, q.w.glimpse = &glimpse{most: c.Bodies}, &glimpse{most: c.Bodies}
+	}
 }
 
 // Export is what trace.Sink asks for.
@@ -117,7 +129,7 @@ func (c *Recent) add(h *recorder, q *Request, r *http.Request, now time.Time, co
 	for i := range steps {
 		steps[i].Begin = max(steps[i].start.Sub(q.Start).Seconds(), 0)
 	}
-	one := RecentRequest{json.RawMessage(line[:len(line)-1]), steps}
+	one := RecentRequest{json.RawMessage(line[:len(line)-1]), steps, q.body.glimpse.seen(), q.w.glimpse.seen()}
 	if len(c.ring) < cap(c.ring) {
 		c.ring = append(c.ring, one)
 		return

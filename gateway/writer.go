@@ -17,8 +17,9 @@ import (
 type responseWriter struct {
 	http.ResponseWriter
 	request *Request
-	status  int   // 0 until the answer begins
-	bytes   int64 // of the body
+	status  int      // 0 until the answer begins
+	bytes   int64    // of the body
+	glimpse *glimpse // nil: nobody looks
 
 	// stall is how long one piece may take to leave; 0 is without end.
 	stall   time.Duration
@@ -93,6 +94,7 @@ func (w *responseWriter) Write(p []byte) (n int, err error) {
 		w.rest()
 		n += m
 		w.bytes += int64(m)
+		w.glimpse.see(piece[:m])
 		if err != nil || n == len(p) {
 			return n, err
 		}

@@ -84,16 +84,21 @@ func (s *server) administer(o *runOptions, p *process, registry prometheus.Gathe
 	return nil
 }
 
-// mostRequests bounds --requests: each can take 10 KB.
-const mostRequests = 10_000
+// mostRequests bounds --requests: each can take 10 KB, and two bodies of mostBodies.
+const (
+	mostRequests = 10_000
+	mostBodies   = 64 << 10
+)
 
-// keepRequests has the last n requests kept, and their steps traced for that. Of
-// a tracer that sends its spans elsewhere, those that it samples have steps.
-func (s *server) keepRequests(n int, tracer *trace.Tracer) {
+// keepRequests has the last n requests kept, with so many bytes of their bodies,
+// and their steps traced for that. Of a tracer that sends its spans elsewhere,
+// those that it samples have steps.
+func (s *server) keepRequests(n, bodies int, tracer *trace.Tracer) {
 	if n == 0 {
 		return
 	}
 	s.recent = gateway.NewRecent(n)
+	s.recent.Bodies = bodies
 	if s.recent.Next = tracer.Sink; tracer.Sink == nil {
 		tracer.Sampler = trace.Sampler{Ratio: 1}
 	}

@@ -32,6 +32,7 @@ type runOptions struct {
 	log           logFlags
 	access        adminFlags
 	requests      int
+	bodies        int // bytes
 	usage         string
 	usageOTLP     bool
 }
@@ -84,6 +85,7 @@ logs that ask for it; the other variables of OpenTelemetry say how.`,
 	f.StringVar(&o.usage, "usage", "", "a `directory` that keeps who uses what, for /usage")
 	f.BoolVar(&o.usageOTLP, "usage-otlp", false, "send what --usage counts to the collector of OpenTelemetry, too, each minute")
 	f.IntVar(&o.requests, "requests", 0, "how many of the last requests /requests has, with what each of their steps took")
+	f.IntVar(&o.bodies, "requests-bodies", 0, "how many `bytes` of each body that is text /requests has; what the flows know as secrets is taken out, and nothing else")
 	o.log.add(cmd)
 	return cmd
 }
@@ -94,6 +96,9 @@ func (o *runOptions) check() error {
 		return usagef("--poll must be more than 0; --watch=false turns looking off")
 	case o.drain < 0, o.shutdownDelay < 0:
 		return usagef("a duration cannot be negative")
+	}
+	if o.bodies < 0 || o.bodies > mostBodies || o.bodies > 0 && o.requests == 0 {
+		return usagef("--requests-bodies is from 0 to %d, beside --requests", mostBodies)
 	}
 	if o.usageOTLP && o.usage == "" {
 		return usagef("--usage-otlp sends what --usage counts: add --usage DIR")
@@ -219,7 +224,7 @@ func (s *server) open(dirs []string, o *runOptions, p *process, registry metrics
 		return err
 	}
 	s.faults = new(gateway.Faults)
-	s.keepRequests(o.requests, tracer)
+	s.keepRequests(o.requests, o.bodies, tracer)
 	if o.usage != "" {
 		if s.usage, err = usage.Open(o.usage, s.Logger); err != nil {
 			return fmt.Errorf("--usage: %w", err)
