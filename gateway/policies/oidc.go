@@ -203,7 +203,7 @@ func (p *oidc) identify(q *gateway.Request, r *http.Request) (*engine.Consumer, 
 	if s == nil || no != nil {
 		return nil, no
 	}
-	consumer := s.consumer()
+	consumer := p.who(s)
 	if consumer == nil {
 		return nil, nil
 	}
@@ -379,8 +379,7 @@ func (p *oidc) fill(s *session, claims, answer map[string]any, now time.Time) er
 		for _, name := range []string{"nonce", "at_hash", "c_hash"} { // which are of the token, not of anyone
 			delete(claims, name)
 		}
-		s.Name, s.Plan = textOf(p.consumer.in(claims)), textOf(p.plan.in(claims))
-		if s.Name == "" {
+		if textOf(p.consumer.in(claims)) == "" {
 			return fmt.Errorf("%w: it does not name the consumer", errIDToken)
 		}
 		text, err := dsl.AppendJSON(nil, claims)

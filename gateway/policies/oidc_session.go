@@ -18,8 +18,6 @@ import (
 // since 1970.
 type session struct {
 	ID      string          `json:"i"`
-	Name    string          `json:"n"`
-	Plan    string          `json:"p,omitempty"`
 	Claims  json.RawMessage `json:"c"`
 	Nonce   string          `json:"o"`           // of the login
 	Born    int64           `json:"b"`           // when the login was
@@ -153,13 +151,18 @@ func (p *oidc) unset() (fields []string) {
 	return fields
 }
 
-// consumer is who has logged in.
-func (s *session) consumer() *engine.Consumer {
+// who has logged in. The claims are read as this policy has it: another with the
+// same keys may have begun the session, and call people by what they choose.
+func (p *oidc) who(s *session) *engine.Consumer {
 	claims, err := readObject(string(s.Claims))
 	if err != nil {
 		return nil
 	}
-	return &engine.Consumer{Name: s.Name, By: "oidc", Plan: s.Plan, Claims: claims}
+	name := textOf(p.consumer.in(claims))
+	if name == "" {
+		return nil
+	}
+	return &engine.Consumer{Name: name, By: "oidc", Plan: textOf(p.plan.in(claims)), Claims: claims}
 }
 
 // withCookies has an answer carry what a browser is to keep. What carries it is

@@ -562,3 +562,26 @@ func TestSessionsOfThoseWhoAreRevoked(t *testing.T) {
 		is(t, loggedIn(t, w, p).page("/who"), 200, `"ada"`) // one that began since
 	})
 }
+
+// TestSessionsOfAnotherPolicy holds that a policy names consumers by its own
+// claims: what another with the same keys goes by may be what people choose.
+func TestSessionsOfAnotherPolicy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newLoginProvider()
+		p.claims = object{"nick": "root", "tier": "gold"}
+		chosen := loggedIn(t, entered(t, p, `, consumer: nick, plan: tier`), p)
+		is(t, chosen.page("/who"), 200, `"name":"root"`)
+		b := newBrowser(t, entered(t, p, ""))
+		b.cookies, b.names = chosen.cookies, chosen.names
+		got := b.page("/who")
+		is(t, got, 200, `"name":"ada"`)
+		if strings.Contains(got.Body, `"plan":"gold"`) {
+			t.Error(got.Body)
+		}
+		other := newBrowser(t, entered(t, p, `, consumer: staff_number`))
+		other.cookies, other.names = chosen.cookies, chosen.names
+		if got := other.page("/who"); got.Status != 303 {
+			t.Error("who has no name comes in:", got.Status, got.Body)
+		}
+	})
+}
