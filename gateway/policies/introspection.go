@@ -143,6 +143,8 @@ func (p *introspection) find(ctx context.Context, s *introspectionState, text st
 		return nil, p.invalid(tokenInvalid)
 	case err == nil:
 		return v, nil
+	case errors.Is(ctx.Err(), context.Canceled): // who asks has gone: that says nothing of the server
+		return nil, unavailable(err)
 	case known != nil && now.Before(known.last):
 		s.stale.Add(1)
 		later := *known
