@@ -181,6 +181,10 @@ func (p *signatures) verify(ctx context.Context, m signed, inputs, values []stri
 			return nil, no
 		}
 		if claim.hasNonce {
+			now = time.Now() // a body can be sent for so long that the nonce is forgotten
+			if err := p.timely(&claim, now); err != nil {
+				return nil, invalid(err)
+			}
 			err := by.nonces.once(claim.nonce, now)
 			if errors.Is(err, errNoRoom) {
 				s.full.note(now, err)
@@ -269,18 +273,14 @@ func (p *signatures) claim(input *sfMember) (c claim, err error) {
 
 // holds reports why a signature does not, or nil.
 func (p *signatures) holds(m *signed, input *sfMember, made string, by *signer, c *claim, now time.Time) error {
-	created := time.Unix(c.created, 0)
 	switch {
 	case !by.lasts(now):
 		return errors.New("the key has expired")
 	case p.allowed != nil && !slices.Contains(p.allowed, by.name), c.alg != "" && c.alg != by.name:
 		return errors.New("the algorithm is not that of the key, or not allowed")
-	case now.Add(p.leeway).Before(created):
-		return errors.New("the signature is from the future: the clocks differ")
-	case !now.Before(created.Add(p.maxAge + p.leeway)):
-		return errors.New("the signature is too old")
-	case c.hasExpiry && !now.Before(time.Unix(c.expires, 0).Add(p.leeway)):
-		return errors.New("the signature has expired")
+	}
+	if err := p.timely(c, now); err != nil {
+		return err
 	}
 	if missing := p.uncovered(m, input); missing != "" {
 		return fmt.Errorf("the signature does not cover %s", missing)
@@ -291,6 +291,20 @@ func (p *signatures) holds(m *signed, input *sfMember, made string, by *signer, 
 	}
 	if !by.key.verifies(by.alg, base, []byte(made)) {
 		return errors.New("the signature is not one of the key, or of another request")
+	}
+	return nil
+}
+
+// timely reports why a signature does not hold at this time, or nil.
+func (p *signatures) timely(c *claim, now time.Time) error {
+	created := time.Unix(c.created, 0)
+	switch {
+	case now.Add(p.leeway).Before(created):
+		return errors.New("the signature is from the future: the clocks differ")
+	case !now.Before(created.Add(p.maxAge + p.leeway)):
+		return errors.New("the signature is too old")
+	case c.hasExpiry && !now.Before(time.Unix(c.expires, 0).Add(p.leeway)):
+		return errors.New("the signature has expired")
 	}
 	return nil
 }

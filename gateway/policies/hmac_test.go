@@ -408,3 +408,34 @@ func TestAFileOfSignersIsReadAnew(t *testing.T) {
 		is(401)
 	})
 }
+
+func TestANonceIsNotForgottenWhileABodyIsSent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		all := pens(t)
+		by := all["ed25519"]
+		w, _ := signedSite(t, `, require: [nonce], max_age: 1m, leeway: 0s`, all)
+		s := signing{more: `;nonce="abc"`, body: strings.Repeat("x", 60<<12)}
+		if got := w.Send(s.request(by)); got.Status != 200 {
+			t.Fatalf("%d %s", got.Status, got.Body)
+		}
+		again := s.request(by)
+		n := 0
+		again.Body = io.NopCloser(readerFunc(func(p []byte) (int, error) {
+			if n == len(s.body) {
+				return 0, io.EOF
+			}
+			time.Sleep(4 * time.Second)
+			w.Send(signing{more: fmt.Sprintf(`;nonce="%d"`, n)}.request(by)) // others go on meanwhile
+			sent := copy(p, s.body[n:n+1<<12])                               // as much as a client buffers
+			n += sent
+			return sent, nil
+		}))
+		if got := w.Send(again); got.Status != 401 {
+			t.Errorf("what was sent once came in again: %d %s", got.Status, got.Body)
+		}
+	})
+}
+
+type readerFunc func(p []byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
