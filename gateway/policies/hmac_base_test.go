@@ -395,3 +395,16 @@ func FuzzSigners(f *testing.F) {
 		}
 	})
 }
+
+func TestParametersOfAnItemAreBounded(t *testing.T) {
+	var b strings.Builder
+	for i := range maxParams {
+		fmt.Fprintf(&b, ";a%d", i)
+	}
+	if _, err := readItem("1" + b.String()); err != nil {
+		t.Error(err)
+	}
+	if _, err := readItem("1" + b.String() + ";b"); err == nil {
+		t.Error("more are read")
+	}
+}

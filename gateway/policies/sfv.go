@@ -192,8 +192,15 @@ func (s *sfReader) item() (it sfItem, err error) {
 	return it, err
 }
 
+// maxParams bounds the parameters of an item: it is what the RFC asks for, and names
+// are compared with each other.
+const maxParams = 256
+
 func (s *sfReader) params() (all []sfParam, err error) {
 	for s.peek() == ';' {
+		if len(all) == maxParams {
+			return nil, fmt.Errorf("an item of a structured field has more than %d parameters", maxParams)
+		}
 		s.at++
 		s.skip(" ")
 		p := sfParam{value: sfBare{kind: sfBoolean, number: 1}}
