@@ -340,8 +340,13 @@ func (m *signed) implies(id sfItem, want string) bool {
 	return false
 }
 
+// coversDigest reports whether a signature covers a digest that counts: one by
+// another algorithm leaves those to anyone who passes the request on.
 func coversDigest(input *sfMember) bool {
-	return slices.ContainsFunc(input.list, func(id sfItem) bool { return id.bare.text == "content-digest" })
+	return slices.ContainsFunc(input.list, func(id sfItem) bool {
+		of, part := sfParamOf(id.params, "key")
+		return id.bare.text == "content-digest" && (!part || of.text == "sha-256" || of.text == "sha-512")
+	})
 }
 
 // checkBody compares the body with the digest that the signature covers.

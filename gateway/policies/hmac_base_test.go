@@ -408,3 +408,15 @@ func TestParametersOfAnItemAreBounded(t *testing.T) {
 		t.Error("more are read")
 	}
 }
+
+func TestASignatureCoversADigestThatCounts(t *testing.T) {
+	for covered, want := range map[string]bool{
+		`"content-digest"`: true, `"content-digest";sf`: true, `"content-digest";key="sha-256"`: true, `"content-digest";key="sha-512"`: true,
+		`"content-digest";key="md5"`: false, `"digest"`: false,
+	} {
+		id, err := readItem(covered)
+		if got := coversDigest(&sfMember{list: []sfItem{id}}); err != nil || got != want {
+			t.Errorf("%s: %v %v", covered, got, err)
+		}
+	}
+}
